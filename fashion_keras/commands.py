@@ -1,0 +1,69 @@
+"""A command's function in, its exit code out: how every command starts, fails and ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from fashion_keras.errors import UserError
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+def run_command(function: Callable[[Sequence[str] | None], None], argv=None) -> int:
+    """Run `function(argv)`; print what the user can mend in a line or two and return 2.
+
+    A `UserError`, and failures of the disk, are the user's to mend. Anything else is a bug and
+    keeps its traceback.
+    """
+    try:
+        function(argv)
+    except UserError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Someone closed our output, as `| head` does: no error, and no message at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _complain(f"no space left on the disk ({error.filename or 'while writing'})")
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return _complain(f"cannot write or read {error.filename}: {error.strerror}")
+        raise
+    except Exception as error:
+        explained = _explain_tensorflow(error)
+        if explained is None:
+            raise
+        return _complain(explained)
+    return 0
+
+
+def _complain(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return USER_ERROR
+
+
+def _explain_tensorflow(error: Exception) -> str | None:
+    """Return a line for what bad records or a full disk raise inside TensorFlow, or None."""
+    tf = sys.modules.get("tensorflow")
+    if tf is None:
+        return None
+    first = (str(error).splitlines() or [""])[0][:240]
+    if isinstance(error, tf.errors.DataLossError):
+        return f"a shard is damaged: {first}\nConvert the catalogue again, or check with --verify"
+    if isinstance(error, tf.errors.ResourceExhaustedError) and "space" in first:
+        return f"no space left on the disk: {first}"
+    if isinstance(error, tf.errors.InvalidArgumentError) and "Feature: " in str(error):
+        return (
+            f"a shard holds other features than this fashion_keras writes: {first}\n"
+            "Convert the catalogue again"
+        )
+    if isinstance(error, tf.errors.PermissionDeniedError):
+        return f"cannot write or read: {first}"
+    return None

@@ -1,0 +1,1 @@
+"""From a catalogue of photos to batches: catalogue, splits, records, pipeline."""

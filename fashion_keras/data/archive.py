@@ -1,0 +1,263 @@
+"""A `.zip` or a folder in; the names and bytes of its files out, with nothing extracted.
+
+Zips from strangers are checked before anything is read: paths that leave the archive,
+encrypted entries and decompression bombs are refused.
+"""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import os
+import re
+import stat
+import zipfile
+import zlib
+from pathlib import Path
+
+from fashion_keras.errors import UserError
+
+# A photo of 64 megapixels or a table of a million products stays well below it.
+MAX_FILE_BYTES = 256 * 2**20
+MAX_RATIO = 1000
+# Below this size no ratio does harm, and a drawing of one colour packs very well.
+RATIO_APPLIES_FROM = 2**20
+
+_ENCRYPTED = 0x1  # general-purpose flag bit 0, APPNOTE.TXT 4.4.4
+_DRIVE = re.compile(r"^[A-Za-z]:")
+
+
+class Archive(abc.ABC):
+    """Files under one roof, by posix-relative name; a context manager.
+
+    Attributes:
+        source: path of the zip or folder, as given.
+    """
+
+    def __init__(self, source: Path):
+        self.source = source
+
+    @abc.abstractmethod
+    def names(self) -> list[str]:
+        """Return the files' names (no directories), sorted, with `/` between folders."""
+
+    @abc.abstractmethod
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes; safe to call from several threads.
+
+        Raises `UserError` where the file is unknown, damaged, or larger than it declares.
+        """
+
+    @abc.abstractmethod
+    def fingerprint(self) -> str:
+        """Return a sha256 (hex) that changes when a file comes, goes or changes.
+
+        Fast: photos are not read. See the subclasses for what is hashed.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Release the file handle, if any."""
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, *exc_info) -> None:
+        self.close()
+
+    def _unknown(self, name: str) -> UserError:
+        return UserError(f"{self.source} holds no file {name!r}")
+
+
+class ZipArchive(Archive):
+    """A zip file, read in place. Its fingerprint covers (name, size, CRC-32) of every file."""
+
+    def __init__(self, source: Path):
+        super().__init__(source)
+        try:
+            self._zip = zipfile.ZipFile(source)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise UserError(
+                f"{source} cannot be read as a zip ({error}): damaged or incomplete, "
+                "download it again"
+            ) from error
+        try:
+            entries = {_checked_name(source, info): info for info in self._zip.infolist()}
+        except UserError:
+            self._zip.close()
+            raise
+        self._infos = {name: info for name, info in entries.items() if not name.endswith("/")}
+
+    def names(self) -> list[str]:
+        """Return the files' names, sorted."""
+        return sorted(self._infos)
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes, at most as many as the zip's directory declares."""
+        info = self._infos.get(name)
+        if info is None:
+            raise self._unknown(name)
+        try:
+            with self._zip.open(info) as file:
+                # With a size, zipfile inflates no more than that; without one it
+                # inflates the whole entry first and cuts it to its declared size after.
+                data = file.read(info.file_size)
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            OSError,
+            RuntimeError,
+            NotImplementedError,
+            ValueError,
+        ) as error:
+            raise UserError(f"{self.source}: {name} cannot be unpacked ({error})") from error
+        if len(data) != info.file_size:
+            raise UserError(f"{self.source}: {name} is damaged (shorter than declared)")
+        return data
+
+    def fingerprint(self) -> str:
+        """Return the sha256 over the sorted (name, size, CRC-32) of all files."""
+        return _digest(
+            f"{name}\0{info.file_size}\0{info.CRC:08x}\n"
+            for name, info in sorted(self._infos.items())
+        )
+
+    def close(self) -> None:
+        """Close the zip."""
+        self._zip.close()
+
+
+class FolderArchive(Archive):
+    """A folder and all below it; links that leave it are not followed.
+
+    Its fingerprint covers (name, size) of every file and the bytes of every `.csv`, but no
+    modification times, so that a copy has the same one.
+    """
+
+    def __init__(self, source: Path):
+        super().__init__(source)
+        self._root = source.resolve()
+        self._sizes: dict[str, int] = {}
+        for folder, _, files in os.walk(self._root, onerror=self._unreadable):
+            for file in files:
+                path = Path(folder, file)
+                if path.is_symlink() and not self._inside(path):
+                    continue
+                try:
+                    status = path.stat()
+                except OSError:  # a dangling link
+                    continue
+                if stat.S_ISREG(status.st_mode):
+                    self._sizes[path.relative_to(self._root).as_posix()] = status.st_size
+
+    def names(self) -> list[str]:
+        """Return the files' names, sorted."""
+        return sorted(self._sizes)
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes."""
+        if name not in self._sizes:
+            raise self._unknown(name)
+        try:
+            with open(self._root / name, "rb") as file:
+                data = file.read(MAX_FILE_BYTES + 1)
+        except OSError as error:
+            raise UserError(f"{self.source}: {name} cannot be read ({error.strerror})") from error
+        if len(data) > MAX_FILE_BYTES:
+            raise UserError(f"{self.source}: {name} is larger than {_mib(MAX_FILE_BYTES)}")
+        return data
+
+    def fingerprint(self) -> str:
+        """Return the sha256 over the sorted (name, size) of all files and the `.csv` bytes."""
+        lines = []
+        for name, size in sorted(self._sizes.items()):
+            content = ""
+            if name.lower().endswith(".csv") and size <= MAX_FILE_BYTES:
+                content = hashlib.sha256(self.read(name)).hexdigest()
+            lines.append(f"{name}\0{size}\0{content}\n")
+        return _digest(lines)
+
+    def close(self) -> None:
+        """Do nothing: files are opened one at a time."""
+
+    def _inside(self, path: Path) -> bool:
+        try:
+            return path.resolve().is_relative_to(self._root)
+        except (OSError, RuntimeError):  # a link that points to itself
+            return False
+
+    def _unreadable(self, error: OSError) -> None:
+        raise UserError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+
+def open_archive(source: str | os.PathLike) -> Archive:
+    """Open a `.zip` or a folder for reading.
+
+    Raises `UserError` where it is missing, neither zip nor folder, damaged, or unsafe: an
+    entry with an absolute or `..` path, an encrypted entry, or a decompression bomb (more
+    than 256 MiB, or more than 1,000 times its packed size).
+    """
+    path = Path(source)
+    if path.is_dir():
+        return FolderArchive(path)
+    if not path.exists():
+        raise UserError(
+            f"{source} does not exist: expected the Kaggle .zip, or a folder with styles.csv "
+            "and images/"
+        )
+    try:
+        is_zip = path.is_file() and zipfile.is_zipfile(path)
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise UserError(f"{source} cannot be read: {error.strerror}") from error
+    if not is_zip:
+        if path.suffix.lower() == ".zip":
+            raise UserError(f"{source} is not a zip, or an incomplete one: download it again")
+        raise UserError(f"{source} is neither a .zip nor a folder")
+    return ZipArchive(path)
+
+
+def _checked_name(source: Path, info: zipfile.ZipInfo) -> str:
+    """Return an entry's name with `/` between folders; `UserError` if the entry is unsafe."""
+    # Some Windows tools write backslashes; a name that is safe with them is welcome.
+    name = info.filename.replace("\\", "/")
+    if name.startswith("/") or _DRIVE.match(name) or ".." in name.split("/"):
+        raise UserError(
+            f"{source} is refused: its entry {info.filename!r} points outside the archive"
+        )
+    if info.flag_bits & _ENCRYPTED:
+        raise UserError(
+            f"{source} is encrypted ({info.filename!r}): unpack it and name the folder instead"
+        )
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # Python unpacks the others without a limit, so that a small bomb would go off.
+        raise UserError(
+            f"{source} packs {info.filename!r} in an unusual way (method "
+            f"{info.compress_type}): pack it again with the usual one, deflate"
+        )
+    if info.file_size > MAX_FILE_BYTES:
+        raise UserError(
+            f"{source} is refused: its entry {info.filename!r} declares "
+            f"{_mib(info.file_size)}, at most {_mib(MAX_FILE_BYTES)} is read"
+        )
+    if info.file_size > RATIO_APPLIES_FROM and info.file_size > MAX_RATIO * info.compress_size:
+        raise UserError(
+            f"{source} is refused: its entry {info.filename!r} would unpack to more than "
+            f"{MAX_RATIO} times its size (a decompression bomb)"
+        )
+    while name.startswith("./"):
+        name = name[2:]
+    return name
+
+
+def _digest(lines) -> str:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(line.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"

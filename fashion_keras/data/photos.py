@@ -1,0 +1,41 @@
+"""A photo's bytes as the shop has them in, the bytes that the records keep out."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image, ImageOps
+
+from fashion_keras.data.catalog import PhotoInfo
+
+JPEG_QUALITY = 92
+# What TensorFlow decodes to the same pixels as Pillow; anything else is encoded anew.
+_KEPT = {"JPEG": ("RGB", "L"), "PNG": ("RGB", "RGBA", "L", "LA", "P")}
+
+
+def stored_photo(data: bytes, info: PhotoInfo, max_size: int) -> tuple[bytes, int, int]:
+    """Return the bytes to store and their height and width in pixels.
+
+    A JPEG or PNG whose longer side is at most `max_size` keeps its bytes. Others are turned
+    upright, laid on white where transparent, shrunk to `max_size` with antialiasing, keeping
+    their shape, and saved as JPEG.
+    """
+    small = max(info.height, info.width) <= max_size
+    if small and not info.rotated and info.mode in _KEPT.get(info.format, ()):
+        return data, info.height, info.width
+    with Image.open(io.BytesIO(data)) as image:
+        # Has libjpeg decode at 1/2, 1/4 or 1/8 as long as that leaves twice what is needed.
+        image.draft("RGB", (2 * max_size, 2 * max_size))
+        upright = _on_white(ImageOps.exif_transpose(image))
+    upright.thumbnail((max_size, max_size), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    buffer = io.BytesIO()
+    upright.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue(), upright.height, upright.width
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    background = Image.new("RGBA", rgba.size, "white")
+    return Image.alpha_composite(background, rgba).convert("RGB")

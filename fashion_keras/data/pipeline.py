@@ -1,0 +1,173 @@
+"""Records in, batches of photos and one-hot labels out."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from fashion_keras.data import augment, image
+from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.data.tfrecord import read_records
+from fashion_keras.errors import UserError
+
+CACHES = ("none", "encoded", "decoded", "auto")
+# One buffer for every kind of cache, so that the order does not depend on memory.
+_SHUFFLE_BUFFER = 1 << 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Which policy varies the training photos, and the alphas of MixUp and CutMix (0: off)."""
+
+    policy: str = "none"
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+
+def steps_per_epoch(num_examples: int, batch_size: int) -> int:
+    """Return the batches of a training epoch: whole ones, or the only one there is."""
+    return max(1, num_examples // batch_size)
+
+
+def make_dataset(
+    records: str | os.PathLike,
+    split: str,
+    label: str | Sequence[str],
+    image_size: tuple[int, int],
+    batch_size: int,
+    *,
+    training: bool = False,
+    epochs: int = 1,
+    initial_epoch: int = 0,
+    augmentation: Augmentation = Augmentation(),
+    resize: str = "stretch",
+    cache: str = "auto",
+    seed: int = 0,
+    with_ids: bool = False,
+) -> tf.data.Dataset:
+    """Make batches of a split, for `fit` or for evaluation.
+
+    Args:
+        records: folder of shards and `dataset_info.json`.
+        split: `train`, `validation` or `test`.
+        label: a label column, or several.
+        image_size: height and width in pixels.
+        training: shuffle, augment and drop the last incomplete batch; the stream then holds the
+            epochs from `initial_epoch` up to `epochs`, `steps_per_epoch` batches each, and
+            each epoch is a function of `seed` and its number alone: a run resumed at epoch 3
+            sees what an uninterrupted one sees. Otherwise every photo once, in record order.
+        augmentation: applied in training only.
+        resize: `stretch`, `pad` or `crop`.
+        cache: `encoded` keeps the photos' bytes in memory, `decoded` their pixels, `auto` takes
+            the most that fits in a quarter of the free memory.
+        with_ids: yield the product ids too; evaluation only.
+
+    Yields:
+        `(images, labels)`: images uint8 or float32 `[N, height, width, 3]` in [0, 255]; labels
+        a dict of float32 one-hot `[N, C]` a label, a row of zeros where a product has none.
+        With `with_ids`, `(images, labels, ids)`, ids string `[N]`.
+
+    Raises:
+        UserError: records missing, damaged or of another schema; label or split unknown.
+    """
+    info = DatasetInfo.load(records)
+    labels = [label] if isinstance(label, str) else list(label)
+    classes = [len(info.vocabulary(name)) for name in labels]
+    cache = resolve_cache(cache, info, split, image_size)
+    dataset = read_records(records, info, split, labels)
+
+    def decode(product):
+        pixels = image.decode_and_resize(product["encoded"], image_size, resize)
+        return {"id": product["id"], "image": pixels, "index": product["index"]}
+
+    def finish(batch):
+        one_hot = {
+            name: tf.one_hot(batch["index"][:, column], classes[column])
+            for column, name in enumerate(labels)
+        }
+        return (batch["image"], one_hot, batch["id"]) if with_ids else (batch["image"], one_hot)
+
+    if cache == "decoded":
+        dataset = _parallel(dataset, decode)
+    if cache != "none":
+        dataset = dataset.cache()
+    if not training:
+        if cache != "decoded":
+            dataset = _parallel(dataset, decode)
+        return _parallel(dataset.batch(batch_size), finish).prefetch(tf.data.AUTOTUNE)
+
+    vary_photo = augment.photo_policy(augmentation.policy)
+    vary_batch = augment.batch_policy(augmentation.policy)
+    mix = augment.mixing_policy(augmentation.mixup, augmentation.cutmix)
+    count = info.splits[split].num_examples
+    steps = steps_per_epoch(count, batch_size)
+    source = dataset
+
+    def epoch(number):
+        def photo(position, product):
+            product = product if cache == "decoded" else decode(product)
+            if vary_photo:
+                pixels = vary_photo(product["image"], _fold(seed, number, 0, position))
+                product = {**product, "image": pixels}
+            return product
+
+        def batch_of(position, batch):
+            images, one_hot = finish(batch)
+            if vary_batch:
+                images = vary_batch(images, _fold(seed, number, 1, position))
+            if mix:
+                images = tf.cast(images, tf.float32)
+                images, one_hot = mix(images, one_hot, _fold(seed, number, 2, position))
+            return images, one_hot
+
+        # Two folds make one int64 seed: shuffle takes no pair.
+        order = tf.cast(_fold(seed, number, 3, 0)[0], tf.int64)
+        shuffled = source.shuffle(
+            min(count, _SHUFFLE_BUFFER), seed=order, reshuffle_each_iteration=False
+        )
+        photos = _parallel(shuffled.enumerate(), photo)
+        batches = photos.batch(batch_size, drop_remainder=count >= batch_size)
+        return _parallel(batches.take(steps).enumerate(), batch_of)
+
+    epochs_left = tf.data.Dataset.range(initial_epoch, epochs)
+    dataset = epochs_left.flat_map(epoch).prefetch(tf.data.AUTOTUNE)
+    size = batch_size if count >= batch_size else None
+    shapes = ([size, *image_size, 3], {n: [size, c] for n, c in zip(labels, classes, strict=True)})
+
+    def with_static_shapes(images, one_hot):
+        return (
+            tf.ensure_shape(images, shapes[0]),
+            {name: tf.ensure_shape(one_hot[name], shapes[1][name]) for name in labels},
+        )
+
+    return dataset.map(with_static_shapes)
+
+
+def resolve_cache(cache: str, info: DatasetInfo, split: str, image_size: tuple[int, int]) -> str:
+    """Return the cache that `auto` stands for, by the split's size and the free memory."""
+    if cache not in CACHES:
+        raise UserError(f"unknown cache {cache!r}: expected one of {', '.join(CACHES)}")
+    if cache != "auto" or split not in info.splits:
+        return cache
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    this_split = info.splits[split]
+    decoded = this_split.num_examples * image_size[0] * image_size[1] * 3
+    encoded = sum(shard.num_bytes for shard in this_split.shards)
+    for name, size in (("decoded", decoded), ("encoded", encoded)):
+        if size <= free // 4:
+            return name
+    return "none"
+
+
+def _parallel(dataset, function):
+    return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _fold(seed, epoch, purpose, position):
+    """Make an int32 seed pair that is different for every argument."""
+    pair = tf.constant([seed, purpose], tf.int32)
+    pair = tf.random.experimental.stateless_fold_in(pair, tf.cast(epoch, tf.int32))
+    return tf.random.experimental.stateless_fold_in(pair, tf.cast(position, tf.int32))

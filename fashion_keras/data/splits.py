@@ -1,0 +1,197 @@
+"""A catalogue in; each product's id in train, validation or test, out.
+
+A split is a function of the products and the seed, never of the order of files or rows.
+Within a split the ids are in a fixed random order, so that a shard holds a mixture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from fashion_keras.data.catalog import Catalog
+from fashion_keras.data.schema import SPLITS, did_you_mean
+from fashion_keras.errors import UserError
+
+Splits = dict[str, list[str]]
+
+STRATEGIES = ("published", "stratified")
+FRACTIONS = (0.7, 0.15, 0.15)
+
+# The published split of the Kaggle dataset: 70/15/15 of the rows that parse and have a photo.
+PUBLISHED_SEED = 42
+PUBLISHED_COUNT = 44_419
+PUBLISHED_LABEL = "subCategory"
+# Rows to which Kaggle ships no photo. By name, because other archives of the same catalogue
+# hold fewer photos and are still to be split alike.
+PUBLISHED_WITHOUT_PHOTO = frozenset({"12347", "39401", "39403", "39410", "39425"})
+# sha256 of a split's ids, sorted as numbers and joined by newlines.
+PUBLISHED_SHA256 = {
+    "train": "030057ac27a94f78343889b91346ce6ada0189ee3462ad60f4707838720523be",
+    "validation": "843b92201de1afcba5209d399710ce481f2793facbf33a392a423d54c8351ae7",
+    "test": "d89507e0bf883ba28cf25ed5c7a824b7efa97531afc70378c559a7c9d6b58b25",
+}
+
+
+def make_splits(
+    catalog: Catalog,
+    strategy: str,
+    *,
+    label: str = "subCategory",
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+) -> Splits:
+    """Split a catalogue's products by a strategy's name, one of `STRATEGIES`.
+
+    `label`, `fractions` and `seed` are those of `stratified_split`; the published split has
+    its own. Raises `UserError` where the strategy is unknown or does not fit the catalogue.
+    """
+    if strategy == "published":
+        return published_split(catalog)
+    if strategy == "stratified":
+        return stratified_split(catalog, label, fractions=fractions, seed=seed)
+    raise UserError(
+        f"unknown split {strategy!r}: expected {' or '.join(STRATEGIES)}"
+        + did_you_mean(strategy, STRATEGIES)
+    )
+
+
+def published_split(catalog: Catalog) -> Splits:
+    """Return the split behind the published results, less the products with no photo here.
+
+    Sorts the rows that parse without repair by (`subCategory`, `<id>.jpg`), permutes them as
+    PyTorch's `randperm` seeded with 42 does, and cuts at 70% and 85%. Whether these are the
+    published products is verified by hash before those without a photo are dropped.
+
+    Raises `UserError` where they are not.
+    """
+    if PUBLISHED_LABEL not in catalog.label_columns:
+        raise UserError(
+            f"the published split needs the label {PUBLISHED_LABEL!r}, the catalogue has "
+            f"{', '.join(catalog.label_columns)}: use --split stratified"
+        )
+    rows = sorted(
+        (product.labels[PUBLISHED_LABEL] or "", f"{product.id}.jpg", product.id)
+        for product in (*catalog.products, *catalog.without_photo)
+        if not product.repaired and product.id not in PUBLISHED_WITHOUT_PHOTO
+    )
+    ids = [rows[i][-1] for i in randperm(len(rows), PUBLISHED_SEED)]
+    train, validation = int(0.7 * len(ids)), int(0.15 * len(ids))
+    splits = {
+        "train": ids[:train],
+        "validation": ids[train : train + validation],
+        "test": ids[train + validation :],
+    }
+    if any(ids_sha256(splits[name]) != PUBLISHED_SHA256[name] for name in SPLITS):
+        raise UserError(
+            f"{catalog.source} is not the published catalogue: found {len(ids):,} well-formed "
+            f"products, expected {PUBLISHED_COUNT:,}"
+            + (" with other ids or subcategories" if len(ids) == PUBLISHED_COUNT else "")
+            + ".\nUse --split stratified"
+        )
+    with_photo = {product.id for product in catalog.products}
+    return {name: [id for id in ids if id in with_photo] for name, ids in splits.items()}
+
+
+def stratified_split(
+    catalog: Catalog,
+    label: str,
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+) -> Splits:
+    """Split every class of a label by the same fractions.
+
+    Within a class the products are ordered by a hash of seed and id. A class of 3 or more is
+    in all three splits, a class of 2 in train and test, a single product in train; a split
+    with fraction 0 gets none. Products without the label are split as a class of their own,
+    so that other labels can be learnt from the same records.
+
+    Args:
+        catalog: whose products to split.
+        label: column whose classes are kept in proportion.
+        fractions: of train, validation and test; they sum to 1, and train's is positive.
+        seed: another seed gives another split.
+    """
+    if label not in catalog.label_columns:
+        raise UserError(
+            f"unknown label {label!r}: the catalogue has {', '.join(catalog.label_columns)}"
+            + did_you_mean(label, catalog.label_columns)
+        )
+    fractions = _checked(fractions)
+    classes: dict[str | None, list[str]] = defaultdict(list)
+    for product in catalog.products:
+        classes[product.labels[label]].append(product.id)
+
+    splits: Splits = {name: [] for name in SPLITS}
+    for ids in classes.values():
+        ids.sort(key=lambda id: _hash(seed, id))
+        start = 0
+        for name, count in zip(SPLITS, _allot(len(ids), fractions), strict=True):
+            splits[name] += ids[start : start + count]
+            start += count
+    # Mixes the classes; by a hash again, so that the order of rows plays no part.
+    return {name: sorted(ids, key=lambda id: _hash(seed, id)) for name, ids in splits.items()}
+
+
+def randperm(n: int, seed: int) -> list[int]:
+    """Return the permutation of 0 … n−1 that PyTorch's `randperm` gives on a CPU, in NumPy.
+
+    Both draw 32-bit words from MT19937; PyTorch swaps item i with item `i + r % (n − i)`
+    (aten/src/ATen/native/TensorFactories.cpp, `randperm_cpu`).
+    """
+    words = np.random.RandomState(seed).randint(0, 2**32, size=n, dtype=np.uint32)
+    position = np.arange(n)
+    partners = (position + words % (n - position)).tolist()
+    order = list(range(n))
+    for i, partner in enumerate(partners[:-1]):
+        order[i], order[partner] = order[partner], order[i]
+    return order
+
+
+def ids_sha256(ids: Sequence[str]) -> str:
+    """Return the sha256 (hex) of ids, sorted as numbers where they are, joined by newlines."""
+    ordered = sorted(ids, key=lambda id: (0, int(id), id) if id.isdecimal() else (1, 0, id))
+    return hashlib.sha256("\n".join(ordered).encode()).hexdigest()
+
+
+def _checked(fractions: Sequence[float]) -> tuple[float, ...]:
+    given = ", ".join(str(fraction) for fraction in fractions)
+    if len(fractions) != len(SPLITS):
+        raise UserError(f"invalid fractions {given}: expected three, for {', '.join(SPLITS)}")
+    # Written so that NaN fails as well.
+    if not all(0 <= fraction <= 1 for fraction in fractions):
+        raise UserError(f"invalid fractions {given}: expected numbers from 0 to 1")
+    if not math.isclose(sum(fractions), 1, abs_tol=1e-6):
+        raise UserError(f"invalid fractions {given}: they sum to {sum(fractions):g}, expected 1")
+    if not fractions[0]:
+        raise UserError(f"invalid fractions {given}: train needs more than 0")
+    return tuple(fractions)
+
+
+def _hash(seed: int, id: str) -> bytes:
+    return hashlib.sha256(f"{seed}\n{id}".encode("utf-8", "surrogateescape")).digest()
+
+
+def _allot(n: int, fractions: Sequence[float]) -> list[int]:
+    """Return how many of a class's n products go to train, validation and test."""
+    wanted = [i for i in (0, 2, 1) if fractions[i] > 0]  # train first, then test
+    counts = [0, 0, 0]
+    if n <= len(wanted):
+        for i in wanted[:n]:
+            counts[i] = 1
+        return counts
+    shares = [n * fraction for fraction in fractions]
+    counts = [math.floor(share + 1e-9) for share in shares]
+    remainders = sorted(wanted, key=lambda i: counts[i] - shares[i])
+    for i in remainders[: n - sum(counts)]:
+        counts[i] += 1
+    for i in wanted:
+        if not counts[i]:
+            counts[counts.index(max(counts))] -= 1
+            counts[i] = 1
+    return counts

@@ -1,0 +1,140 @@
+"""`python -m fashion_keras.evaluate`: a model and records in, a folder of scores out."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fashion_keras.commands import run_command
+from fashion_keras.data.schema import DatasetInfo, did_you_mean
+from fashion_keras.errors import UserError
+from fashion_keras.evaluation.files import check_output, write_evaluation
+from fashion_keras.evaluation.table import table
+from fashion_keras.run import BEST_MODEL_FILE, Run, load_run
+
+EXAMPLES = """\
+examples:
+  python -m fashion_keras.evaluate --model runs/resnet18 --data tfrecords/small --split test
+  python -m fashion_keras.evaluate --model runs/resnet18/best.keras --data tfrecords/small \\
+      --split validation --output /tmp/scores
+
+Writes evaluation.json, per_class.csv, confusion_matrix.csv, confusion_matrix.png and
+predictions.csv.gz. Choose models and settings on validation; look at test once, at the end.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code, 2 for what the user can mend."""
+    return run_command(evaluate, argv)
+
+
+def evaluate(argv: Sequence[str] | None = None) -> None:
+    """Evaluate a model as the arguments say, write the folder and print the table."""
+    options = _parser().parse_args(argv)
+    # Cheap questions first: a wrong argument is answered before TensorFlow is loaded.
+    info = DatasetInfo.load(options.data)
+    info.shard_paths(options.data, options.split)
+    if options.label:
+        info.vocabulary(options.label)
+    output = options.output or _default_output(options.model, options.split, options.label)
+    check_output(output)
+    run = _with_headline(load_run(options.model, info), options.label)
+
+    from fashion_keras.evaluation.results import evaluate_run
+
+    result, predictions = evaluate_run(
+        run,
+        options.data,
+        options.split,
+        resamples=options.resamples,
+        batch_size=options.batch_size,
+        progress=sys.stderr.isatty(),
+    )
+    write_evaluation(output, result, predictions, run.labels)
+    print(table(result))
+    print(f"\nwritten to {output}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fashion_keras.evaluate",
+        description="Score a trained model on a split of the records, with 95% intervals.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        required=True,
+        metavar="RUN|FILE",
+        help="a training run's folder (its best.keras is taken), or a .keras file",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the folder of records that the model was trained on",
+    )
+    parser.add_argument("--split", required=True, help="train, validation or test")
+    parser.add_argument(
+        "--label",
+        help="the head to report first, where the model has several (default: the run's own)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="where to write (default: evaluation-SPLIT in the run's folder, or beside the file)",
+    )
+    parser.add_argument(
+        "--resamples",
+        type=_positive,
+        default=2000,
+        metavar="N",
+        help="bootstrap resamples behind the intervals (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=_positive,
+        default=256,
+        metavar="N",
+        help="photos at a time; smaller needs less memory (default: %(default)s)",
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return number
+
+
+def _default_output(model: Path, split: str, label: str | None) -> Path:
+    name = f"evaluation-{split}" + (f"-{label}" if label else "")
+    if model.is_dir():
+        return model / name
+    # Several files may lie in one folder: each has an evaluation of its own.
+    return model.parent / (name if model.name == BEST_MODEL_FILE else f"{model.stem}-{name}")
+
+
+def _with_headline(run: Run, label: str | None) -> Run:
+    if label is None:
+        return run
+    if label not in run.labels:
+        raise UserError(
+            f"{run.path} has no head {label!r}: it was trained on {', '.join(run.labels)}"
+            + did_you_mean(label, run.labels)
+        )
+    return dataclasses.replace(run, label=label, labels={label: run.labels[label], **run.labels})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

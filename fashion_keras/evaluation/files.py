@@ -1,0 +1,130 @@
+"""An evaluation in, its folder of JSON, CSV and PNG files out."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fashion_keras.errors import UserError
+from fashion_keras.run import EVALUATION_FILE
+
+if TYPE_CHECKING:
+    from fashion_keras.evaluation.predictions import Predictions
+
+PER_CLASS_FILE = "per_class.csv"
+MATRIX_FILE = "confusion_matrix.csv"
+MATRIX_PICTURE = "confusion_matrix.png"
+PREDICTIONS_FILE = "predictions.csv.gz"
+FILES = (EVALUATION_FILE, PER_CLASS_FILE, MATRIX_FILE, MATRIX_PICTURE, PREDICTIONS_FILE)
+_NUMBERS = re.compile(r"\[\n[\d\s,.eE+-]*\]")
+
+
+def check_output(folder: str | os.PathLike) -> None:
+    """Raise `UserError` unless an evaluation can be written to `folder` with nothing lost.
+
+    It may be absent, empty, or an earlier evaluation, which `write_evaluation` replaces.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: --output names a folder")
+    foreign = sorted({p.name for p in folder.iterdir()} - set(FILES)) if folder.is_dir() else []
+    if foreign:
+        raise UserError(
+            f"{folder} holds other files than an evaluation's ({', '.join(foreign[:3])}"
+            f"{' …' if len(foreign) > 3 else ''}): an evaluation replaces its folder.\n"
+            "Give another --output"
+        )
+    ground = next(p for p in folder.absolute().parents if p.exists())
+    if not ground.is_dir() or not os.access(ground, os.W_OK):
+        raise UserError(f"cannot write {folder}: {ground} is not a folder that can be written to")
+
+
+def write_evaluation(
+    folder: str | os.PathLike,
+    result: dict,
+    predictions: Predictions,
+    labels: Mapping[str, Sequence[str]],
+) -> None:
+    """Write the files named in `FILES` into `folder`, beside and then renamed.
+
+    `result` is what `evaluate_predictions` returned for `predictions` and `labels`. An earlier
+    evaluation is replaced whole; any other file in the folder is a `UserError`.
+    """
+    check_output(folder)
+    folder = Path(folder).absolute()
+    partial, previous = (folder.with_name(f".{folder.name}.{x}") for x in ("partial", "previous"))
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        _write_files(partial, result, predictions, labels)
+        _replace(partial, folder, previous)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def save_json(path: str | os.PathLike, result: dict) -> None:
+    """Write a dict as JSON, lists of numbers on one line each, beside and then renamed."""
+    text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
+    # A number a line would make a matrix of 143 classes 20,000 lines. A string cannot match:
+    # in JSON it holds no line break.
+    text = _NUMBERS.sub(lambda match: " ".join(match[0].split()), text)
+    partial = Path(f"{path}.partial")
+    partial.write_text(text + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _replace(partial, folder, previous):
+    """Rename `partial` to `folder`; a folder that is there is first set aside, then removed."""
+    if not folder.exists():
+        partial.rename(folder)
+        return
+    shutil.rmtree(previous, ignore_errors=True)
+    folder.rename(previous)
+    try:
+        partial.rename(folder)
+    except OSError:
+        previous.rename(folder)
+        raise
+    shutil.rmtree(previous)
+
+
+def _write_files(folder, result, predictions, labels):
+    # Here, because whoever only checks a folder should not wait for them.
+    import pandas as pd
+
+    from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_png
+
+    label, classes = result["label"], list(labels[result["label"]])
+    save_json(folder / EVALUATION_FILE, result)
+
+    columns = ["class", "support", "precision", "recall", "f1", "train_support"]
+    per_class = pd.DataFrame(result["per_class"])[columns]
+    per_class.to_csv(folder / PER_CLASS_FILE, index=False, float_format="%.6f")
+
+    counts = result["confusion_matrix"]["counts"]
+    matrix = pd.DataFrame(counts, index=pd.Index(classes, name="truth"), columns=classes)
+    matrix.to_csv(folder / MATRIX_FILE)
+    title = f"{label} of split {result['split']}: accuracy {result['accuracy']['value']:.4f}"
+    picture = figure_to_png(confusion_matrix_figure(counts, classes, title=title))
+    (folder / MATRIX_PICTURE).write_bytes(picture)
+
+    truth = predictions.truth[label]
+    pd.DataFrame(
+        {
+            "id": predictions.ids,
+            "truth": [classes[index] if index >= 0 else "" for index in truth],
+            "prediction": [classes[index] for index in predictions.prediction(label)],
+            "probability": predictions.probabilities(label).max(axis=1),
+        }
+    ).to_csv(
+        folder / PREDICTIONS_FILE,
+        index=False,
+        float_format="%.6f",
+        # No time in the header: the same predictions make the same file.
+        compression={"method": "gzip", "mtime": 0},
+    )

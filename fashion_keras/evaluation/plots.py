@@ -1,0 +1,125 @@
+"""Numbers in, matplotlib figures and PNG bytes out. Keeps no pyplot state, needs no display."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+
+_CELL_TEXT_FROM = 0.26  # inches: in smaller cells a count of four digits does not fit
+_GRID = "#dddddd"
+
+
+def confusion_matrix_figure(
+    matrix: np.ndarray, classes: Sequence[str], *, title: str = "Confusion matrix"
+) -> Figure:
+    """Draw a confusion matrix, each row shaded by shares of the row's photos.
+
+    Right predictions are blue and mistakes red. The shade grows with the square root of the
+    share, so that rare mistakes show. Counts are written where the cells are large enough.
+    Classes that are neither true nor predicted are left out, and the note below says how many.
+
+    Args:
+        matrix: counts `[C, C]`, rows truth, columns prediction.
+        classes: the `C` class names.
+    """
+    matrix = np.asarray(matrix, np.int64)
+    occurs = matrix.sum(axis=0) + matrix.sum(axis=1) > 0
+    shown = np.flatnonzero(occurs)
+    counts = matrix[np.ix_(shown, shown)]
+    names = [classes[index] for index in shown]
+    size, cell, font = len(shown), _cell_inches(len(shown)), _font_points(len(shown))
+    rows = [f"{n}  {s:,}" for n, s in zip(names, counts.sum(axis=1), strict=True)]
+
+    left = _text_inches(rows, font) + 0.55
+    bottom = _text_inches(names, font) + 0.8
+    # Beside a large matrix the names stand on both sides: the way across is long.
+    both_sides = size > 60
+    right = _text_inches(names, font) + 0.3 if both_sides else 0.3
+    top = 0.75 + (_text_inches(names, font) if both_sides else 0)
+    side = max(size * cell, 2.5)
+    width, height = max(left + side + right, 6.0), bottom + side + top
+    figure = Figure(figsize=(width, height), dpi=100, facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+    _shade(axes, counts)
+    if cell >= _CELL_TEXT_FROM:
+        _write_counts(axes, counts, font)
+
+    positions = np.arange(size)
+    axes.set_xticks(positions, names, rotation=90, fontsize=font)
+    axes.set_yticks(positions, rows, fontsize=font)
+    axes.tick_params(length=0, pad=3)
+    if both_sides:
+        axes.tick_params(top=True, labeltop=True, right=True, labelright=True)
+        axes.tick_params(axis="x", which="major", labelrotation=90)
+    axes.set_xticks(positions[1:] - 0.5, minor=True)
+    axes.set_yticks(positions[1:] - 0.5, minor=True)
+    axes.grid(which="minor", color=_GRID, linewidth=0.4)
+    axes.tick_params(which="minor", length=0)
+    for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        text.set_parse_math(False)
+    axes.set_xlabel("prediction", fontsize=10)
+    axes.set_ylabel("truth, and its number of photos", fontsize=10)
+    figure.text(0.12 / width, 1 - 0.3 / height, title, fontsize=12, parse_math=False)
+    note = "Shade: share of the row's photos (blue right, red wrong)."
+    if size < len(matrix):
+        note += f"\n{len(matrix) - size} of {len(matrix)} classes do not occur and are left out."
+    figure.text(0.12 / width, 0.1 / height, note, fontsize=8, color="#555555")
+    return figure
+
+
+def figure_to_png(figure: Figure) -> bytes:
+    """Return a figure as a PNG file's bytes, the same for the same figure."""
+    buffer = io.BytesIO()
+    # Without metadata, so that the bytes do not depend on matplotlib's version.
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _shade(axes, counts):
+    support = counts.sum(axis=1, keepdims=True)
+    shares = counts / np.maximum(support, 1)
+    right = np.eye(len(counts), dtype=bool)
+    for colours, hidden in (("Blues", ~right), ("Reds", right)):
+        axes.imshow(
+            np.ma.masked_where(hidden, shares),
+            cmap=colours,
+            norm=PowerNorm(0.5, vmin=0, vmax=1),
+            interpolation="nearest",
+        )
+
+
+def _write_counts(axes, counts, font):
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        axes.text(
+            column,
+            row,
+            str(counts[row, column]),
+            ha="center",
+            va="center",
+            fontsize=font - 1,
+            color="white" if shares[row, column] > 0.35 else "black",
+        )
+
+
+def _cell_inches(size: int) -> float:
+    if size <= 15:
+        return 0.5
+    return 0.33 if size <= 60 else 0.15
+
+
+def _font_points(size: int) -> float:
+    if size <= 15:
+        return 10
+    return 8 if size <= 60 else 7
+
+
+def _text_inches(texts: Sequence[str], points: float) -> float:
+    # 0.58 em is more than the mean width of a letter in DejaVu Sans, matplotlib's own font.
+    return max((len(text) for text in texts), default=0) * points * 0.58 / 72

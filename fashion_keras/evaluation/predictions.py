@@ -1,0 +1,128 @@
+"""A trained model and a split of the records in; truth and logits of every photo out."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+
+import numpy as np
+from tqdm import tqdm
+
+from fashion_keras.data.pipeline import make_dataset
+from fashion_keras.data.schema import MISSING, DatasetInfo
+from fashion_keras.errors import UserError
+from fashion_keras.run import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """What a model says of a split, in the records' order.
+
+    `ids` are the product ids; `truth` maps each head to class indices, int64 `[N]`, -1 where a
+    product has no label; `logits` maps each head to float32 `[N, C]`.
+    """
+
+    split: str
+    ids: list[str]
+    truth: dict[str, np.ndarray]
+    logits: dict[str, np.ndarray]
+
+    def prediction(self, label: str) -> np.ndarray:
+        """Return the index of the likeliest class, int64 `[N]`; the first of equals."""
+        return self.logits[label].argmax(axis=1)
+
+    def probabilities(self, label: str) -> np.ndarray:
+        """Return the softmax of a head's logits, float32 `[N, C]`."""
+        logits = self.logits[label]
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def predict(
+    run: Run,
+    records: str | os.PathLike,
+    split: str,
+    *,
+    batch_size: int = 256,
+    progress: bool = False,
+) -> Predictions:
+    """Run a model over every photo of a split, once and in the records' order.
+
+    `progress` draws a bar on stderr. Raises `UserError` where the records or the split are
+    missing, where the records have other classes than the model was trained on, and where the
+    model yields numbers that are not finite.
+    """
+    info = DatasetInfo.load(records)
+    check_vocabularies(run.labels, info, run.path, records)
+    dataset = make_dataset(
+        records,
+        split,
+        list(run.labels),
+        run.image_size,
+        batch_size,
+        resize=run.resize,
+        cache="none",
+        with_ids=True,
+    )
+    ids: list[str] = []
+    truth: dict[str, list[np.ndarray]] = {label: [] for label in run.labels}
+    logits: dict[str, list[np.ndarray]] = {label: [] for label in run.labels}
+    total = info.splits[split].num_examples
+    with tqdm(total=total, desc=split, unit="photo", leave=False, disable=not progress) as bar:
+        for images, one_hot, batch_ids in dataset:
+            outputs = run.model.predict_on_batch(images)
+            ids += [identifier.decode() for identifier in batch_ids.numpy()]
+            for label in run.labels:
+                truth[label].append(_indices(one_hot[label].numpy()))
+                logits[label].append(np.asarray(outputs[label], np.float32))
+            bar.update(len(batch_ids))
+    predictions = Predictions(
+        split,
+        ids,
+        {label: np.concatenate(parts) for label, parts in truth.items()},
+        {label: np.concatenate(parts) for label, parts in logits.items()},
+    )
+    _check_finite(predictions, run.path)
+    return predictions
+
+
+def check_vocabularies(
+    labels: Mapping[str, tuple[str, ...]],
+    info: DatasetInfo,
+    model: str | os.PathLike,
+    records: str | os.PathLike,
+) -> None:
+    """Raise `UserError` unless the records name the model's classes, in the model's order."""
+    for label, trained in labels.items():
+        found = info.vocabulary(label)
+        if found == trained:
+            continue
+        only_model = [name for name in trained if name not in found]
+        only_records = [name for name in found if name not in trained]
+        differences = [
+            f"only {where}: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
+            for where, names in (("the model", only_model), ("the records", only_records))
+            if names
+        ]
+        raise UserError(
+            f"the model {model} was trained on other classes of {label!r} than {records} has "
+            f"({'; '.join(differences) or 'the same names in another order'}).\n"
+            "Use the records it was trained on, or convert the catalogue as they were converted"
+        )
+
+
+def _indices(one_hot: np.ndarray) -> np.ndarray:
+    return np.where(one_hot.any(axis=1), one_hot.argmax(axis=1), MISSING).astype(np.int64)
+
+
+def _check_finite(predictions: Predictions, model: str | os.PathLike) -> None:
+    for label, logits in predictions.logits.items():
+        broken = ~np.isfinite(logits).all(axis=1)
+        if broken.any():
+            first = predictions.ids[int(broken.argmax())]
+            raise UserError(
+                f"{model}: head {label!r} yields numbers that are not finite for "
+                f"{int(broken.sum()):,} of {len(broken):,} photos, the first is {first}.\n"
+                "Its weights are damaged, or its training diverged: train again"
+            )

@@ -1,0 +1,163 @@
+"""Predictions in; a dict of scores with intervals, per class and per head, out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import fashion_keras
+from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.errors import UserError
+from fashion_keras.evaluation.intervals import SCORES, bootstrap_intervals
+from fashion_keras.evaluation.predictions import Predictions, predict
+from fashion_keras.run import CONFIG_FILE, Run
+from fashion_keras.training.metrics import confusion_matrix, scores
+
+CONFIDENCE = 0.95
+RULES = {
+    "prediction": "the class with the highest logit",
+    "accuracy": "share of the photos whose prediction is their label",
+    "macro_f1": "mean F1 of the classes that occur among the labels or the predictions, as "
+    "scikit-learn's f1_score(average='macro')",
+    "macro_f1_all": "mean F1 of every class of the vocabulary; one that occurs in neither counts 0",
+    "weighted_f1": "mean F1 weighted by the number of photos of the class",
+    "division_by_zero": "precision, recall and F1 are 0 where they would divide by zero",
+    "missing_label": "photos without a value in a label column are left out of its scores",
+    "interval": "percentile bootstrap over photos; the model stays fixed, so it does not hold "
+    "the variation between training seeds. A rare class is missing from many resamples, which "
+    "pulls macro_f1_all down",
+}
+
+
+def evaluate_run(
+    run: Run,
+    records: str | os.PathLike,
+    split: str,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    batch_size: int = 256,
+    progress: bool = False,
+) -> tuple[dict, Predictions]:
+    """Predict a split with a run's model and score every head.
+
+    Returns `evaluate_predictions`' dict, which also says which model and records it is of, and
+    the predictions. Raises `UserError` as `predict` and `evaluate_predictions` do.
+    """
+    predictions = predict(run, records, split, batch_size=batch_size, progress=progress)
+    info = DatasetInfo.load(records)
+    train = info.splits.get("train")
+    result = evaluate_predictions(
+        predictions,
+        run.labels,
+        resamples=resamples,
+        seed=seed,
+        train_counts=train.class_counts if train else None,
+    )
+    folder = run.path if run.path.is_dir() else run.path.parent
+    origin = {
+        "model": os.fspath(run.path),
+        "config": os.fspath(folder / CONFIG_FILE) if run.config else None,
+        "arch": run.model.name,
+        "image_size": list(run.image_size),
+        "records": os.fspath(records),
+        "records_source": info.source,
+        "records_split": info.split,
+        "fashion_keras": fashion_keras.__version__,
+    }
+    heads = result.pop("heads")
+    return {**result, **origin, "heads": heads}, predictions
+
+
+def evaluate_predictions(
+    predictions: Predictions,
+    labels: Mapping[str, Sequence[str]],
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    train_counts: Mapping[str, Sequence[int]] | None = None,
+) -> dict:
+    """Score every head of `predictions`, ready for JSON.
+
+    Args:
+        predictions: of one split.
+        labels: head to class names in index order, the headline first.
+        resamples: of the bootstrap behind the intervals.
+        seed: of the bootstrap.
+        train_counts: head to the number of training photos of each class, where known.
+
+    Returns:
+        A dict of `split`, `label` and `rules`, the headline's `num_examples`,
+        `accuracy`, `macro_f1`, `macro_f1_all` and `weighted_f1` (each a dict of `value`, `low`,
+        `high`), `per_class` and `confusion_matrix`, and in `heads` the same of the other heads.
+        A head that no photo of the split has a label for holds only `num_examples`, 0.
+
+    Raises:
+        UserError: no photo of the split has a value in the headline label's column.
+    """
+    label, *others = labels
+    found = {
+        name: _head(predictions, name, classes, resamples, seed, (train_counts or {}).get(name))
+        for name, classes in labels.items()
+    }
+    if not found[label]["num_examples"]:
+        raise UserError(
+            f"no photo of split {predictions.split!r} has a value for {label!r}: "
+            "evaluate another split or label"
+        )
+    return {
+        "split": predictions.split,
+        "label": label,
+        **found[label],
+        "interval": {
+            "confidence": CONFIDENCE,
+            "method": "percentile bootstrap over photos",
+            "resamples": resamples,
+            "seed": seed,
+        },
+        "rules": RULES,
+        "heads": {name: found[name] for name in others},
+    }
+
+
+def _head(predictions, label, classes, resamples, seed, train_counts):
+    truth = predictions.truth[label]
+    matrix = confusion_matrix(truth, predictions.prediction(label), len(classes))
+    total = int(matrix.sum())
+    if not total:
+        return {"num_examples": 0}
+    found = scores(matrix)
+    intervals = bootstrap_intervals(matrix, resamples=resamples, confidence=CONFIDENCE, seed=seed)
+    per_class = [
+        {
+            "class": name,
+            "support": int(found.support[index]),
+            "predicted": int(matrix[:, index].sum()),
+            "precision": float(found.precision[index]),
+            "recall": float(found.recall[index]),
+            "f1": float(found.f1[index]),
+            "train_support": None if train_counts is None else int(train_counts[index]),
+        }
+        for index, name in enumerate(classes)
+    ]
+    return {
+        "num_examples": total,
+        "num_unlabelled": len(truth) - total,
+        "num_classes": len(classes),
+        "num_classes_present": sum(bool(row["support"] or row["predicted"]) for row in per_class),
+        **{
+            name: {
+                "value": getattr(found, name),
+                "low": intervals[name][0],
+                "high": intervals[name][1],
+            }
+            for name in SCORES
+        },
+        "per_class": per_class,
+        "confusion_matrix": {
+            "rows": "truth",
+            "columns": "prediction",
+            "classes": list(classes),
+            "counts": matrix.tolist(),
+        },
+    }

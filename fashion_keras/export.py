@@ -1,0 +1,69 @@
+"""A run's folder or `.keras` file in; a SavedModel that TF Serving loads out.
+
+    python -m fashion_keras.export --model RUN --output DIR [--version N] [--top K]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fashion_keras.commands import run_command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return run_command(_export, argv)
+
+
+def _export(argv: Sequence[str] | None) -> None:
+    arguments = _parser().parse_args(argv)
+    # Imported here, so that --help and a wrong argument are answered at once.
+    from fashion_keras.run import load_run
+    from fashion_keras.serving.layout import new_version
+
+    new_version(arguments.output, arguments.version)  # a wrong one fails before the slow start
+    run = load_run(arguments.model)
+    from fashion_keras.serving.savedmodel import export_saved_model
+
+    path = export_saved_model(
+        run, arguments.output, version=arguments.version, top=arguments.top
+    )
+    height, width = run.image_size
+    print(f"{path}: {run.label} ({len(run.labels[run.label])} classes), photos {height}×{width}")
+    for label, classes in list(run.labels.items())[1:]:
+        print(f"  and {label} ({len(classes)} classes)")
+    print(f"Try it: python -m fashion_keras.predict --model {arguments.output} PHOTO")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fashion_keras.export",
+        description="Write a trained model as a SavedModel: photo bytes in, class names out.",
+    )
+    parser.add_argument(
+        "--model", required=True, type=Path, help="a run's folder, or a .keras file beside one"
+    )
+    parser.add_argument(
+        "--output", required=True, type=Path, help="folder for the versions, DIR/1, DIR/2, …"
+    )
+    parser.add_argument(
+        "--version", type=_positive, help="version to write (default: one above the highest)"
+    )
+    parser.add_argument(
+        "--top", type=_positive, default=5, help="classes each photo gets (default: 5)"
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, not {number}")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

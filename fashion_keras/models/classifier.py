@@ -1,0 +1,54 @@
+"""An architecture and label vocabularies in, one Keras model with a head a label out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import keras
+
+from fashion_keras.models.registry import build_backbone
+
+BACKBONE = "backbone"
+
+
+def build_classifier(
+    arch: str,
+    image_size: tuple[int, int],
+    num_classes: Mapping[str, int],
+    *,
+    dropout: float = 0.0,
+    imagenet: bool = False,
+) -> keras.Model:
+    """Build backbone, average pooling, dropout and a dense head a label.
+
+    Args:
+        arch: a name of `models.registry.ARCHITECTURES`.
+        image_size: height and width in pixels, at least 32 each.
+        num_classes: label to number of classes.
+
+    Returns:
+        A model from uint8 or float RGB `[N, height, width, 3]` in [0, 255] to a dict of
+        float32 logits `[N, C]` a label. Logits and not probabilities: the loss is exact on
+        them, and calibration and ensembling work on them; `serving` applies the softmax.
+    """
+    backbone = build_backbone(arch, image_size, imagenet=imagenet)
+    inputs = keras.Input((*image_size, 3), name="image")
+    features = keras.layers.GlobalAveragePooling2D(name="features")(backbone(inputs))
+    features = keras.layers.Dropout(dropout, name="head_dropout")(features)
+    # float32 whatever the policy: half-precision logits lose the softmax's tail, and TF
+    # Serving's REST API cannot print them.
+    logits = {
+        label: keras.layers.Dense(count, dtype="float32", name=label)(features)
+        for label, count in num_classes.items()
+    }
+    return keras.Model(inputs, logits, name=arch)
+
+
+def freeze_backbone(model: keras.Model, frozen: bool) -> None:
+    """Freeze or release the backbone, batch normalisation included; compile afterwards.
+
+    A layer whose `trainable` is False runs BatchNormalization with its moving statistics and
+    leaves them alone. Calling the backbone with `training=False` would not do: `fit` overrides
+    that for the layers inside.
+    """
+    model.get_layer(BACKBONE).trainable = not frozen

@@ -1,0 +1,72 @@
+"""ImageNet weights from the libraries that host them."""
+
+from __future__ import annotations
+
+import contextlib
+
+import keras
+
+from fashion_keras.errors import UserError
+
+
+@contextlib.contextmanager
+def imagenet_download(host: str):
+    """Turn a failed download inside the block into a `UserError` that says what to do."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # each host wraps network failures in a class of its own
+        raise UserError(
+            f"cannot download ImageNet weights from {host}: {str(error).splitlines()[0][:160]}\n"
+            "Go online once (they are cached), or use --weights none or --weights PATH"
+        ) from error
+
+
+def carry_resnet18(trunk: keras.Model) -> None:
+    """Copy KerasHub's `resnet_18_imagenet` into KerasCV's ResNet18, in place.
+
+    Raises `UserError` where keras-hub is not installed or the download fails.
+    """
+    try:
+        import keras_hub
+    except ImportError:
+        raise UserError(
+            "--weights imagenet for resnet18 needs KerasHub: pip install 'fashion-keras[imagenet]'"
+        ) from None
+    with imagenet_download("KerasHub"):
+        source = keras_hub.models.ResNetBackbone.from_preset("resnet_18_imagenet")
+    copy_resnet18(source, trunk)
+
+
+def copy_resnet18(source: keras.Model, trunk: keras.Model) -> None:
+    """Copy convolutions and batch normalisations of one ResNet18 into another, in place.
+
+    Both libraries name a block's layers by stack, block and position; they differ in the
+    words. `ValueError` where a layer has no counterpart of the same shapes.
+    """
+    targets = _by_place(trunk)
+    sources = _by_place(source)
+    if targets.keys() != sources.keys():
+        odd = sorted(targets.keys() ^ sources.keys())
+        raise ValueError(f"The two ResNet18 differ in layers: {odd}")
+    for place, layer in targets.items():
+        layer.set_weights(sources[place].get_weights())
+
+
+def _by_place(model: keras.Model) -> dict[tuple, keras.layers.Layer]:
+    """Map (stack, block, position, kind) to the layer there; the stem is stack -1."""
+    places = {}
+    for layer in model.layers:
+        kind = {"Conv2D": "conv", "BatchNormalization": "bn"}.get(type(layer).__name__)
+        if kind:
+            places[(*_place(layer.name), kind)] = layer
+    return places
+
+
+def _place(name: str) -> tuple[int, int, int]:
+    # KerasCV: conv1_conv, v2_stack_0_block1_0_conv. KerasHub: conv1_conv, stack0_block0_1_bn.
+    parts = [int(part) for part in "".join(c if c.isdigit() else " " for c in name).split()]
+    if "stack" not in name:
+        return (-1, 0, parts[0])
+    return tuple(parts[-3:])

@@ -1,0 +1,41 @@
+"""The names of the architectures, known without loading TensorFlow.
+
+A further architecture is one module with `build_backbone` and one line here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from fashion_keras.data.schema import did_you_mean
+from fashion_keras.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+ARCHITECTURES = {
+    "resnet18": "fashion_keras.models.resnet",
+    "efficientnetb0": "fashion_keras.models.efficientnet",
+}
+
+
+def check_arch(arch: str) -> str:
+    """Return `arch` if it is registered; `UserError` with the nearest name if not."""
+    if arch not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise UserError(
+            f"unknown arch {arch!r}: expected one of {known}{did_you_mean(arch, ARCHITECTURES)}"
+        )
+    return arch
+
+
+def build_backbone(arch: str, image_size: tuple[int, int], *, imagenet: bool) -> keras.Model:
+    """Build an architecture without its top.
+
+    Returns a `keras.Model` named `backbone` from float RGB `[N, height, width, 3]` in [0, 255]
+    (it normalises inside) to features `[N, h, w, channels]`, with ImageNet weights or random
+    ones. Raises `UserError` for an unknown name, and where ImageNet weights cannot be had.
+    """
+    module = importlib.import_module(ARCHITECTURES[check_arch(arch)])
+    return module.build_backbone(image_size, imagenet=imagenet)

@@ -1,0 +1,93 @@
+"""A weights file in; a model with what fits of it, and a report of what did not, out."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from fashion_keras.errors import UserError
+
+BEST_MODEL_FILE = "best.keras"
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """Names of the layers with weights that were loaded, and of those left as they were."""
+
+    loaded: tuple[str, ...]
+    kept: tuple[str, ...]
+
+    def summary(self) -> str:
+        """Return a line for the terminal."""
+        line = f"{len(self.loaded)} layers loaded, {len(self.kept)} left as initialised"
+        if self.kept:
+            shown = ", ".join(self.kept[:6]) + (", …" if len(self.kept) > 6 else "")
+            line += f" ({shown})"
+        return line
+
+
+def load_weights(model: keras.Model, path: str | os.PathLike) -> Loaded:
+    """Load what fits of a `.keras`, a `.weights.h5` or a run's folder into `model`, in place.
+
+    Variables are matched by name and shape, so a head with another number of classes stays as
+    it is. Raises `UserError` where the file is missing, is no such file, or where not one
+    layer of the backbone fits.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / BEST_MODEL_FILE
+    if not path.is_file():
+        raise UserError(
+            f"no weights at {path}: expected none, imagenet, a run's folder, a .keras or a "
+            ".weights.h5 file"
+        )
+    before = {variable.path: np.array(variable) for variable in model.variables}
+    try:
+        if path.name.endswith(".weights.h5"):
+            model.load_weights(path, skip_mismatch=True)
+            loaded = _changed(model, before)
+        elif path.suffix == ".keras":
+            loaded = _copy(keras.models.load_model(path, compile=False), model)
+        else:
+            raise UserError(f"{path}: expected a name that ends in .keras or .weights.h5")
+    except UserError:
+        raise
+    except Exception as error:  # Keras raises a class a cause: zip, JSON, HDF5, value
+        reason = (str(error).splitlines() or [repr(error)])[0][:160]
+        raise UserError(f"cannot load weights from {path}: {reason}") from error
+    layers = dict.fromkeys(_layer(variable.path) for variable in model.variables)
+    result = Loaded(
+        tuple(name for name in layers if name in loaded),
+        tuple(name for name in layers if name not in loaded),
+    )
+    if not result.loaded:
+        raise UserError(f"nothing in {path} fits {model.name}: was it trained with another --arch?")
+    return result
+
+
+def _copy(source: keras.Model, target: keras.Model) -> set[str]:
+    values = {variable.path: variable for variable in source.variables}
+    loaded = set()
+    for variable in target.variables:
+        match = values.get(variable.path)
+        if match is not None and match.shape == variable.shape:
+            variable.assign(match)
+            loaded.add(_layer(variable.path))
+    return loaded
+
+
+def _changed(model: keras.Model, before: dict[str, np.ndarray]) -> set[str]:
+    # A `.weights.h5` names layers by position, and Keras does not say which it skipped.
+    return {
+        _layer(variable.path)
+        for variable in model.variables
+        if not np.array_equal(before[variable.path], np.array(variable))
+    }
+
+
+def _layer(variable_path: str) -> str:
+    return variable_path.rpartition("/")[0]

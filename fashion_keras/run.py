@@ -1,0 +1,104 @@
+"""The folder of a training run, or a `.keras` file, in; model, labels and photo size out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fashion_keras.config import Config, load_config
+from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+CONFIG_FILE = "config.yaml"
+LABELS_FILE = "labels.json"
+HISTORY_FILE = "history.csv"
+BEST_MODEL_FILE = "best.keras"
+EVALUATION_FILE = "evaluation.json"
+CHECKPOINTS, TENSORBOARD, SAVED_MODEL = "checkpoints", "tensorboard", "model"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained model and what its outputs mean.
+
+    `labels` maps each head to its class names in index order, the headline's (`label`) first;
+    `image_size` is height and width in pixels; `resize` how photos are brought to it; `config`
+    is None for a bare `.keras` file.
+    """
+
+    path: Path
+    model: keras.Model
+    labels: dict[str, tuple[str, ...]]
+    label: str
+    image_size: tuple[int, int]
+    resize: str
+    config: Config | None
+
+
+def load_run(path: str | os.PathLike, info: DatasetInfo | None = None) -> Run:
+    """Load a run's best model, or a `.keras` file.
+
+    A file without a run's `labels.json` beside it takes its class names from `info`, the
+    records it is used with. Raises `UserError` where the path, the model or the class names
+    are missing, or do not fit each other.
+    """
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    file = path / BEST_MODEL_FILE if path.is_dir() else path
+    if not file.is_file():
+        expected = f"{BEST_MODEL_FILE} in it" if path.is_dir() else "a run's folder or .keras file"
+        raise UserError(f"no trained model at {path}: expected {expected}")
+    config = load_config(folder / CONFIG_FILE) if (folder / CONFIG_FILE).is_file() else None
+    model = _load_model(file)
+    heads = {name: int(output.shape[-1]) for name, output in _outputs(model, file).items()}
+    labels = _labels(folder, info, heads, file)
+    label = config.data.label if config and config.data.label in labels else next(iter(labels))
+    labels = {label: labels[label], **labels}
+    height, width = model.input_shape[1:3]
+    resize = config.data.resize if config else "stretch"
+    return Run(path, model, labels, label, (height, width), resize, config)
+
+
+def save_labels(folder: str | os.PathLike, labels: dict[str, tuple[str, ...]]) -> None:
+    """Write the class names of each head into a run's folder."""
+    text = json.dumps(labels, indent=1, ensure_ascii=False) + "\n"
+    (Path(folder) / LABELS_FILE).write_text(text, encoding="utf-8")
+
+
+def _load_model(file: Path) -> keras.Model:
+    import keras
+
+    try:
+        return keras.models.load_model(file, compile=False)
+    except Exception as error:  # Keras raises a class a cause: zip, JSON, HDF5, value
+        reason = (str(error).splitlines() or [repr(error)])[0][:160]
+        raise UserError(f"{file} is no Keras model that can be loaded: {reason}") from error
+
+
+def _outputs(model, file):
+    if not isinstance(model.output, dict):
+        raise UserError(f"{file} has no named heads: expected a model trained by fashion_keras")
+    return model.output
+
+
+def _labels(folder, info, heads, file):
+    if (folder / LABELS_FILE).is_file():
+        raw = json.loads((folder / LABELS_FILE).read_text(encoding="utf-8"))
+        labels = {name: tuple(classes) for name, classes in raw.items()}
+    elif info:
+        labels = {name: info.vocabulary(name) for name in heads}
+    else:
+        raise UserError(f"{file}: {LABELS_FILE} is not beside it, so its classes have no names")
+    for name, count in heads.items():
+        if len(labels.get(name, ())) != count:
+            raise UserError(
+                f"{file}: its head {name!r} has {count} classes, the names are "
+                f"{len(labels.get(name, ()))}: the model was trained on other records"
+            )
+    return {name: labels[name] for name in heads}

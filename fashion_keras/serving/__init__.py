@@ -1,0 +1,1 @@
+"""From a trained model to a SavedModel that takes photo bytes, and its client."""

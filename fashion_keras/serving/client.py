@@ -1,0 +1,99 @@
+"""Photo bytes in; each photo's best classes and scores, or why there are none, out.
+
+Runs a SavedModel by itself: neither Keras nor the run that it was exported from is needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+from fashion_keras.errors import UserError
+from fashion_keras.serving.layout import ModelInfo
+from fashion_keras.serving.photos import Photo
+
+SIGNATURE = "serving_default"
+INPUT = "image_bytes"
+OUTPUTS = ("classes", "scores")
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """One photo's classes, best first, with their scores in [0, 1]; or `error` and no classes."""
+
+    path: str
+    classes: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
+    error: str = ""
+
+
+class LocalModel:
+    """A SavedModel of ours, loaded into this process.
+
+    Args:
+        version: the version folder; `layout.find_version` finds it.
+
+    Raises `UserError` where it is not ours or cannot be loaded.
+    """
+
+    def __init__(self, version: Path):
+        self.info = ModelInfo.load(version)
+        try:
+            self._loaded = tf.saved_model.load(str(version))
+        except Exception as error:  # protobuf, TensorFlow and plain OS errors, by what is damaged
+            reason = (str(error).splitlines() or [repr(error)])[0][:160]
+            raise UserError(f"{version} is no SavedModel that can be loaded: {reason}") from error
+        self._function = self._loaded.signatures.get(SIGNATURE)
+        if self._function is None:
+            raise UserError(f"{version} has no signature {SIGNATURE!r}: export the model again")
+        inputs = self._function.structured_input_signature[1]
+        missing = [name for name in OUTPUTS if name not in self._function.structured_outputs]
+        if INPUT not in inputs or missing:
+            raise UserError(
+                f"{version}: its signature {SIGNATURE!r} takes {', '.join(inputs)}; expected one "
+                f"that takes {INPUT!r} and returns {', '.join(OUTPUTS)}"
+            )
+
+    def classify(self, photos: Sequence[Photo]) -> list[Prediction]:
+        """Classify a batch; a photo that cannot be decoded does not fail the others."""
+        readable = [photo for photo in photos if not photo.error]
+        answers = iter(self._classify(readable))
+        return [
+            Prediction(photo.path, error=photo.error) if photo.error else next(answers)
+            for photo in photos
+        ]
+
+    def _classify(self, photos: Sequence[Photo]) -> list[Prediction]:
+        if not photos:
+            return []
+        try:
+            outputs = self._function(tf.constant([photo.encoded for photo in photos]))
+        except tf.errors.OpError as error:
+            if len(photos) == 1:
+                return [Prediction(photos[0].path, error=_reason(error))]
+            # Halving finds the bad one of n in about 2 log n calls, and mends a batch that is
+            # too large for the memory as well.
+            half = len(photos) // 2
+            return self._classify(photos[:half]) + self._classify(photos[half:])
+        classes, scores = (outputs[name].numpy() for name in OUTPUTS)
+        return [
+            Prediction(
+                photo.path, tuple(name.decode("utf-8") for name in names), tuple(map(float, row))
+            )
+            for photo, names, row in zip(photos, classes, scores, strict=True)
+        ]
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    lines = [line.strip() for line in error.message.splitlines() if line.strip()]
+    # The last line that is not TensorFlow's own trace says what was wrong with the photo.
+    told = [line for line in lines if not _TRACE.match(line)] or [type(error).__name__]
+    return "cannot be decoded: " + _NODES.sub("", told[0])[:160].strip()
+
+
+_TRACE = re.compile(r"Graph execution error|Detected at node|node |\[\[|File \"|\d+ (root|derived)")
+_NODES = re.compile(r"\[\[.*|\{\{.*?\}\}")

@@ -1,0 +1,123 @@
+"""A folder of SavedModel versions in; the next or highest version, and what it says of itself, out.
+
+Imports no TensorFlow, so that a wrong path is answered at once. The layout is TF Serving's:
+`FOLDER/<integer>/saved_model.pb`, and only integers are versions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+from fashion_keras.errors import UserError
+
+SAVED_MODEL_FILE = "saved_model.pb"
+ASSETS = "assets"
+INFO_ASSET = "fashion_keras.json"
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelInfo:
+    """What a SavedModel of ours says of itself, in `assets/fashion_keras.json`.
+
+    `fashion_keras` is the version that wrote it; `label` the headline's head; `labels` the
+    class names of each head in index order, the headline's first; `image_size` height and
+    width in pixels; `resize` how photos are brought to it; `top` how many classes a photo gets
+    at most.
+    """
+
+    fashion_keras: str
+    label: str
+    labels: dict[str, tuple[str, ...]]
+    image_size: tuple[int, int]
+    resize: str
+    top: int
+    format: int = FORMAT
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Write `fashion_keras.json` into `folder`."""
+        text = json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
+        (Path(folder) / INFO_ASSET).write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, version: str | os.PathLike) -> ModelInfo:
+        """Read the info of a version folder; `UserError` if it is not ours or not readable."""
+        path = Path(version) / ASSETS / INFO_ASSET
+        if not path.is_file():
+            raise UserError(
+                f"{version} is a SavedModel of another kind ({ASSETS}/{INFO_ASSET} is missing): "
+                "expected one that fashion_keras.export has made"
+            )
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            if raw["format"] != FORMAT:
+                raise UserError(
+                    f"{path} has format {raw['format']}, this fashion_keras reads {FORMAT}: "
+                    "export the model again"
+                )
+            return cls(
+                fashion_keras=raw["fashion_keras"],
+                label=raw["label"],
+                labels={name: tuple(classes) for name, classes in raw["labels"].items()},
+                image_size=tuple(raw["image_size"]),
+                resize=raw["resize"],
+                top=raw["top"],
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path} is damaged ({error!r}): export the model again") from error
+
+
+def versions(folder: str | os.PathLike) -> list[int]:
+    """Return the version numbers present in `folder`, ascending; none if there is no folder."""
+    if not Path(folder).is_dir():
+        return []
+    names = (entry.name for entry in Path(folder).iterdir())
+    return sorted({int(name) for name in names if name.isascii() and name.isdigit()})
+
+
+def new_version(folder: str | os.PathLike, version: int | None = None) -> int:
+    """Return the version to write: `version`, or the one above the highest present.
+
+    Raises `UserError` where `version` is there already, is not positive, or `folder` is a file.
+    """
+    for path in (Path(folder), *Path(folder).parents):
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path} is a file: expected a folder to write SavedModels into")
+    present = versions(folder)
+    if version is None:
+        return max(present, default=0) + 1
+    if version < 1:
+        raise UserError(f"version {version}: expected 1 or more")
+    if version in present:
+        raise UserError(
+            f"{folder} has a version {version} already: it is never overwritten.\n"
+            f"Leave --version out for version {present[-1] + 1}, or remove {version} yourself"
+        )
+    return version
+
+
+def find_version(path: str | os.PathLike) -> Path:
+    """Return the version folder at `path`, or the highest version in it.
+
+    Raises `UserError` where there is none.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"no SavedModel at {path}: there is nothing of that name")
+    if (path / SAVED_MODEL_FILE).is_file():
+        return path
+    complete = [
+        entry
+        for entry in (path.iterdir() if path.is_dir() else ())
+        if entry.name.isascii() and entry.name.isdigit() and (entry / SAVED_MODEL_FILE).is_file()
+    ]
+    if not complete:
+        raise UserError(
+            f"no SavedModel at {path}: expected {SAVED_MODEL_FILE} in it, or in a version "
+            "folder (1, 2, …).\n"
+            f"Make one: python -m fashion_keras.export --model RUN --output {path}"
+        )
+    return max(complete, key=lambda entry: int(entry.name))

@@ -1,0 +1,202 @@
+"""Command: records in, a trained model with its history, board, scores and SavedModel out.
+
+python -m fashion_keras.train --arch efficientnetb0
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fashion_keras.commands import run_command
+from fashion_keras.config import Config, load_config, parse_assignments
+from fashion_keras.data.schema import INFO_FILE, DatasetInfo
+from fashion_keras.errors import UserError
+from fashion_keras.models.registry import ARCHITECTURES, check_arch
+from fashion_keras.run import CONFIG_FILE, EVALUATION_FILE, SAVED_MODEL, TENSORBOARD, load_run
+
+DEFAULT_RECORDS = Path("tfrecords/small")
+SAMPLE_RECORDS = Path("tfrecords/sample")
+RUNS = Path("runs")
+
+_EXAMPLES = """\
+examples:
+  python -m fashion_keras.train --arch efficientnetb0
+  python -m fashion_keras.train --config configs/resnet18.yaml --data tfrecords/small
+  python -m fashion_keras.train --arch resnet18 --label articleType --epochs 20 \\
+      --set optimizer.learning_rate=1e-3 --set data.augment=rand-augment
+  python -m fashion_keras.train --workdir runs/resnet18-1 --resume
+  tensorboard --logdir runs
+
+Every key that --set takes, with its default, is in fashion_keras/config.py.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the command's argument parser."""
+    result = argparse.ArgumentParser(
+        prog="python -m fashion_keras.train",
+        description="Train a classifier on records, keep its best epoch by validation macro-F1, "
+        "score that on the validation split and export it for TF Serving.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    result.add_argument("--arch", metavar="NAME", help=" or ".join(ARCHITECTURES))
+    result.add_argument("--config", metavar="FILE", help="a YAML file, such as those in configs/")
+    result.add_argument(
+        "--data",
+        metavar="DIR",
+        help=f"records (default: {DEFAULT_RECORDS}; where there are none, a drawn sample)",
+    )
+    result.add_argument("--label", metavar="NAME", help="what to learn (default: subCategory)")
+    result.add_argument("--weights", metavar="W", help="none, imagenet, a run or a weights file")
+    result.add_argument("--epochs", type=int, metavar="N", help="(default: 10)")
+    result.add_argument(
+        "--workdir", metavar="DIR", help=f"where the run goes (default: {RUNS}/ARCH-N)"
+    )
+    result.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint in --workdir"
+    )
+    result.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="set any key of the config, e.g. training.batch_size=32",
+    )
+    return result
+
+
+def train(argv: Sequence[str] | None) -> None:
+    """Parse `argv`, train, evaluate on the validation split, and export."""
+    options = parser().parse_args(argv)
+    config, workdir = _resolve(options)
+    check_arch(config.model.arch)
+    records = _records(config)
+    info = DatasetInfo.load(records)
+    for label in config.labels:
+        info.vocabulary(label)
+    for split in ("train", "validation"):
+        info.shard_paths(records, split)
+    _prepare_workdir(workdir, config, options.resume)
+    print(f"run: {workdir}  (watch it: tensorboard --logdir {workdir.parent})", flush=True)
+    sizes = ", ".join(f"{name} {split.num_examples:,}" for name, split in info.splits.items())
+    print(f"records: {records} ({sizes}); label: {config.data.label}", flush=True)
+
+    # TensorFlow is loaded here and not before: what is wrong above is answered at once.
+    from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_png
+    from fashion_keras.training.trainer import train as run_training
+
+    trained = run_training(
+        config,
+        records,
+        workdir,
+        draw_matrix=lambda matrix, names: figure_to_png(confusion_matrix_figure(matrix, names)),
+        say=lambda line: print(line, flush=True),
+    )
+    _finish(trained, records, workdir)
+
+
+def _finish(trained, records: Path, workdir: Path) -> None:
+    """Score the best epoch on the validation split, show its mistakes, and export it."""
+    from fashion_keras.evaluation.mistakes import surest_mistakes
+    from fashion_keras.evaluation.results import evaluate_run, save_json, table
+    from fashion_keras.serving.savedmodel import export_saved_model
+
+    run = load_run(workdir)
+    print(f"best epoch: {trained.best_epoch}; scoring it on the validation split", flush=True)
+    result, predictions = evaluate_run(run, records, "validation")
+    save_json(workdir / EVALUATION_FILE, result)
+    photos, captions = surest_mistakes(run, records, predictions)
+    trained.board.write_mistakes(photos, captions, step=trained.best_epoch)
+    best = {
+        "accuracy": result["accuracy"]["value"],
+        "macro_f1": result["macro_f1"]["value"],
+        "epoch": trained.best_epoch,
+    }
+    trained.board.write_hyperparameters(best, step=trained.best_epoch)
+    print(table(result), flush=True)
+    if any((workdir / SAVED_MODEL).glob("[0-9]*")):
+        return  # a finished run resumed: its model is there
+    saved = export_saved_model(run, workdir / SAVED_MODEL)
+    print(f"SavedModel: {saved}")
+    print(f"next: python -m fashion_keras.evaluate --model {workdir} --data {records} --split test")
+
+
+def _resolve(options) -> tuple[Config, Path]:
+    """Return the config from file and options, and the workdir."""
+    overrides = parse_assignments(options.set)
+    named = {
+        "model.arch": options.arch,
+        "model.weights": options.weights,
+        "data.records": options.data,
+        "data.label": options.label,
+        "training.epochs": options.epochs,
+    }
+    overrides |= {key: value for key, value in named.items() if value is not None}
+    if not options.resume:
+        config = load_config(options.config, overrides)
+        return config, Path(options.workdir) if options.workdir else _next_run(config.model.arch)
+    if not options.workdir:
+        raise UserError("--resume needs --workdir DIR: the run to go on with")
+    workdir = Path(options.workdir)
+    saved = workdir / CONFIG_FILE
+    if not saved.is_file():
+        raise UserError(f"nothing to resume at {workdir}: it has no {CONFIG_FILE}")
+    config = load_config(saved)
+    asked = load_config(options.config or saved, overrides)
+    if asked != config:
+        raise UserError(
+            f"--resume goes on with {saved}, and the options given differ from it.\n"
+            "Leave them out, or train into another --workdir"
+        )
+    return config, workdir
+
+
+def _next_run(arch: str) -> Path:
+    number = 1
+    while (RUNS / f"{arch}-{number}").exists():
+        number += 1
+    return RUNS / f"{arch}-{number}"
+
+
+def _records(config: Config) -> Path:
+    """Return where the records are, drawing and converting the sample where there are none."""
+    if config.data.records:
+        return Path(config.data.records)
+    if (DEFAULT_RECORDS / INFO_FILE).is_file():
+        return DEFAULT_RECORDS
+    print(
+        f"no records at {DEFAULT_RECORDS}: using the drawn sample catalogue ({SAMPLE_RECORDS})",
+        flush=True,
+    )
+    if not (SAMPLE_RECORDS / INFO_FILE).is_file():
+        from fashion_keras.data.conversion import Request, convert
+        from fashion_keras.data.sample import draw_sample
+
+        catalogue = draw_sample(SAMPLE_RECORDS.with_name("sample-catalogue"))
+        convert(Request(source=str(catalogue)), SAMPLE_RECORDS, say=lambda line: None)
+    return SAMPLE_RECORDS
+
+
+def _prepare_workdir(workdir: Path, config: Config, resume: bool) -> None:
+    if resume:
+        return
+    if workdir.exists() and (not workdir.is_dir() or os.listdir(workdir)):
+        raise UserError(
+            f"{workdir} is not empty: give another --workdir, or --resume to go on with it"
+        )
+    (workdir / TENSORBOARD).mkdir(parents=True, exist_ok=True)
+    config.save(workdir / CONFIG_FILE)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    return run_command(train, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""What happens around an epoch: macro-F1, throughput, the best model, the line on screen."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from fashion_keras.errors import UserError
+from fashion_keras.training.confusion import ConfusionMatrix
+from fashion_keras.training.ema import ExponentialMovingAverage, averaged
+from fashion_keras.training.metrics import Scores, scores
+
+MONITOR = "val_macro_f1"
+
+
+class MacroF1(keras.callbacks.Callback):
+    """Write accuracy, macro-F1 and macro-F1 over all classes of each epoch into the logs.
+
+    Reads the confusion matrices that `fit` accumulated anyway, so it makes no second pass. The
+    headline label's are `accuracy`, `macro_f1` and `macro_f1_all`, with `val_` before them in
+    validation; another label's carry its name, e.g. `val_articleType_macro_f1`. The validation
+    `Scores` of the last epoch are in `validation_scores`, a dict by label, and the matrices in
+    `validation_matrices`.
+
+    Args:
+        matrices: label to its metric, the headline first.
+    """
+
+    def __init__(self, matrices: dict[str, ConfusionMatrix]):
+        super().__init__()
+        self._matrices = matrices
+        self._train: dict[str, Scores] = {}
+        self.validation_scores: dict[str, Scores] = {}
+        self.validation_matrices: dict[str, np.ndarray] = {}
+
+    def on_test_begin(self, logs=None):
+        """Read the training epoch's matrices before validation resets them."""
+        self._train = {k: scores(np.asarray(m.matrix)) for k, m in self._matrices.items()}
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Read the validation's matrices, and write everything into the logs."""
+        self.validation_matrices = {k: np.asarray(m.matrix) for k, m in self._matrices.items()}
+        self.validation_scores = {k: scores(m) for k, m in self.validation_matrices.items()}
+        loss = {k: logs[k] for k in ("loss", "val_loss") if k in logs}
+        logs.clear()  # Keras's own names for the same figures depend on how many heads there are
+        logs.update(loss)
+        headline = next(iter(self._matrices))
+        for prefix, by_label in (("", self._train), ("val_", self.validation_scores)):
+            for label, result in by_label.items():
+                name = prefix if label == headline else f"{prefix}{label}_"
+                logs[f"{name}accuracy"] = result.accuracy
+                logs[f"{name}macro_f1"] = result.macro_f1
+                if prefix:
+                    logs[f"{name}macro_f1_all"] = result.macro_f1_all
+
+
+class Throughput(keras.callbacks.Callback):
+    """Write `photos_per_second` (of training alone), `seconds`, `learning_rate` into the logs."""
+
+    def __init__(self, batch_size: int):
+        super().__init__()
+        self._batch_size = batch_size
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the clock."""
+        self._start = time.perf_counter()
+        self._trained = None
+        self._batches = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Count the batch."""
+        self._batches += 1
+
+    def on_test_begin(self, logs=None):
+        """Stop the training clock where validation begins."""
+        self._trained = time.perf_counter() - self._start
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write the figures into the logs."""
+        elapsed = time.perf_counter() - self._start
+        logs["photos_per_second"] = self._batches * self._batch_size / (self._trained or elapsed)
+        logs["seconds"] = elapsed
+        logs["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Stop with a `UserError` when the loss is no longer a number; checkpoints stay."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Look at the running loss."""
+        loss = (logs or {}).get("loss")
+        if loss is not None and not math.isfinite(loss):
+            raise UserError(
+                f"the loss became {loss} at batch {batch + 1}: training stopped, the last "
+                "checkpoint is kept.\nTry a lower optimizer.learning_rate, or training.precision="
+                "float32"
+            )
+
+
+class BestModel(keras.callbacks.Callback):
+    """Save the model with the best validation macro-F1, without optimizer or loss.
+
+    What is saved is what was validated: the average where there is one. Written beside and
+    renamed, so that a kill in mid-write leaves the last best. Loads with Keras alone.
+    """
+
+    def __init__(self, path: str | os.PathLike, average: ExponentialMovingAverage | None):
+        super().__init__()
+        self.path = Path(path)
+        self.best = -math.inf
+        self.best_epoch = -1
+        self._average = average
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Save where this epoch is better than all before."""
+        if logs[MONITOR] <= self.best:
+            return
+        self.best, self.best_epoch = logs[MONITOR], epoch
+        partial = self.path.with_name("partial-" + self.path.name)
+        with averaged(self._average):
+            keras.Model(self.model.inputs, self.model.output, name=self.model.name).save(partial)
+        os.replace(partial, self.path)
+
+
+class EpochLine(keras.callbacks.Callback):
+    """Print a line an epoch, and a bar within it where a person is watching."""
+
+    def __init__(self, epochs: int, steps: int):
+        super().__init__()
+        self._epochs, self._steps = epochs, steps
+        self._bar = None
+        self._seconds = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Open the bar."""
+        self._bar = tqdm(
+            total=self._steps,
+            desc=f"epoch {epoch + 1}/{self._epochs}",
+            unit="batch",
+            leave=False,
+            disable=not sys.stderr.isatty(),
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Move the bar."""
+        self._bar.update(1)
+
+    def on_test_begin(self, logs=None):
+        """Say that validation runs."""
+        self._bar.set_postfix_str("validating")
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Close the bar and print the epoch's line."""
+        self._bar.close()
+        self._seconds.append(logs["seconds"])
+        left = (self._epochs - epoch - 1) * float(np.mean(self._seconds))
+        print(
+            f"epoch {epoch + 1}/{self._epochs}  loss {logs['loss']:.4f}  "
+            f"accuracy {logs['accuracy']:.4f}  val_loss {logs['val_loss']:.4f}  "
+            f"val_accuracy {logs['val_accuracy']:.4f}  val_macro_f1 {logs['val_macro_f1']:.4f}  "
+            f"{logs['photos_per_second']:.0f} photos/s  {_duration(left)} left",
+            flush=True,
+        )
+
+    def on_train_end(self, logs=None):
+        """Close a bar that an early end left open."""
+        if self._bar:
+            self._bar.close()
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02d}"
+    return f"{minutes}m{seconds:02d}s"

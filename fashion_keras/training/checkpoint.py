@@ -1,0 +1,137 @@
+"""A run in, what it needs to go on after a kill out: weights, optimizer, averages, callbacks."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from fashion_keras.errors import UserError
+from fashion_keras.training.callbacks import BestModel
+from fashion_keras.training.ema import ExponentialMovingAverage
+
+_WEIGHTS, _AVERAGE, _STATE = "model.weights.h5", "average.npz", "state.json"
+
+
+class History:
+    """The logs of each epoch, kept in `history.csv`: a row an epoch, a column a figure."""
+
+    def __init__(self, path: str | os.PathLike, rows: list[dict] | None = None):
+        self.path = Path(path)
+        self.rows = rows or []
+
+    def append(self, epoch: int, logs: dict) -> None:
+        """Add an epoch (counted from 1 in the file) and rewrite the file."""
+        self.rows.append({"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}})
+        columns = list(dict.fromkeys(key for row in self.rows for key in row))
+        partial = self.path.with_suffix(".csv.partial")
+        with open(partial, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        os.replace(partial, self.path)
+
+
+class RunCheckpoint(keras.callbacks.Callback):
+    """Save all that a run is, each epoch, and bring it back.
+
+    Stands last among the callbacks, so that the others have updated themselves when it saves,
+    and restores theirs after they have reset themselves at the start of training. A checkpoint
+    is a folder `epoch-NNNN`, written beside and renamed; the one before is then removed.
+    (Keras's BackupAndRestore keeps neither early stopping's state nor an average.)
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        history: History,
+        best: BestModel,
+        early_stopping: keras.callbacks.EarlyStopping | None,
+        average: ExponentialMovingAverage | None,
+    ):
+        super().__init__()
+        self.folder = Path(folder)
+        self.history = history
+        self._best = best
+        self._early_stopping = early_stopping
+        self._average = average
+        self._patience: dict | None = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write history and checkpoint."""
+        self.history.append(epoch, logs)
+        final = self.folder / f"epoch-{epoch + 1:04d}"
+        partial = self.folder / "partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        self.model.save_weights(partial / _WEIGHTS)  # the optimizer's state is in it too
+        state = {
+            "epoch": epoch + 1,
+            "best": self._best.best,
+            "best_epoch": self._best.best_epoch,
+            "history": self.history.rows,
+        }
+        if self._early_stopping:
+            state["early_stopping"] = {
+                name: getattr(self._early_stopping, name) for name in ("best", "wait", "best_epoch")
+            }
+        if self._average:
+            average = self._average.get_state()
+            state["average_step"] = average["step"]
+            np.savez(partial / _AVERAGE, *average["averages"])
+        (partial / _STATE).write_text(json.dumps(state, default=float), encoding="utf-8")
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(partial, final)
+        for _, older in checkpoints(self.folder):
+            if older != final:
+                shutil.rmtree(older)
+
+    def on_train_begin(self, logs=None):
+        """Give early stopping its patience back: it has just reset itself."""
+        if self._patience and self._early_stopping:
+            for name, value in self._patience.items():
+                setattr(self._early_stopping, name, value)
+
+    def restore(self, model: keras.Model) -> int:
+        """Bring weights, optimizer, average, callbacks and history back; return the next epoch.
+
+        `model` must be built and compiled as the saved one was. Returns 0 where there is no
+        checkpoint. Raises `UserError` where it does not fit or is damaged.
+        """
+        found = checkpoints(self.folder)
+        if not found:
+            return 0
+        path = found[-1][1]
+        try:
+            state = json.loads((path / _STATE).read_text(encoding="utf-8"))
+            model.optimizer.build(model.trainable_variables)
+            model.load_weights(path / _WEIGHTS)
+            if self._average:
+                with np.load(path / _AVERAGE) as arrays:
+                    averages = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
+                self._average.set_state({"step": state["average_step"], "averages": averages})
+        except (OSError, ValueError, KeyError) as error:
+            reason = str(error).splitlines()[0][:160] if str(error) else repr(error)
+            raise UserError(
+                f"cannot resume from {path}: {reason}\n"
+                "Remove that folder to start again, or train into another --workdir"
+            ) from error
+        self.history.rows = state["history"]
+        self._best.best, self._best.best_epoch = state["best"], state["best_epoch"]
+        self._patience = state.get("early_stopping")
+        return state["epoch"]
+
+
+def checkpoints(folder: str | os.PathLike) -> list[tuple[int, Path]]:
+    """Return the complete checkpoints in a folder as (epochs done, path), oldest first."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        return []
+    named = ((re.fullmatch(r"epoch-(\d+)", path.name), path) for path in folder.iterdir())
+    return sorted((int(match[1]), path) for match, path in named if match)

@@ -1,0 +1,50 @@
+"""Fixtures that several tests share: where the real Kaggle archives are, if anywhere."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fashion_keras.data.archive import open_archive
+from fashion_keras.data.catalog import read_catalog
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SMALL = "fashion-product-images-small.zip"
+LARGE_224 = "fashion-product-images-224.zip"
+
+
+def _small() -> Path:
+    default = REPOSITORY.parent / "shared" / "data" / SMALL
+    return Path(os.environ.get("FASHION_KERAS_ARCHIVE") or default)
+
+
+def _or_skip(path: Path) -> Path:
+    if not path.exists():
+        pytest.skip(f"{path.name} is not at {path.parent} (set FASHION_KERAS_ARCHIVE)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def archive_path() -> Path:
+    """The real archive of 44,441 photos of 60×80; skips where it is absent."""
+    return _or_skip(_small())
+
+
+@pytest.fixture(scope="session")
+def archive_224_path() -> Path:
+    """The real archive of 8,133 photos of 224×224, beside the small one; skips if absent."""
+    return _or_skip(_small().with_name(LARGE_224))
+
+
+@pytest.fixture(scope="session")
+def real_catalog(archive_path):
+    """The catalogue of the small archive, photos not yet checked."""
+    with open_archive(archive_path) as archive:
+        return read_catalog(archive)
+
+
+@pytest.fixture(scope="session")
+def real_catalog_224(archive_224_path):
+    """The catalogue of the 224 archive, photos not yet checked."""
+    with open_archive(archive_224_path) as archive:
+        return read_catalog(archive)

@@ -1,0 +1,229 @@
+"""Zips and folders: the same names and bytes, and no file that could do harm."""
+
+import os
+import struct
+import tracemalloc
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from fashion_keras.data import archive as archive_module
+from fashion_keras.data.archive import open_archive
+from fashion_keras.errors import UserError
+
+FILES = {"styles.csv": b"id\n1\n", "images/1.jpg": b"one", "images/sub/2.jpg": b"two" * 100}
+
+
+def make_folder(path, files=FILES):
+    for name, data in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    return path
+
+
+def make_zip(path, files=FILES, compression=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", compression) as file:
+        for name, data in files.items():
+            file.writestr(name, data)
+    return path
+
+
+def raw_name_zip(path, name):
+    """A zip whose only entry has exactly this name; `zipfile` tidies some names on writing."""
+    make_zip(path, {"x" * len(name): b"data"})
+    path.write_bytes(path.read_bytes().replace(b"x" * len(name), name.encode()))
+    return path
+
+
+def test_folder_and_zip_show_the_same_files(tmp_path):
+    folder = open_archive(make_folder(tmp_path / "folder"))
+    with open_archive(make_zip(tmp_path / "a.zip")) as zipped:
+        assert folder.names() == zipped.names() == sorted(FILES)
+        for name, data in FILES.items():
+            assert folder.read(name) == zipped.read(name) == data
+
+
+def test_directories_in_a_zip_are_not_names(tmp_path):
+    path = make_zip(tmp_path / "a.zip", {"images/": b"", "images/1.jpg": b"one"})
+    assert open_archive(path).names() == ["images/1.jpg"]
+
+
+def test_safe_backslashes_are_read_as_folders(tmp_path):
+    archive = open_archive(raw_name_zip(tmp_path / "a.zip", "images\\1.jpg"))
+    assert archive.names() == ["images/1.jpg"]
+    assert archive.read("images/1.jpg") == b"data"
+
+
+@pytest.mark.parametrize("make", [make_folder, make_zip])
+def test_an_unknown_name_is_named(tmp_path, make):
+    archive = open_archive(make(tmp_path / "a.zip"))
+    with pytest.raises(UserError, match=r"no file '\.\./secret'"):
+        archive.read("../secret")
+
+
+def test_many_threads_read_what_one_reads(tmp_path):
+    files = {f"{i}.bin": os.urandom(3000) for i in range(200)}
+    with (
+        open_archive(make_zip(tmp_path / "a.zip", files)) as archive,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        names = list(files) * 3
+        assert list(pool.map(archive.read, names)) == [files[name] for name in names]
+
+
+# ---- what is refused ----
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/x", "../x", "a/../../x", "..\\x", "a\\..\\x", "C:\\x", "c:x", "\\\\host\\x"]
+)
+def test_a_zip_that_points_outside_itself_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match="points outside the archive"):
+        open_archive(raw_name_zip(tmp_path / "a.zip", name))
+
+
+def test_a_directory_entry_that_points_outside_is_refused(tmp_path):
+    with pytest.raises(UserError, match="points outside the archive"):
+        open_archive(raw_name_zip(tmp_path / "a.zip", "../x/"))
+
+
+def test_two_dots_within_a_name_are_no_parent_folder(tmp_path):
+    assert open_archive(raw_name_zip(tmp_path / "a.zip", "a..b/c..jpg")).names() == ["a..b/c..jpg"]
+
+
+def patch_directory(path, offset, layout, value):
+    """Overwrite a field of the first entry in the zip's central directory."""
+    data = bytearray(path.read_bytes())
+    struct.pack_into(layout, data, data.index(b"PK\x01\x02") + offset, value)
+    path.write_bytes(data)
+    return path
+
+
+def test_an_encrypted_zip_is_refused(tmp_path):
+    path = patch_directory(make_zip(tmp_path / "a.zip"), 8, "<H", 1)
+    with pytest.raises(UserError, match="encrypted"):
+        open_archive(path)
+
+
+def test_an_entry_that_declares_too_many_bytes_is_refused(tmp_path):
+    path = patch_directory(make_zip(tmp_path / "a.zip"), 24, "<I", 257 * 2**20)
+    with pytest.raises(UserError, match=r"257 MiB, at most 256 MiB"):
+        open_archive(path)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_packing_that_cannot_be_unpacked_within_limits_is_refused(tmp_path, compression):
+    path = make_zip(tmp_path / "a.zip", compression=compression)
+    with pytest.raises(UserError, match=r"in an unusual way .*deflate"):
+        open_archive(path)
+
+
+def test_an_entry_of_absurd_ratio_is_refused(tmp_path):
+    path = make_zip(tmp_path / "a.zip", {"a.jpg": bytes(8 * 2**20)})
+    with pytest.raises(UserError, match="decompression bomb"):
+        open_archive(path)
+
+
+def test_a_well_packed_small_entry_is_welcome(tmp_path):
+    path = make_zip(tmp_path / "a.zip", {"a.jpg": bytes(2**20)})
+    assert len(open_archive(path).read("a.jpg")) == 2**20
+
+
+def test_an_entry_that_unpacks_to_more_than_it_declares_is_not_unpacked(tmp_path):
+    path = make_zip(tmp_path / "a.zip", {"a.jpg": bytes(50 * 2**20)})
+    archive = open_archive(patch_directory(path, 24, "<I", 1000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=r"a\.jpg cannot be unpacked"):
+            archive.read("a.jpg")
+        assert tracemalloc.get_traced_memory()[1] < 5 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_changed_byte_is_noticed(tmp_path):
+    path = make_zip(tmp_path / "a.zip", {"a.jpg": b"the photo"}, zipfile.ZIP_STORED)
+    path.write_bytes(path.read_bytes().replace(b"the photo", b"tha photo"))
+    with pytest.raises(UserError, match=r"a\.jpg cannot be unpacked"):
+        open_archive(path).read("a.jpg")
+
+
+def test_half_a_zip_is_said_to_be_incomplete(tmp_path):
+    path = make_zip(tmp_path / "a.zip")
+    path.write_bytes(path.read_bytes()[:-60])
+    with pytest.raises(UserError, match="incomplete"):
+        open_archive(path)
+
+
+def test_a_zip_with_a_damaged_directory_is_said_to_be_damaged(tmp_path):
+    path = make_zip(tmp_path / "a.zip")
+    path.write_bytes(path.read_bytes().replace(b"PK\x01\x02", b"PK\x09\x09", 1))
+    with pytest.raises(UserError, match="damaged or incomplete"):
+        open_archive(path)
+
+
+def test_a_missing_path_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere\.zip does not exist"):
+        open_archive(tmp_path / "nowhere.zip")
+
+
+def test_a_file_that_is_neither_zip_nor_folder_is_refused(tmp_path):
+    path = tmp_path / "photo.tar"
+    path.write_bytes(b"no zip at all")
+    with pytest.raises(UserError, match=r"neither a \.zip nor a folder"):
+        open_archive(path)
+
+
+def test_links_out_of_the_folder_are_not_followed(tmp_path):
+    outside = make_folder(tmp_path / "outside", {"secret.jpg": b"secret"})
+    inside = make_folder(tmp_path / "inside", {"a.jpg": b"a"})
+    (inside / "file.jpg").symlink_to(outside / "secret.jpg")
+    (inside / "folder").symlink_to(outside)
+    (inside / "dangling.jpg").symlink_to(tmp_path / "nothing")
+    (inside / "within.jpg").symlink_to(inside / "a.jpg")
+    archive = open_archive(inside)
+    assert archive.names() == ["a.jpg", "within.jpg"]
+    with pytest.raises(UserError):
+        archive.read("file.jpg")
+
+
+def test_a_file_in_a_folder_is_not_read_beyond_the_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive_module, "MAX_FILE_BYTES", 10)
+    archive = open_archive(make_folder(tmp_path / "a", {"a.jpg": bytes(11), "b.jpg": bytes(10)}))
+    assert len(archive.read("b.jpg")) == 10
+    with pytest.raises(UserError, match=r"a\.jpg is larger than"):
+        archive.read("a.jpg")
+
+
+# ---- fingerprint ----
+
+
+@pytest.mark.parametrize("make", [make_folder, make_zip])
+def test_a_copy_has_the_same_fingerprint(tmp_path, make):
+    first = open_archive(make(tmp_path / "a.zip")).fingerprint()
+    backwards = dict(reversed(FILES.items()))
+    copy = make(tmp_path / "b.zip", backwards)
+    os.utime(copy, (0, 0))
+    assert open_archive(copy).fingerprint() == first
+    assert len(first) == 64
+
+
+@pytest.mark.parametrize("make", [make_folder, make_zip])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"images/1.jpg": b"longer"},
+        {"styles.csv": b"id\n2\n"},  # of the same length
+        {"images/3.jpg": b"new"},
+    ],
+)
+def test_another_content_has_another_fingerprint(tmp_path, make, changed):
+    first = open_archive(make(tmp_path / "a.zip")).fingerprint()
+    assert open_archive(make(tmp_path / "b.zip", FILES | changed)).fingerprint() != first
+
+
+def test_a_zip_notices_a_photo_changed_at_the_same_length(tmp_path):
+    first = open_archive(make_zip(tmp_path / "a.zip")).fingerprint()
+    changed = make_zip(tmp_path / "b.zip", FILES | {"images/1.jpg": b"eno"})
+    assert open_archive(changed).fingerprint() != first
