@@ -1,6 +1,6 @@
 """A run's folder or `.keras` file in; a SavedModel that TF Serving loads out.
 
-    python -m fashion_keras.export --model RUN --output DIR [--version N] [--top K]
+python -m fashion_keras.export --model RUN --output DIR [--version N] [--top K]
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ def _export(argv: Sequence[str] | None) -> None:
     run = load_run(arguments.model)
     from fashion_keras.serving.savedmodel import export_saved_model
 
-    path = export_saved_model(
-        run, arguments.output, version=arguments.version, top=arguments.top
-    )
+    path = export_saved_model(run, arguments.output, version=arguments.version, top=arguments.top)
     height, width = run.image_size
     print(f"{path}: {run.label} ({len(run.labels[run.label])} classes), photos {height}×{width}")
     for label, classes in list(run.labels.items())[1:]:

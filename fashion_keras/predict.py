@@ -1,18 +1,15 @@
 """Photos, folders or zips in; each photo's class and score, on screen or as CSV, out.
 
-    python -m fashion_keras.predict --model DIR PHOTO|FOLDER|ZIP… [--csv out.csv]
+python -m fashion_keras.predict --model DIR PHOTO|FOLDER|ZIP… [--csv out.csv]
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -20,12 +17,9 @@ from fashion_keras.commands import run_command
 from fashion_keras.errors import UserError
 from fashion_keras.serving.layout import ModelInfo, find_version
 from fashion_keras.serving.photos import PhotoSource, batches
+from fashion_keras.serving.prediction import LineFormat, Prediction, csv_writer, printable
 
-if TYPE_CHECKING:
-    from fashion_keras.serving.client import Prediction
-
-COLUMNS = ("path", "class", "score", "runner_up", "runner_up_score", "error")
-PATH_WIDTH = 60
+DEFAULT_TOP = 2  # the class and its runner-up
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,24 +31,108 @@ def _predict(argv: Sequence[str] | None) -> None:
     arguments = _parser().parse_args(argv)
     version = find_version(arguments.model)
     info = ModelInfo.load(version)
-    _check_arguments(arguments, info, version)
-    with PhotoSource(arguments.inputs) as source:
+    top = _checked_top(arguments.top, info, version)
+    _check_csv(arguments.csv)
+    with PhotoSource(arguments.photos) as source:
         # Imported here, so that --help and a wrong path are answered at once.
         from fashion_keras.serving.client import LocalModel
 
         model = LocalModel(version)
-        with _writer(arguments, info, source.paths) as write:
-            failed = _classify(model, source, arguments, write)
-    if failed:
-        first = f"{printable(failed[0].path)}: {failed[0].error}"
-        if len(failed) == len(source):
-            raise UserError(f"none of {len(source):,} photos could be classified, first {first}")
+        with _output(arguments.csv, info, top, source) as write:
+            failures, first = 0, None
+            for batch in batches(source.photos(), arguments.batch_size):
+                for prediction in model.classify(batch):
+                    write(prediction)
+                    if prediction.error:
+                        failures, first = failures + 1, first or prediction
+        total = len(source)
+    if arguments.csv:
+        print(f"{arguments.csv}: {total:,} photos, {total - failures:,} classified")
+    if failures == total:
+        raise UserError(f"none of {total:,} photos could be classified; {_told(first)}")
+    if failures:
         print(
-            f"warning: {len(failed):,} of {len(source):,} photos could not be classified, "
-            f"first {first}",
+            f"warning: {failures:,} of {total:,} photos could not be classified; {_told(first)}",
             file=sys.stderr,
         )
 
 
-def _classify(model, source, arguments, write) -> list[Prediction]:
-    raise NotImplementedError
+def _told(failure: Prediction) -> str:
+    return f"the first: {printable(failure.path)}: {printable(failure.error)}"
+
+
+@contextlib.contextmanager
+def _output(
+    csv: Path | None, info: ModelInfo, top: int, source: PhotoSource
+) -> Iterator[Callable[[Prediction], None]]:
+    if csv is None:
+        line = LineFormat(source.paths, info.labels[info.label], top)
+        yield lambda prediction: print(line(prediction))
+        return
+    # disable=None: no bar where stderr is no terminal.
+    with csv_writer(csv) as write, tqdm(total=len(source), unit="photo", disable=None) as bar:
+
+        def write_and_count(prediction):
+            write(prediction)
+            bar.update()
+
+        yield write_and_count
+
+
+def _checked_top(top: int | None, info: ModelInfo, version: Path) -> int:
+    available = min(info.top, len(info.labels[info.label]))
+    if top is None:
+        return min(DEFAULT_TOP, available)
+    if top > available:
+        raise UserError(f"--top {top}: {version} gives a photo {available} classes at most")
+    return top
+
+
+def _check_csv(path: Path | None) -> None:
+    if path is None:
+        return
+    if path.is_dir():
+        raise UserError(f"--csv {path} is a folder: expected a file to write")
+    if not path.parent.is_dir():
+        raise UserError(f"--csv {path}: there is no folder {path.parent}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fashion_keras.predict",
+        description="Classify photos with a SavedModel made by fashion_keras.export. Ends with "
+        "0 if at least one photo was classified; those that cannot be read are listed.",
+    )
+    parser.add_argument(
+        "photos", nargs="+", metavar="PHOTO|FOLDER|ZIP", help="what to classify, in this order"
+    )
+    parser.add_argument(
+        "--model",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="a SavedModel's version folder, or its parent (then the highest version)",
+    )
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="write rows there instead of printing lines"
+    )
+    parser.add_argument(
+        "--batch-size", type=_positive, default=64, help="photos at once (default: 64)"
+    )
+    parser.add_argument(
+        "--top",
+        type=_positive,
+        help=f"classes a printed line shows (default: {DEFAULT_TOP}, the second in brackets)",
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, not {number}")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

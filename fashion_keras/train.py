@@ -16,6 +16,7 @@ from fashion_keras.config import Config, load_config, parse_assignments
 from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.models.registry import ARCHITECTURES, check_arch
+from fashion_keras.quiet import load_tensorflow
 from fashion_keras.run import CONFIG_FILE, EVALUATION_FILE, SAVED_MODEL, TENSORBOARD, load_run
 
 DEFAULT_RECORDS = Path("tfrecords/small")
@@ -87,6 +88,7 @@ def train(argv: Sequence[str] | None) -> None:
     print(f"records: {records} ({sizes}); label: {config.data.label}", flush=True)
 
     # TensorFlow is loaded here and not before: what is wrong above is answered at once.
+    load_tensorflow()
     from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_png
     from fashion_keras.training.trainer import train as run_training
 

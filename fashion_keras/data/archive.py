@@ -11,6 +11,8 @@ import hashlib
 import os
 import re
 import stat
+import struct
+import threading
 import zipfile
 import zlib
 from pathlib import Path
@@ -24,6 +26,8 @@ MAX_RATIO = 1000
 RATIO_APPLIES_FROM = 2**20
 
 _ENCRYPTED = 0x1  # general-purpose flag bit 0, APPNOTE.TXT 4.4.4
+# Signature, then after 22 bytes that the directory repeats the lengths of name and extra field.
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
 
@@ -75,18 +79,23 @@ class ZipArchive(Archive):
     def __init__(self, source: Path):
         super().__init__(source)
         try:
-            self._zip = zipfile.ZipFile(source)
+            self._file = open(source, "rb")  # noqa: SIM115 (closed by `close`)
+        except OSError as error:
+            raise UserError(f"{source} cannot be read: {error.strerror}") from error
+        try:
+            with zipfile.ZipFile(self._file) as file:
+                entries = {_checked_name(source, info): info for info in file.infolist()}
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            self._file.close()
             raise UserError(
                 f"{source} cannot be read as a zip ({error}): damaged or incomplete, "
                 "download it again"
             ) from error
-        try:
-            entries = {_checked_name(source, info): info for info in self._zip.infolist()}
         except UserError:
-            self._zip.close()
+            self._file.close()
             raise
         self._infos = {name: info for name, info in entries.items() if not name.endswith("/")}
+        self._lock = threading.Lock()
 
     def names(self) -> list[str]:
         """Return the files' names, sorted."""
@@ -98,23 +107,31 @@ class ZipArchive(Archive):
         if info is None:
             raise self._unknown(name)
         try:
-            with self._zip.open(info) as file:
-                # With a size, zipfile inflates no more than that; without one it
-                # inflates the whole entry first and cuts it to its declared size after.
-                data = file.read(info.file_size)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            OSError,
-            RuntimeError,
-            NotImplementedError,
-            ValueError,
-        ) as error:
-            raise UserError(f"{self.source}: {name} cannot be unpacked ({error})") from error
-        if len(data) != info.file_size:
-            raise UserError(f"{self.source}: {name} is damaged (shorter than declared)")
+            data = self._packed(info)
+            if info.compress_type == zipfile.ZIP_DEFLATED:
+                # -15: deflate without a header. The limit makes a bomb harmless; 0 were none.
+                data = zlib.decompressobj(-15).decompress(data, max(1, info.file_size))
+        except (OSError, ValueError, OverflowError, struct.error, zlib.error) as error:
+            raise UserError(f"{self.source}: {name} is damaged ({error})") from error
+        if len(data) != info.file_size or zlib.crc32(data) != info.CRC:
+            raise UserError(f"{self.source}: {name} is damaged (its checksum differs)")
         return data
+
+    def _packed(self, info: zipfile.ZipInfo) -> bytes:
+        """Return an entry's bytes as they lie in the zip (APPNOTE.TXT 4.3.7).
+
+        `ZipFile.read` takes 70 µs for a photo of 2 kB, mostly with the interpreter's lock
+        held, which would slow the threads that decode; this takes a fifth of it.
+        """
+        with self._lock:
+            self._file.seek(info.header_offset)
+            signature, name_length, extra_length = _LOCAL_HEADER.unpack(
+                self._file.read(_LOCAL_HEADER.size)
+            )
+            if signature != b"PK\x03\x04":
+                raise zlib.error("no file header where the directory says")
+            self._file.seek(name_length + extra_length, os.SEEK_CUR)
+            return self._file.read(info.compress_size)
 
     def fingerprint(self) -> str:
         """Return the sha256 over the sorted (name, size, CRC-32) of all files."""
@@ -125,7 +142,7 @@ class ZipArchive(Archive):
 
     def close(self) -> None:
         """Close the zip."""
-        self._zip.close()
+        self._file.close()
 
 
 class FolderArchive(Archive):
@@ -237,10 +254,11 @@ def _checked_name(source: Path, info: zipfile.ZipInfo) -> str:
             f"{source} packs {info.filename!r} in an unusual way (method "
             f"{info.compress_type}): pack it again with the usual one, deflate"
         )
-    if info.file_size > MAX_FILE_BYTES:
+    size = max(info.file_size, info.compress_size)
+    if size > MAX_FILE_BYTES:
         raise UserError(
-            f"{source} is refused: its entry {info.filename!r} declares "
-            f"{_mib(info.file_size)}, at most {_mib(MAX_FILE_BYTES)} is read"
+            f"{source} is refused: its entry {info.filename!r} declares {_mib(size)}, "
+            f"at most {_mib(MAX_FILE_BYTES)} is read"
         )
     if info.file_size > RATIO_APPLIES_FROM and info.file_size > MAX_RATIO * info.compress_size:
         raise UserError(

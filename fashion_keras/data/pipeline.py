@@ -123,11 +123,8 @@ def make_dataset(
                 images, one_hot = mix(images, one_hot, _fold(seed, number, 2, position))
             return images, one_hot
 
-        # Two folds make one int64 seed: shuffle takes no pair.
-        order = tf.cast(_fold(seed, number, 3, 0)[0], tf.int64)
-        shuffled = source.shuffle(
-            min(count, _SHUFFLE_BUFFER), seed=order, reshuffle_each_iteration=False
-        )
+        order = _fold(seed, number, 3, 0)
+        shuffled = _shuffle(source, min(count, _SHUFFLE_BUFFER), order)
         photos = _parallel(shuffled.enumerate(), photo)
         batches = photos.batch(batch_size, drop_remainder=count >= batch_size)
         return _parallel(batches.take(steps).enumerate(), batch_of)
@@ -164,6 +161,26 @@ def resolve_cache(cache: str, info: DatasetInfo, split: str, image_size: tuple[i
 
 def _parallel(dataset, function):
     return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _shuffle(dataset, buffer_size, seed):
+    """Shuffle by a seed pair that is a tensor.
+
+    `Dataset.shuffle` mixes TensorFlow's global seed into its own, and fails on a tensor where
+    the global one is 0; the operation below it takes the pair as it is.
+    """
+    spec = dataset.element_spec
+    flat = tf.nest.flatten(spec)
+    variant = tf.raw_ops.ShuffleDataset(
+        input_dataset=tf.data.experimental.to_variant(dataset),
+        buffer_size=tf.constant(buffer_size, tf.int64),
+        seed=tf.cast(seed[0], tf.int64),
+        seed2=tf.cast(seed[1], tf.int64),
+        output_types=[part.dtype for part in flat],
+        output_shapes=[part.shape for part in flat],
+        reshuffle_each_iteration=False,
+    )
+    return tf.data.experimental.from_variant(variant, spec)
 
 
 def _fold(seed, epoch, purpose, position):

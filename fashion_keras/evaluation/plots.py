@@ -6,8 +6,8 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 _CELL_TEXT_FROM = 0.26  # inches: in smaller cells a count of four digits does not fit
@@ -50,21 +50,16 @@ def confusion_matrix_figure(
     if cell >= _CELL_TEXT_FROM:
         _write_counts(axes, counts, font)
 
-    positions = np.arange(size)
-    axes.set_xticks(positions, names, rotation=90, fontsize=font)
-    axes.set_yticks(positions, rows, fontsize=font)
-    axes.tick_params(length=0, pad=3)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    gap = 0.05 / cell
+    _write_names(axes, "bottom", size - 0.5 + gap, names, font)
+    _write_names(axes, "left", -0.5 - gap, rows, font)
     if both_sides:
-        axes.tick_params(top=True, labeltop=True, right=True, labelright=True)
-        axes.tick_params(axis="x", which="major", labelrotation=90)
-    axes.set_xticks(positions[1:] - 0.5, minor=True)
-    axes.set_yticks(positions[1:] - 0.5, minor=True)
-    axes.grid(which="minor", color=_GRID, linewidth=0.4)
-    axes.tick_params(which="minor", length=0)
-    for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        text.set_parse_math(False)
-    axes.set_xlabel("prediction", fontsize=10)
-    axes.set_ylabel("truth, and its number of photos", fontsize=10)
+        _write_names(axes, "top", -0.5 - gap, names, font)
+        _write_names(axes, "right", size - 0.5 + gap, names, font)
+    axes.set_xlabel("prediction", labelpad=72 * (bottom - 0.55), fontsize=10)
+    axes.set_ylabel("truth, and its number of photos", labelpad=72 * (left - 0.4), fontsize=10)
     figure.text(0.12 / width, 1 - 0.3 / height, title, fontsize=12, parse_math=False)
     note = "Shade: share of the row's photos (blue right, red wrong)."
     if size < len(matrix):
@@ -82,20 +77,39 @@ def figure_to_png(figure: Figure) -> bytes:
 
 
 def _shade(axes, counts):
-    support = counts.sum(axis=1, keepdims=True)
-    shares = counts / np.maximum(support, 1)
-    right = np.eye(len(counts), dtype=bool)
-    for colours, hidden in (("Blues", ~right), ("Reds", right)):
-        axes.imshow(
-            np.ma.masked_where(hidden, shares),
-            cmap=colours,
-            norm=PowerNorm(0.5, vmin=0, vmax=1),
-            interpolation="nearest",
+    # From 0.12 on: the palest colours cannot be told from the empty cells' white.
+    shade = 0.12 + 0.88 * np.sqrt(_shares(counts))
+    right = np.eye(len(counts), dtype=bool)[..., None]
+    pixels = np.where(right, colormaps["Blues"](shade), colormaps["Reds"](shade))
+    pixels[counts == 0] = 1
+    axes.imshow(pixels, interpolation="nearest")
+    between = np.arange(1, len(counts)) - 0.5
+    ends = (-0.5, len(counts) - 0.5)
+    axes.hlines(between, *ends, color=_GRID, linewidth=0.4)
+    axes.vlines(between, *ends, color=_GRID, linewidth=0.4)
+
+
+def _shares(counts):
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+
+def _write_names(axes, side, place, names, font):
+    # Not tick labels: measuring and moving those takes longer than drawing all the rest.
+    for index, name in enumerate(names):
+        upright = side in ("top", "bottom")
+        axes.text(
+            *((index, place) if upright else (place, index)),
+            name,
+            fontsize=font,
+            rotation=90 if upright else 0,
+            ha="center" if upright else {"left": "right", "right": "left"}[side],
+            va={"top": "bottom", "bottom": "top"}.get(side, "center_baseline"),
+            parse_math=False,
         )
 
 
 def _write_counts(axes, counts, font):
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares = _shares(counts)
     for row, column in zip(*np.nonzero(counts), strict=True):
         axes.text(
             column,

@@ -37,7 +37,13 @@ def _headline(result):
         )
         for key, name in SCORE_NAMES.items()
     ]
-    return _align([("", "value", percent), *rows])
+    text = _align([("", "value", percent), *rows])
+    if any(not result[k]["low"] <= result[k]["value"] <= result[k]["high"] for k in SCORE_NAMES):
+        text += (
+            "\nA value lies outside its interval: rare classes are missing from many resamples,\n"
+            "and count 0 there. Read the interval's width, and the classes below."
+        )
+    return text
 
 
 def _other_heads(heads):

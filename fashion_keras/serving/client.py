@@ -5,7 +5,6 @@ Runs a SavedModel by itself: neither Keras nor the run that it was exported from
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,20 +14,14 @@ import tensorflow as tf
 from fashion_keras.errors import UserError
 from fashion_keras.serving.layout import ModelInfo
 from fashion_keras.serving.photos import Photo
+from fashion_keras.serving.prediction import Prediction
 
 SIGNATURE = "serving_default"
 INPUT = "image_bytes"
 OUTPUTS = ("classes", "scores")
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """One photo's classes, best first, with their scores in [0, 1]; or `error` and no classes."""
-
-    path: str
-    classes: tuple[str, ...] = ()
-    scores: tuple[float, ...] = ()
-    error: str = ""
+# What TensorFlow puts about the cause: where in the graph, and node names in brackets.
+_TRACE = re.compile(r"Graph execution error|Detected at node|node |\[\[|File \"|\d+ (root|derived)")
+_NODES = re.compile(r"\[\[.*|\{\{.*?\}\}")
 
 
 class LocalModel:
@@ -71,7 +64,7 @@ class LocalModel:
         if not photos:
             return []
         try:
-            outputs = self._function(tf.constant([photo.encoded for photo in photos]))
+            outputs = self._function(**{INPUT: tf.constant([photo.encoded for photo in photos])})
         except tf.errors.OpError as error:
             if len(photos) == 1:
                 return [Prediction(photos[0].path, error=_reason(error))]
@@ -93,7 +86,3 @@ def _reason(error: tf.errors.OpError) -> str:
     # The last line that is not TensorFlow's own trace says what was wrong with the photo.
     told = [line for line in lines if not _TRACE.match(line)] or [type(error).__name__]
     return "cannot be decoded: " + _NODES.sub("", told[0])[:160].strip()
-
-
-_TRACE = re.compile(r"Graph execution error|Detected at node|node |\[\[|File \"|\d+ (root|derived)")
-_NODES = re.compile(r"\[\[.*|\{\{.*?\}\}")

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import io
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -186,5 +186,3 @@ def _raiser(error: UserError) -> Callable[[], bytes]:
         raise error
 
     return read
-
-

@@ -6,7 +6,6 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import tensorflow as tf
@@ -17,87 +16,26 @@ from fashion_keras.run import LABELS_FILE, Run, save_labels
 from fashion_keras.serving.layout import INFO_ASSET, ModelInfo, new_version
 
 
-class ServedModel(tf.Module):
-    """A classifier with decoding and resizing in front, softmax and class names behind.
-
-    Args:
-        run: the model and what its outputs mean.
-        top: how many classes a photo gets, at most as many as the label has.
-        assets: files to go with the SavedModel, by the attribute that holds each.
-    """
-
-    # tf.saved_model.save on a module, and not keras.export.ExportArchive: the archive has no
-    # public way to an asset. What it does else, keeping the variables, is one line here.
-
-    def __init__(self, run: Run, top: int, assets: Mapping[str, Path]):
-        super().__init__()
-        self._model = run.model
-        self._labels = {name: tuple(classes) for name, classes in run.labels.items()}
-        self._label, self._image_size, self._resize = run.label, run.image_size, run.resize
-        self._top = top
-        self._assets = {name: tf.saved_model.Asset(str(path)) for name, path in assets.items()}
-        height, width = run.image_size
-        self.serve = tf.function(
-            self._serve, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")]
-        )
-        self.serve_pixels = tf.function(
-            self._serve_pixels,
-            input_signature=[tf.TensorSpec([None, height, width, 3], tf.uint8, name="pixels")],
-        )
-
-    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """Return the signatures TF Serving offers, traced.
-
-        `serving_default`: `image_bytes`, string `[N]`, JPEG or PNG of any size;
-        `serve_pixels`: `pixels`, uint8 `[N, height, width, 3]`. Both return `probabilities`
-        float32 `[N, C]`, `classes` string `[N, k]` and `scores` float32 `[N, k]`, best first;
-        of each further label the same as `<label>_probabilities` and so on.
-        """
-        signatures = {
-            "serving_default": self.serve.get_concrete_function(),
-            "serve_pixels": self.serve_pixels.get_concrete_function(),
-        }
-        self._kept = [list(function.variables) for function in signatures.values()]
-        return signatures
-
-    def _serve(self, image_bytes):
-        pixels = tf.map_fn(
-            lambda encoded: decode_and_resize(encoded, self._image_size, self._resize),
-            image_bytes,
-            fn_output_signature=tf.TensorSpec([*self._image_size, 3], tf.uint8),
-        )
-        return self._classify(pixels)
-
-    def _serve_pixels(self, pixels):
-        return self._classify(pixels)
-
-    def _classify(self, pixels):
-        logits = self._model(pixels, training=False)
-        outputs = {}
-        for label, classes in self._labels.items():
-            prefix = "" if label == self._label else f"{label}_"
-            probabilities = tf.nn.softmax(tf.cast(logits[label], tf.float32))
-            scores, indices = tf.math.top_k(probabilities, k=min(self._top, len(classes)))
-            outputs[f"{prefix}probabilities"] = probabilities
-            outputs[f"{prefix}classes"] = tf.gather(tf.constant(classes), indices)
-            outputs[f"{prefix}scores"] = scores
-        return outputs
-
-
 def export_saved_model(run: Run, output: Path, *, version: int | None = None, top: int = 5) -> Path:
     """Write `run`'s model to `output/<version>/` and return that path.
 
-    `version` defaults to the one above the highest present. See `ServedModel.signatures` for
-    what it serves; `top` is k. The class names go into `assets/labels.json`, and what else a
-    client must know into `assets/fashion_keras.json`. Written beside, under a name that is no
-    version, then renamed. Raises `UserError` where the version is there already.
+    `version` defaults to the one above the highest present; `top` is k, at most as many as a
+    label has classes. The SavedModel has two signatures: `serving_default` takes `image_bytes`,
+    string `[N]`, JPEG or PNG of any size; `serve_pixels` takes `pixels`, uint8
+    `[N, height, width, 3]`. Both return `probabilities` float32 `[N, C]`, `classes` string
+    `[N, k]` and `scores` float32 `[N, k]`, best first, of the headline's label, and those of
+    each further label as `<label>_probabilities` and so on. The class names are in
+    `assets/labels.json` too, and what else a client must know in `assets/fashion_keras.json`.
+
+    Written beside, under a name that is no version, then renamed. Raises `UserError` where the
+    version is there already.
     """
     if top < 1:
         raise ValueError(f"Invalid `top`. Expected at least 1. Received: {top}")
     output = Path(output)
     target = output / str(new_version(output, version))
-    partial = output / f"{target.name}.partial-{os.getpid()}"
     output.mkdir(parents=True, exist_ok=True)
+    partial = output / f"{target.name}.partial-{os.getpid()}"
     try:
         _write(run, partial, top)
         return _publish(partial, target, version)
@@ -114,12 +52,60 @@ def _write(run: Run, folder: Path, top: int) -> None:
         resize=run.resize,
         top=top,
     )
+    # A bare module and not keras.export.ExportArchive, which has no public way to an asset.
+    # The model stays out of it: its layers would be saved as well, for no one.
+    module = tf.Module()
+    module.serve = _serve_function(run, top)
+    module.serve_pixels = _serve_pixels_function(run, top)
+    signatures = {
+        "serving_default": module.serve.get_concrete_function(),
+        "serve_pixels": module.serve_pixels.get_concrete_function(),
+    }
+    module.weights = [list(function.variables) for function in signatures.values()]
     with tempfile.TemporaryDirectory() as assets:
         info.save(assets)
         save_labels(assets, run.labels)
-        files = {"info": Path(assets) / INFO_ASSET, "labels": Path(assets) / LABELS_FILE}
-        served = ServedModel(run, top, files)
-        tf.saved_model.save(served, str(folder), signatures=served.signatures())
+        module.info = tf.saved_model.Asset(str(Path(assets) / INFO_ASSET))
+        module.labels = tf.saved_model.Asset(str(Path(assets) / LABELS_FILE))
+        tf.saved_model.save(module, str(folder), signatures=signatures)
+
+
+def _serve_function(run: Run, top: int) -> tf.types.experimental.PolymorphicFunction:
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def serve(image_bytes):
+        pixels = tf.map_fn(
+            lambda encoded: decode_and_resize(encoded, run.image_size, run.resize),
+            image_bytes,
+            fn_output_signature=tf.TensorSpec([*run.image_size, 3], tf.uint8),
+        )
+        return _classify(run, top, pixels)
+
+    return serve
+
+
+def _serve_pixels_function(run: Run, top: int) -> tf.types.experimental.PolymorphicFunction:
+    @tf.function(input_signature=[tf.TensorSpec([None, *run.image_size, 3], tf.uint8, "pixels")])
+    def serve_pixels(pixels):
+        return _classify(run, top, pixels)
+
+    return serve_pixels
+
+
+def _classify(run: Run, top: int, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+    count = tf.shape(pixels)[0]
+    # oneDNN's convolution gives an empty batch a wrong shape: a blank photo stands in for it.
+    blank = tf.cast(count == 0, tf.int32)
+    pixels = tf.pad(pixels, [[0, blank], [0, 0], [0, 0], [0, 0]])
+    logits = run.model(pixels, training=False)
+    outputs = {}
+    for label, classes in run.labels.items():
+        prefix = "" if label == run.label else f"{label}_"
+        probabilities = tf.nn.softmax(tf.cast(logits[label], tf.float32))[:count]
+        scores, indices = tf.math.top_k(probabilities, k=min(top, len(classes)))
+        outputs[f"{prefix}probabilities"] = probabilities
+        outputs[f"{prefix}classes"] = tf.gather(tf.constant(classes), indices)
+        outputs[f"{prefix}scores"] = scores
+    return outputs
 
 
 def _publish(partial: Path, target: Path, version: int | None) -> Path:

@@ -128,6 +128,7 @@ def train(
             epochs=stage.end,
             steps_per_epoch=steps,
             callbacks=callbacks,
+            shuffle=False,  # the pipeline has shuffled
             verbose=0,
         )
         done = stage.end

@@ -55,6 +55,13 @@ def test_safe_backslashes_are_read_as_folders(tmp_path):
     assert archive.read("images/1.jpg") == b"data"
 
 
+@pytest.mark.archive
+def test_real_entries_read_as_zipfile_reads_them(archive_path):
+    with open_archive(archive_path) as archive, zipfile.ZipFile(archive_path) as file:
+        for name in ["styles.csv", *archive.names()[::200]]:
+            assert archive.read(name) == file.read(name)
+
+
 @pytest.mark.parametrize("make", [make_folder, make_zip])
 def test_an_unknown_name_is_named(tmp_path, make):
     archive = open_archive(make(tmp_path / "a.zip"))
@@ -130,12 +137,13 @@ def test_a_well_packed_small_entry_is_welcome(tmp_path):
     assert len(open_archive(path).read("a.jpg")) == 2**20
 
 
-def test_an_entry_that_unpacks_to_more_than_it_declares_is_not_unpacked(tmp_path):
+@pytest.mark.parametrize("declared", [0, 1000])
+def test_an_entry_that_unpacks_to_more_than_it_declares_is_not_unpacked(tmp_path, declared):
     path = make_zip(tmp_path / "a.zip", {"a.jpg": bytes(50 * 2**20)})
-    archive = open_archive(patch_directory(path, 24, "<I", 1000))
+    archive = open_archive(patch_directory(path, 24, "<I", declared))
     tracemalloc.start()
     try:
-        with pytest.raises(UserError, match=r"a\.jpg cannot be unpacked"):
+        with pytest.raises(UserError, match=r"a\.jpg is damaged"):
             archive.read("a.jpg")
         assert tracemalloc.get_traced_memory()[1] < 5 * 2**20
     finally:
@@ -145,8 +153,20 @@ def test_an_entry_that_unpacks_to_more_than_it_declares_is_not_unpacked(tmp_path
 def test_a_changed_byte_is_noticed(tmp_path):
     path = make_zip(tmp_path / "a.zip", {"a.jpg": b"the photo"}, zipfile.ZIP_STORED)
     path.write_bytes(path.read_bytes().replace(b"the photo", b"tha photo"))
-    with pytest.raises(UserError, match=r"a\.jpg cannot be unpacked"):
+    with pytest.raises(UserError, match=r"a\.jpg is damaged"):
         open_archive(path).read("a.jpg")
+
+
+def test_a_zip_behind_other_bytes_is_read(tmp_path):
+    path = make_zip(tmp_path / "a.zip")
+    path.write_bytes(b"#!/bin/sh a self-extracting archive\n" + path.read_bytes())
+    assert open_archive(path).read("images/1.jpg") == b"one"
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_an_empty_file_is_read(tmp_path, compression):
+    path = make_zip(tmp_path / "a.zip", {"a.jpg": b""}, compression)
+    assert open_archive(path).read("a.jpg") == b""
 
 
 def test_half_a_zip_is_said_to_be_incomplete(tmp_path):

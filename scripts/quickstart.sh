@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# From nothing to a classified photo, offline but for the installation: environment, sample
+# catalogue, records, a short EfficientNetB0 training, evaluation, SavedModel, one prediction.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/environment.sh
+environment test
+source .venv/bin/activate
+
+say() { printf '\n== %s\n' "$*"; }
+run() { printf '$ %s\n' "$*"; "$@"; }
+
+catalogue=data/sample-catalogue records=tfrecords/sample runs=runs/quickstart models=models/quickstart
+workdir=$runs/$(date +%Y%m%d-%H%M%S)
+
+say "A catalogue of 2,000 drawn photos"
+run python -m fashion_keras.data.sample $catalogue
+say "Its records"
+run python -m fashion_keras.convert --source $catalogue --output $records
+say "A short training (watch it: tensorboard --logdir $runs)"
+run python -m fashion_keras.train --config configs/quickstart.yaml --arch efficientnetb0 --data $records --workdir "$workdir"
+say "Its scores on the test split"
+run python -m fashion_keras.evaluate --model "$workdir" --data $records --split test
+say "A SavedModel for TF Serving"
+run python -m fashion_keras.export --model "$workdir" --output $models
+say "One photo"
+photo=$(ls $catalogue/images/*.jpg | head -n 1)
+run python -m fashion_keras.predict --model $models "$photo"

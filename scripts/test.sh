@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Sets up .venv and runs the tests; arguments go to pytest, e.g. -m slow or tests/data.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/environment.sh
+environment test
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+exec .venv/bin/python -m pytest "$@"

@@ -1,0 +1,201 @@
+"""The predict command: photos, folders and zips, on screen and as CSV, good and bad."""
+
+import csv
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from serving.tiny import PHOTOS, photo, tiny_run
+
+from fashion_keras.predict import main
+from fashion_keras.serving.savedmodel import export_saved_model
+
+GOOD = {"a.jpg": PHOTOS["jpeg"], "b/c.png": PHOTOS["png"], "b/d.JPEG": PHOTOS["wide"]}
+TRUNCATED = PHOTOS["jpeg"][: len(PHOTOS["jpeg"]) // 2]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return export_saved_model(tiny_run(), tmp_path_factory.mktemp("models")).parent
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write(tmp_path / "photos", GOOD | {"styles.csv": b"id\n", "__MACOSX/._a.jpg": b"x"})
+
+
+def write(folder, files):
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def predict_csv(model, tmp_path, *inputs, options=()):
+    out = tmp_path / "out.csv"
+    code = main(["--model", str(model), *map(str, inputs), "--csv", str(out), *options])
+    assert not out.with_name("out.csv.partial").exists()
+    with open(out, encoding="utf-8", newline="") as file:
+        return code, list(csv.DictReader(file))
+
+
+def test_a_photo_is_printed_with_class_score_and_runner_up(model, folder, capsys):
+    path = str(folder / "a.jpg")
+    assert main(["--model", str(model), path]) == 0
+    served = tf.saved_model.load(str(model / "1")).signatures["serving_default"](
+        tf.constant([GOOD["a.jpg"]])
+    )
+    (best, runner_up), (score, second) = (served[name][0, :2] for name in ("classes", "scores"))
+    line = capsys.readouterr().out.rstrip("\n")
+    assert line.startswith(path[:60])
+    assert line.endswith(f"({runner_up.numpy().decode()} {second:.3f})")
+    assert line.removeprefix(path).split("  ")[1].strip() == best.numpy().decode()
+    assert f"{score:.3f}" in line
+
+
+def test_a_folder_gives_a_row_a_photo_in_order(model, folder, tmp_path):
+    code, rows = predict_csv(model, tmp_path, folder)
+    assert code == 0
+    assert [row["path"] for row in rows] == [f"{folder}/{name}" for name in GOOD]
+    assert list(rows[0]) == ["path", "class", "score", "runner_up", "runner_up_score", "error"]
+    served = tf.saved_model.load(str(model / "1")).signatures["serving_default"](
+        tf.constant(list(GOOD.values()))
+    )
+    scores, classes = served["scores"].numpy(), served["classes"].numpy()
+    np.testing.assert_allclose([float(row["score"]) for row in rows], scores[:, 0], atol=2e-6)
+    np.testing.assert_allclose(
+        [float(row["runner_up_score"]) for row in rows], scores[:, 1], atol=2e-6
+    )
+    assert [row["class"] for row in rows] == [name.decode() for name in classes[:, 0]]
+    assert [row["runner_up"] for row in rows] == [name.decode() for name in classes[:, 1]]
+    assert {row["error"] for row in rows} == {""}
+
+
+def test_a_zip_gives_the_folders_answers(model, folder, tmp_path):
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in GOOD.items():
+            file.writestr(name, content)
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").mkdir()
+    code, from_zip = predict_csv(model, tmp_path / "1", path, options=["--batch-size", "2"])
+    assert code == 0
+    _, from_folder = predict_csv(model, tmp_path / "2", folder)
+    assert [row["class"] for row in from_zip] == [row["class"] for row in from_folder]
+    assert from_zip[0]["path"] == f"{path}/a.jpg"
+
+
+def test_bad_photos_become_rows_with_a_reason_and_spare_the_others(model, folder, tmp_path, capsys):
+    bad = {
+        "1-empty.jpg": b"",
+        "2-text.jpg": b"no photo at all",
+        "3-truncated.jpg": TRUNCATED,
+        "4-photo.webp": photo(format="WEBP"),
+        "5-cut.png": PHOTOS["png"][:300],
+    }
+    write(folder, bad)
+    code, rows = predict_csv(model, tmp_path, folder, tmp_path / "gone.jpg")
+    assert code == 0
+    errors = {row["path"]: row["error"] for row in rows if row["error"]}
+    assert len(rows) == len(GOOD) + len(errors)
+    reasons = ["empty", "not a photo", "cannot be decoded", "WEBP", "cannot be decoded"]
+    paths = [*(f"{folder}/{name}" for name in bad), f"{tmp_path}/gone.jpg"]
+    assert list(errors) == paths
+    for path, reason in zip(paths, [*reasons, "does not exist"], strict=True):
+        assert reason in errors[path], path
+        assert "\n" not in errors[path]
+    assert "warning: 6 of 9 photos" in capsys.readouterr().err
+
+
+def test_bad_photos_do_not_change_the_good_ones(model, folder, tmp_path):
+    _, alone = predict_csv(model, tmp_path, folder)
+    write(folder, {"0.jpg": TRUNCATED, "b/cc.jpg": TRUNCATED})
+    _, mixed = predict_csv(model, tmp_path, folder)
+    good = [row for row in mixed if not row["error"]]
+    assert [row["class"] for row in good] == [row["class"] for row in alone]
+    for one, other in zip(good, alone, strict=True):
+        assert float(one["score"]) == pytest.approx(float(other["score"]), abs=3e-6)
+
+
+def test_only_bad_photos_are_an_error_and_still_get_their_rows(model, tmp_path, capsys):
+    path = tmp_path / "bad.jpg"
+    path.write_bytes(TRUNCATED)
+    code, rows = predict_csv(model, tmp_path, path)
+    assert code == 2
+    assert [row["path"] for row in rows] == [str(path)]
+    assert "none of 1 photos could be classified" in capsys.readouterr().err
+
+
+def test_top_lists_more_classes_and_says_how_many_there_are(model, folder, capsys):
+    path = str(folder / "a.jpg")
+    assert main(["--model", str(model), path, "--top", "4"]) == 0
+    assert capsys.readouterr().out.count(",") == 2
+    assert main(["--model", str(model), path, "--top", "6"]) == 2
+    assert "5 classes at most" in capsys.readouterr().err
+
+
+def test_the_highest_complete_version_is_taken(model, folder, tmp_path, capsys):
+    versions = tmp_path / "versions"
+    for version in ("9", "10"):
+        shutil.copytree(model / "1", versions / version)
+    (versions / "11").mkdir()
+    (versions / "12.partial-5").mkdir()
+    (versions / "9" / "saved_model.pb").write_bytes(b"never to be read")
+    assert main(["--model", str(versions), str(folder / "a.jpg")]) == 0
+
+
+def error_of(capsys, *arguments):
+    assert main([str(argument) for argument in arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert len(error.splitlines()) <= 2
+    return error
+
+
+def test_missing_inputs_are_an_error(model, tmp_path, capsys):
+    assert "does not exist" in error_of(capsys, "--model", model, tmp_path / "gone.zip")
+
+
+def test_a_folder_without_photos_is_an_error(model, tmp_path, capsys):
+    write(tmp_path / "empty", {"styles.csv": b"id\n"})
+    assert "no photos in" in error_of(capsys, "--model", model, tmp_path / "empty")
+
+
+def test_a_damaged_zip_is_an_error(model, tmp_path, capsys):
+    (tmp_path / "shop.zip").write_bytes(b"PK\x03\x04 and no more")
+    assert "not a zip" in error_of(capsys, "--model", model, tmp_path / "shop.zip")
+
+
+def test_a_missing_model_is_an_error(folder, tmp_path, capsys):
+    assert "no SavedModel at" in error_of(capsys, "--model", tmp_path / "none", folder)
+    assert "fashion_keras.export" in error_of(capsys, "--model", folder, folder)
+
+
+def test_a_savedmodel_of_another_kind_is_an_error(folder, tmp_path, capsys):
+    module = tf.Module()
+    module.double = tf.function(lambda x: 2 * x, input_signature=[tf.TensorSpec([], tf.float32)])
+    tf.saved_model.save(module, str(tmp_path / "other" / "1"), signatures=module.double)
+    error = error_of(capsys, "--model", tmp_path / "other", folder)
+    assert "another kind" in error
+
+
+def test_a_savedmodel_without_our_signature_is_an_error(model, folder, tmp_path, capsys):
+    module = tf.Module()
+    module.double = tf.function(lambda x: 2 * x, input_signature=[tf.TensorSpec([], tf.float32)])
+    tf.saved_model.save(module, str(tmp_path / "other"), signatures=module.double)
+    shutil.copytree(model / "1" / "assets", tmp_path / "other" / "assets", dirs_exist_ok=True)
+    assert "image_bytes" in error_of(capsys, "--model", tmp_path / "other", folder)
+
+
+def test_a_damaged_savedmodel_is_an_error(model, folder, tmp_path, capsys):
+    shutil.copytree(model / "1", tmp_path / "1")
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"\xff not a protobuf")
+    assert "no SavedModel that can be loaded" in error_of(capsys, "--model", tmp_path, folder)
+
+
+def test_a_csv_that_cannot_be_written_is_an_error(model, folder, tmp_path, capsys):
+    out = tmp_path / "no" / "out.csv"
+    assert "no folder" in error_of(capsys, "--model", model, folder, "--csv", out)
+    assert "is a folder" in error_of(capsys, "--model", model, folder, "--csv", folder)
