@@ -6,6 +6,7 @@ python -m fashion_keras.convert --source ARCHIVE --output tfrecords/small
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -40,7 +41,8 @@ def parser() -> argparse.ArgumentParser:
         "--split",
         choices=STRATEGIES,
         help="published: the split of the published results; stratified: every class in "
-        "proportion (default: published where the catalogue is that one, else stratified)",
+        "proportion (default: published where the catalogue is that one and neither fractions "
+        "nor seed are given, else stratified)",
     )
     result.add_argument(
         "--fractions",
@@ -110,11 +112,12 @@ def convert(argv: Sequence[str] | None) -> None:
         )
     sizes = ", ".join(f"{name} {split.num_examples:,}" for name, split in info.splits.items())
     print(f"{options.output}: {sizes}")
-    print(f"report of every row left out: {options.output}/{conversion.REPORT_FILE}")
+    report = os.path.join(options.output, conversion.REPORT_FILE)
+    print(f"report of every row left out: {report}")
 
 
 def _verify(records: str) -> None:
-    from fashion_keras.data.schema import DatasetInfo
+    from fashion_keras.data.schema import INFO_FILE, DatasetInfo
     from fashion_keras.progress import PhaseBar
 
     DatasetInfo.load(records)  # a wrong path is answered before TensorFlow is loaded
@@ -122,7 +125,7 @@ def _verify(records: str) -> None:
 
     with PhaseBar("records") as bar:
         count = verify(records, progress=bar.update)
-    print(f"{records}: all {count:,} records are as {'dataset_info.json'} says")
+    print(f"{records}: all {count:,} records are as {INFO_FILE} says")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

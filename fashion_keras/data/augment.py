@@ -11,40 +11,30 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from fashion_keras.data.rand_augment import operations, rand_augment
+from fashion_keras.data.replay import draw, fold
+
 POLICIES = ("none", "light", "rand-augment")
-
-
-class ReplayableSeed(keras.random.SeedGenerator):
-    """Hand out seeds folded from one tensor instead of advancing a variable.
-
-    A variable that parallel calls advance gives each its seeds in whatever order they run;
-    a seed folded from the photo's own position does not depend on that.
-    """
-
-    def __init__(self, seed: tf.Tensor):
-        # No super().__init__: it would make a variable, which a traced function may not.
-        self._base = seed
-        self._drawn = 0
-
-    def next(self, ordered: bool = True) -> tf.Tensor:
-        """Return the next seed, int32 `[2]`."""
-        self._drawn += 1
-        return tf.random.experimental.stateless_fold_in(self._base, self._drawn)
+WHITE = 255.0
 
 
 def photo_policy(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None:
-    """Return what varies one photo, `(pixels [H, W, 3], seed [2]) -> pixels`, or None.
+    """Return what varies one photo, `(pixels [H, W, 3], seed [2]) -> float32 pixels`, or None.
 
-    RandAugment (Cubuk et al., 2020) is here and not in `batch_policy` because the layer draws
-    its operations once a call: a batch would share them.
+    `rand-augment` mirrors every other photo and applies two operations of its own to each.
     """
     if name != "rand-augment":
         return None
     flip = keras.layers.RandomFlip("horizontal", dtype="float32")
-    rand_augment = keras.layers.RandAugment(
-        value_range=(0, 255), num_ops=2, factor=0.4, dtype="float32"
-    )
-    return lambda pixels, seed: _apply([flip, rand_augment], pixels[None], seed)[0]
+    layers = operations()
+
+    def vary(pixels, seed):
+        shape = pixels.shape
+        pixels = tf.cast(pixels, tf.float32)[None]
+        pixels = flip.transform_images(pixels, draw(flip, pixels, fold(seed, 0)))
+        return tf.ensure_shape(rand_augment(layers, pixels[0], fold(seed, 1)), shape)
+
+    return vary
 
 
 def batch_policy(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None:
@@ -56,14 +46,24 @@ def batch_policy(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | Non
     """
     if name != "light":
         return None
-    affine = {"fill_mode": "constant", "fill_value": 255.0, "dtype": "float32"}
-    layers = [
-        keras.layers.RandomFlip("horizontal", dtype="float32"),
-        keras.layers.RandomRotation(0.02, **affine),
-        keras.layers.RandomZoom((-0.12, 0.12), **affine),
-        keras.layers.RandomTranslation(0.06, 0.06, **affine),
-    ]
-    return lambda pixels, seed: _apply(layers, pixels, seed)
+    flip = keras.layers.RandomFlip("horizontal", dtype="float32")
+    rotation = keras.layers.RandomRotation(0.02, dtype="float32")
+    zoom = keras.layers.RandomZoom((-0.12, 0.12), dtype="float32")
+    translation = keras.layers.RandomTranslation(0.06, 0.06, dtype="float32")
+
+    def vary(pixels, seed):
+        """Draw the layers' amounts and apply them at once: one pass over the pixels, not four."""
+        shape = pixels.shape
+        pixels = tf.cast(pixels, tf.float32)
+        layers = (flip, rotation, zoom, translation)
+        amounts = [draw(layer, pixels, fold(seed, i)) for i, layer in enumerate(layers)]
+        transform = _composed(*amounts, *shape[1:3])
+        pixels = keras.ops.image.affine_transform(
+            pixels, transform, interpolation="bilinear", fill_mode="constant", fill_value=WHITE
+        )
+        return tf.ensure_shape(pixels, shape)
+
+    return vary
 
 
 def mixing_policy(
@@ -84,14 +84,14 @@ def mixing_policy(
         return None
 
     def mix_with(layer, pixels, labels, seed):
-        transformation = _transformation(layer, pixels, seed)
+        transformation = draw(layer, pixels, seed)
         mixed = {k: layer.transform_labels(v, transformation) for k, v in labels.items()}
         return layer.transform_images(pixels, transformation), mixed
 
     def mix(pixels, labels, seed):
         if len(layers) == 1:
             return mix_with(layers[0], pixels, labels, seed)
-        first = tf.random.stateless_uniform([], tf.random.experimental.stateless_fold_in(seed, 0))
+        first = tf.random.stateless_uniform([], fold(seed, 0))
         return tf.cond(
             first < 0.5,
             lambda: mix_with(layers[0], pixels, labels, seed),
@@ -101,17 +101,28 @@ def mixing_policy(
     return mix
 
 
-def _apply(layers, pixels, seed):
-    shape = pixels.shape
-    pixels = tf.cast(pixels, tf.float32)
-    for position, layer in enumerate(layers):
-        layer_seed = tf.random.experimental.stateless_fold_in(seed, position)
-        pixels = layer.transform_images(pixels, _transformation(layer, pixels, layer_seed))
-    return tf.ensure_shape(pixels, shape)
+def _composed(flip: dict, rotation: dict, zoom: dict, translation: dict, height: int, width: int):
+    """Return flip, then rotation, zoom and translation, as one transform, float32 `[N, 8]`.
+
+    Each maps a pixel of its output to one of its input, so that the last to be applied stands
+    on the right of the product. The formulas are those of the layers.
+    """
+    mirrored = tf.cast(tf.reshape(flip["flips"], [-1]), tf.float32)
+    zero, one = tf.zeros_like(mirrored), tf.ones_like(mirrored)
+    zoom_x, zoom_y = zoom["width_zoom"][:, 0], zoom["height_zoom"][:, 0]
+    shift_x, shift_y = tf.unstack(translation["translations"], axis=1)
+    turned = rotation["rotation_matrix"]
+    turned = tf.reshape(tf.concat([turned, one[:, None]], axis=1), [-1, 3, 3])
+    flipped = _affine(1 - 2 * mirrored, mirrored * (width - 1), one, zero)
+    zoomed = _affine(
+        zoom_x, (1 - zoom_x) * (width - 1) / 2, zoom_y, (1 - zoom_y) * (height - 1) / 2
+    )
+    shifted = _affine(one, -shift_x, one, -shift_y)
+    return tf.reshape(flipped @ turned @ zoomed @ shifted, [-1, 9])[:, :8]
 
 
-def _transformation(layer, pixels, seed):
-    replayable = ReplayableSeed(seed)
-    # RandAugment and MixUp pass their own generator on instead of `seed`: pin that too.
-    layer._get_seed_generator = lambda backend=None: replayable
-    return layer.get_random_transformation(pixels, training=True, seed=replayable)
+def _affine(scale_x, shift_x, scale_y, shift_y):
+    """Return the matrices, `[N, 3, 3]`, of `x * scale + shift`; each argument is `[N]`."""
+    zero, one = tf.zeros_like(scale_x), tf.ones_like(scale_x)
+    rows = [[scale_x, zero, shift_x], [zero, scale_y, shift_y], [zero, zero, one]]
+    return tf.stack([tf.stack(row, axis=-1) for row in rows], axis=-2)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from fashion_keras.data import augment, image
-from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.data.memory import available_memory
+from fashion_keras.data.schema import DatasetInfo, did_you_mean
 from fashion_keras.data.tfrecord import read_records
 from fashion_keras.errors import UserError
 
@@ -63,7 +64,7 @@ def make_dataset(
         resize: `stretch`, `pad` or `crop`.
         cache: `encoded` keeps the photos' bytes in memory, `decoded` their pixels, `auto` takes
             the most that fits in a quarter of the free memory.
-        with_ids: yield the product ids too; evaluation only.
+        with_ids: yield the product ids too, for evaluation; refused in training.
 
     Yields:
         `(images, labels)`: images uint8 or float32 `[N, height, width, 3]` in [0, 255]; labels
@@ -73,11 +74,16 @@ def make_dataset(
     Raises:
         UserError: records missing, damaged or of another schema; label or split unknown.
     """
+    if training and with_ids:
+        raise ValueError("Invalid `with_ids`. Expected False in training. Received: True")
+    _check_choice("augmentation", augmentation.policy, augment.POLICIES)
+    _check_choice("resize", resize, image.RESIZE_MODES)
     info = DatasetInfo.load(records)
     labels = [label] if isinstance(label, str) else list(label)
     classes = [len(info.vocabulary(name)) for name in labels]
     cache = resolve_cache(cache, info, split, image_size)
-    dataset = read_records(records, info, split, labels)
+    # Training shuffles anyway and reads several shards at a time; evaluation keeps their order.
+    dataset = read_records(records, info, split, labels, parallel_reads=4 if training else 1)
 
     def decode(product):
         pixels = image.decode_and_resize(product["encoded"], image_size, resize)
@@ -125,7 +131,9 @@ def make_dataset(
 
         order = _fold(seed, number, 3, 0)
         shuffled = _shuffle(source, min(count, _SHUFFLE_BUFFER), order)
-        photos = _parallel(shuffled.enumerate(), photo)
+        photos = shuffled
+        if vary_photo or cache != "decoded":
+            photos = _parallel(shuffled.enumerate(), photo)
         batches = photos.batch(batch_size, drop_remainder=count >= batch_size)
         return _parallel(batches.take(steps).enumerate(), batch_of)
 
@@ -145,11 +153,10 @@ def make_dataset(
 
 def resolve_cache(cache: str, info: DatasetInfo, split: str, image_size: tuple[int, int]) -> str:
     """Return the cache that `auto` stands for, by the split's size and the free memory."""
-    if cache not in CACHES:
-        raise UserError(f"unknown cache {cache!r}: expected one of {', '.join(CACHES)}")
+    _check_choice("cache", cache, CACHES)
     if cache != "auto" or split not in info.splits:
         return cache
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free = available_memory()
     this_split = info.splits[split]
     decoded = this_split.num_examples * image_size[0] * image_size[1] * 3
     encoded = sum(shard.num_bytes for shard in this_split.shards)
@@ -157,6 +164,14 @@ def resolve_cache(cache: str, info: DatasetInfo, split: str, image_size: tuple[i
         if size <= free // 4:
             return name
     return "none"
+
+
+def _check_choice(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise UserError(
+            f"unknown {name} {value!r}: expected one of {', '.join(known)}"
+            + did_you_mean(value, known)
+        )
 
 
 def _parallel(dataset, function):
@@ -185,6 +200,6 @@ def _shuffle(dataset, buffer_size, seed):
 
 def _fold(seed, epoch, purpose, position):
     """Make an int32 seed pair that is different for every argument."""
-    pair = tf.constant([seed, purpose], tf.int32)
+    pair = tf.constant([seed % 2**31, purpose], tf.int32)
     pair = tf.random.experimental.stateless_fold_in(pair, tf.cast(epoch, tf.int32))
     return tf.random.experimental.stateless_fold_in(pair, tf.cast(position, tf.int32))

@@ -15,6 +15,7 @@ from fashion_keras.errors import UserError
 
 SCHEMA_VERSION = 1
 INFO_FILE = "dataset_info.json"
+SHARD_SUFFIX = ".tfrecord"
 SPLITS = ("train", "validation", "test")
 
 # The label columns of the Kaggle dataset, coarse to fine.

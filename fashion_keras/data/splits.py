@@ -186,7 +186,7 @@ def _allot(n: int, fractions: Sequence[float]) -> list[int]:
             counts[i] = 1
         return counts
     shares = [n * fraction for fraction in fractions]
-    counts = [math.floor(share + 1e-9) for share in shares]
+    counts = [math.floor(share) for share in shares]
     remainders = sorted(wanted, key=lambda i: counts[i] - shares[i])
     for i in remainders[: n - sum(counts)]:
         counts[i] += 1

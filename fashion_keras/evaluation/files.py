@@ -29,7 +29,7 @@ def check_output(folder: str | os.PathLike) -> None:
 
     It may be absent, empty, or an earlier evaluation, which `write_evaluation` replaces.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: --output names a folder")
     foreign = sorted({p.name for p in folder.iterdir()} - set(FILES)) if folder.is_dir() else []
@@ -39,7 +39,7 @@ def check_output(folder: str | os.PathLike) -> None:
             f"{' …' if len(foreign) > 3 else ''}): an evaluation replaces its folder.\n"
             "Give another --output"
         )
-    ground = next(p for p in folder.absolute().parents if p.exists())
+    ground = next(p for p in folder.parents if p.exists())
     if not ground.is_dir() or not os.access(ground, os.W_OK):
         raise UserError(f"cannot write {folder}: {ground} is not a folder that can be written to")
 
@@ -56,7 +56,7 @@ def write_evaluation(
     evaluation is replaced whole; any other file in the folder is a `UserError`.
     """
     check_output(folder)
-    folder = Path(folder).absolute()
+    folder = Path(folder).resolve()
     partial, previous = (folder.with_name(f".{folder.name}.{x}") for x in ("partial", "previous"))
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

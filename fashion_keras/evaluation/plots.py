@@ -46,7 +46,8 @@ def confusion_matrix_figure(
     figure = Figure(figsize=(width, height), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
-    _shade(axes, counts)
+    if size:
+        _shade(axes, counts)
     if cell >= _CELL_TEXT_FROM:
         _write_counts(axes, counts, font)
 

@@ -19,9 +19,7 @@ from fashion_keras.serving.prediction import Prediction
 SIGNATURE = "serving_default"
 INPUT = "image_bytes"
 OUTPUTS = ("classes", "scores")
-# What TensorFlow puts about the cause: where in the graph, and node names in brackets.
-_TRACE = re.compile(r"Graph execution error|Detected at node|node |\[\[|File \"|\d+ (root|derived)")
-_NODES = re.compile(r"\[\[.*|\{\{.*?\}\}")
+_NODE = re.compile(r"\s*\[\[.*")  # where in the graph: [[{{node map/while/…}}]] [Op:…]
 
 
 class LocalModel:
@@ -82,7 +80,7 @@ class LocalModel:
 
 
 def _reason(error: tf.errors.OpError) -> str:
-    lines = [line.strip() for line in error.message.splitlines() if line.strip()]
-    # The last line that is not TensorFlow's own trace says what was wrong with the photo.
-    told = [line for line in lines if not _TRACE.match(line)] or [type(error).__name__]
-    return "cannot be decoded: " + _NODES.sub("", told[0])[:160].strip()
+    # The cause is the last line; what stands above it is a trace of the graph.
+    lines = [_NODE.sub("", line).strip() for line in error.message.splitlines()]
+    cause = [line for line in lines if line] or [type(error).__name__]
+    return f"cannot be decoded: {cause[-1][:160]}"

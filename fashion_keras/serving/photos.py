@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image, UnidentifiedImageError
 
-from fashion_keras.data.archive import MAX_FILE_BYTES, open_archive
+from fashion_keras.data.archive import MAX_FILE_BYTES, Archive, open_archive
 from fashion_keras.errors import UserError
 
 # Files that a folder or zip is searched for. Those that cannot be classified are listed too:
@@ -23,7 +23,8 @@ from fashion_keras.errors import UserError
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".heic")
 )
-READABLE = ("JPEG", "MPO", "PNG", "GIF", "BMP")  # MPO: a JPEG with a second one behind it
+# What data.image.decode decodes. MPO is a JPEG with a second one behind it.
+READABLE = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP")
 MAX_PIXELS = 64_000_000
 # Decoded and encoded bytes of a batch, so that a catalogue of huge photos fits in memory too.
 MAX_BATCH_BYTES = 192 * 2**20
@@ -64,7 +65,7 @@ class PhotoSource(contextlib.ExitStack):
                     self._add(source)
                 except UserError as error:
                     failures.append(error)
-                    self._add_photo(source, _raiser(error))
+                    self._add_photo(source, _raiser(_shortened(error, source)))
             if len(failures) == len(inputs):
                 raise UserError("\n".join(str(error) for error in failures[:2]))
             if not self.paths:
@@ -177,8 +178,19 @@ def _read_file(path: Path) -> bytes:
     return data
 
 
-def _reader(archive, name: str) -> Callable[[], bytes]:
-    return lambda: archive.read(name)
+def _reader(archive: Archive, name: str) -> Callable[[], bytes]:
+    def read():
+        try:
+            return archive.read(name)
+        except UserError as error:
+            raise _shortened(error, f"{archive.source}: {name}") from error
+
+    return read
+
+
+def _shortened(error: UserError, path: str) -> UserError:
+    """Return the error without the path, which stands beside it in its row."""
+    return UserError(str(error).removeprefix(path).lstrip(": "))
 
 
 def _raiser(error: UserError) -> Callable[[], bytes]:

@@ -96,10 +96,13 @@ def test_layouts_are_found(tmp_path, prefix, layout):
     assert catalog.products[0].photo == f"{prefix}images/1.jpg"
 
 
-def test_of_two_levels_the_outer_one_is_read(tmp_path):
-    inner = kaggle([row(2)], [2], "fashion-dataset/fashion-dataset/")
-    outer = kaggle([row(1)], [1], "fashion-dataset/")
-    assert ids(read(tmp_path, inner | outer).products) == ["1"]
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [("fashion-dataset/", "fashion-dataset/fashion-dataset/"), ("", "copy/"), ("a/", "a/z/")],
+)
+def test_of_two_levels_the_outer_one_is_read(tmp_path, outer, inner):
+    files = kaggle([row(2)], [2], inner) | kaggle([row(1)], [1], outer)
+    assert ids(read(tmp_path, files).products) == ["1"]
 
 
 def test_an_outer_csv_without_photos_does_not_hide_the_inner_one(tmp_path):
@@ -140,6 +143,11 @@ def test_a_stray_quote_swallows_no_row(tmp_path, name):
     catalog = read(tmp_path, kaggle(rows, range(1, 6)))
     assert ids(catalog.products) == ["1", "2", "3", "4", "5"]
     assert catalog.products[1].name == name
+
+
+def test_two_stray_quotes_do_not_swallow_the_rows_between(tmp_path):
+    rows = [row(1, name='"Tempo'), row(2), row(3, name='Short"'), row(4)]
+    assert ids(read(tmp_path, kaggle(rows, range(1, 5))).products) == ["1", "2", "3", "4"]
 
 
 def test_too_few_fields_are_a_bad_row(tmp_path):

@@ -1,0 +1,148 @@
+"""Products in splits in, the shards of all splits out, read and shrunk by several threads."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from fashion_keras.data.archive import Archive
+from fashion_keras.data.catalog import PhotoInfo, Product
+from fashion_keras.data.photos import stored_photo
+from fashion_keras.data.schema import ShardInfo
+from fashion_keras.data.work_folder import DONE_FILE, read_json, write_json
+
+_PHOTOS_A_SHARD = 4_000
+_CHUNK = 64  # photos a task: fewer cost more in handing over than in the work itself
+
+Part = tuple[str, Sequence[str]]  # a shard's file name and the ids of its products
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardWriter:
+    """Writes shards into `folder`, where those that are there and whole are kept.
+
+    `vocabularies` maps label to class name to index; `max_size` is the longer side of a stored
+    photo in pixels.
+    """
+
+    archive: Archive
+    products: dict[str, Product]
+    photos: dict[str, PhotoInfo]
+    vocabularies: dict[str, dict[str, int]]
+    max_size: int
+    workers: int
+    folder: Path
+
+    def write(
+        self, splits: dict[str, list[Part]], progress: Callable[[int], None]
+    ) -> tuple[dict[str, tuple[ShardInfo, ...]], dict[str, int]]:
+        """Write every shard of a plan; return each split's shards and the photos' size range.
+
+        `progress` is called with the number of photos written so far.
+        """
+        from fashion_keras.data.tfrecord import file_sha256
+
+        done = read_json(self.folder / DONE_FILE)
+        shards: dict[str, list[ShardInfo]] = {split: [] for split in splits}
+        written = 0
+        with contextlib.closing(_Pool(self.workers)) as pool:
+            for split, parts in splits.items():
+                for name, ids in parts:
+                    path = self.folder / name
+                    known = done.get(name, {}).get("shard", {})
+                    if not path.is_file() or known.get("sha256") != file_sha256(path):
+                        before = written
+                        done[name] = self._write_shard(
+                            path, ids, pool, lambda n, before=before: progress(before + n)
+                        )
+                        write_json(self.folder / DONE_FILE, done)
+                    written += len(ids)
+                    progress(written)
+                    shards[split].append(ShardInfo(**done[name]["shard"]))
+        ranges = [done[name]["sizes"] for parts in splits.values() for name, _ in parts]
+        return {split: tuple(found) for split, found in shards.items()}, _size_range(ranges)
+
+    def _write_shard(self, path, ids, pool, progress) -> dict:
+        from fashion_keras.data.tfrecord import write_shard
+
+        heights, widths = [], []
+
+        def examples() -> Iterator[bytes]:
+            for chunk in pool.map(self._examples, ids):
+                for example, height, width in chunk:
+                    heights.append(height)
+                    widths.append(width)
+                    yield example
+                progress(len(heights))
+
+        shard = write_shard(path, examples())
+        sizes = {
+            "min_height": min(heights),
+            "max_height": max(heights),
+            "min_width": min(widths),
+            "max_width": max(widths),
+        }
+        return {"shard": dataclasses.asdict(shard), "sizes": sizes}
+
+    def _examples(self, ids: Sequence[str]) -> list[tuple[bytes, int, int]]:
+        from fashion_keras.data.tfrecord import Record, to_example
+
+        result = []
+        for id in ids:
+            product = self.products[id]
+            data = self.archive.read(product.photo)
+            data, height, width = stored_photo(data, self.photos[id], self.max_size, product.photo)
+            record = Record(id, product.name, data, height, width, product.labels)
+            result.append((to_example(record, self.vocabularies), height, width))
+        return result
+
+
+def plan_shards(
+    split: str, ids: Sequence[str], num_train: int, train_shards: int | None
+) -> list[Part]:
+    """Return the (file name, ids) of a split's shards, even to one photo.
+
+    Other splits get shards of about the size of the training shards. An empty split has none.
+    """
+    from fashion_keras.data.tfrecord import shard_name
+
+    if not ids:
+        return []
+    a_shard = num_train / train_shards if train_shards else _PHOTOS_A_SHARD
+    count = max(1, min(len(ids), round(len(ids) / a_shard)))
+    bounds = [len(ids) * i // count for i in range(count + 1)]
+    return [(shard_name(split, i, count), ids[bounds[i] : bounds[i + 1]]) for i in range(count)]
+
+
+class _Pool:
+    """Threads that work on chunks of ids, a bounded number of chunks ahead."""
+
+    def __init__(self, workers: int):
+        self._threads = ThreadPoolExecutor(workers)
+        self._ahead = 2 * workers
+
+    def map(self, function, ids: Sequence[str]):
+        """Yield `function(chunk)` for each chunk of ids, in order."""
+        results = deque()
+        for start in range(0, len(ids), _CHUNK):
+            results.append(self._threads.submit(function, ids[start : start + _CHUNK]))
+            if len(results) > self._ahead:
+                yield results.popleft().result()
+        while results:
+            yield results.popleft().result()
+
+    def close(self):
+        self._threads.shutdown(cancel_futures=True)
+
+
+def _size_range(ranges: Sequence[dict[str, int]]) -> dict[str, int]:
+    """Return the range that covers all of the ranges."""
+    return {
+        f"{pick.__name__}_{side}": pick(sizes[f"{pick.__name__}_{side}"] for sizes in ranges)
+        for side in ("height", "width")
+        for pick in (min, max)
+    }

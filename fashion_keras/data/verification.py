@@ -1,0 +1,231 @@
+"""A folder of records in; their number out, if all that `dataset_info.json` says is true."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from fashion_keras.data import image, schema
+from fashion_keras.data.schema import SPLITS, DatasetInfo, ShardInfo
+from fashion_keras.data.tfrecord import feature_spec, file_sha256
+from fashion_keras.errors import UserError
+
+SHOWN = 5  # problems in a message
+_BATCH = 256
+
+# What TensorFlow raises for a record that is damaged, not a tf.Example, or not a photo.
+_BROKEN = (tf.errors.DataLossError, tf.errors.InvalidArgumentError)
+
+Progress = Callable[[str, int, int], None]
+
+
+def verify(records: str | os.PathLike, *, progress: Progress | None = None) -> int:
+    """Re-read all records with TensorFlow and compare them with `dataset_info.json`.
+
+    Checks the shards' presence, size, sha256 and record count, that there are no other shards,
+    that every tf.Example parses, every label's index stands for its text, every id occurs once
+    in all splits, every photo decodes to its recorded size, and the counts of classes and the
+    range of sizes. `progress` is called with a phase, records done and records in all.
+
+    Returns the number of records. Raises `UserError` with the first few problems, each with
+    its file and record.
+    """
+    folder = Path(records)
+    info = DatasetInfo.load(folder)
+    check = _Check(folder, info, progress or (lambda phase, done, total: None))
+    check.run()
+    return check.done
+
+
+class _TooMany(Exception):
+    """Enough problems have been found."""
+
+
+class _Check:
+    """One verification: the problems found so far, and what has been counted."""
+
+    def __init__(self, folder: Path, info: DatasetInfo, progress: Progress):
+        self.done = 0
+        self._folder = folder
+        self._info = info
+        self._progress = progress
+        self._total = sum(split.num_examples for split in info.splits.values())
+        self._problems: list[str] = []
+        self._seen: dict[bytes, str] = {}  # id → the shard it is in
+        self._counts: dict[str, np.ndarray] = {}
+        self._sizes: list[tuple[int, int, int, int]] = []
+        # A class name for each index, and the empty text last, where -1 finds it.
+        self._texts = {
+            label: np.array([*(name.encode() for name in names), b""], object)
+            for label, names in info.labels.items()
+        }
+
+    def run(self) -> None:
+        try:
+            self._check_files()
+            for name, split in self._info.splits.items():
+                self._counts = {
+                    label: np.zeros(len(names), int) for label, names in self._info.labels.items()
+                }
+                for shard in split.shards:
+                    self._check_shard(shard)
+                if not self._problems:  # else the counts say nothing new
+                    self._check_counts(name)
+            if not self._problems:
+                self._check_sizes()
+        except _TooMany:
+            pass
+        if self._problems:
+            more = ["…"] if len(self._problems) > SHOWN else []
+            raise UserError(
+                f"{self._folder} is not as {schema.INFO_FILE} says:\n"
+                + "\n".join(f"  {problem}" for problem in self._problems[:SHOWN] + more)
+                + "\nConvert the catalogue again, with --overwrite"
+            )
+
+    def _found(self, where: str, what: str) -> None:
+        self._problems.append(f"{where}: {what}")
+        if len(self._problems) > SHOWN:
+            raise _TooMany
+
+    def _check_files(self) -> None:
+        if tuple(self._info.splits) != SPLITS:
+            self._found(schema.INFO_FILE, f"splits {', '.join(self._info.splits)}")
+        known = set()
+        for name, split in self._info.splits.items():
+            if sum(shard.num_examples for shard in split.shards) != split.num_examples:
+                self._found(schema.INFO_FILE, f"{name} has another count than its shards")
+            for shard in split.shards:
+                known.add(shard.file)
+                path = self._folder / shard.file
+                if not path.is_file():
+                    self._found(shard.file, "is missing")
+                elif path.stat().st_size != shard.num_bytes:
+                    self._found(
+                        shard.file,
+                        f"has {path.stat().st_size:,} bytes, expected {shard.num_bytes:,}",
+                    )
+        for name in sorted(os.listdir(self._folder)):
+            if schema.SHARD_SUFFIX in name and name not in known:
+                self._found(name, "is not one of the shards")
+
+    def _check_shard(self, shard: ShardInfo) -> None:
+        path = self._folder / shard.file
+        if not path.is_file():
+            return
+        if file_sha256(path) != shard.sha256:
+            self._found(shard.file, "its sha256 differs")
+        count = 0
+        try:
+            for batch in _read(path, list(self._info.labels)):
+                batch = {key: value.numpy() for key, value in batch.items()}
+                count += len(batch[schema.ID])
+                self._check_batch(shard.file, batch)
+                self.done += len(batch[schema.ID])
+                self._progress("verifying records", self.done, self._total)
+        except _BROKEN:
+            self._found(shard.file, self._first_broken(path))
+            return
+        if count != shard.num_examples:
+            self._found(shard.file, f"has {count:,} records, expected {shard.num_examples:,}")
+
+    def _check_batch(self, file: str, batch: dict[str, np.ndarray]) -> None:
+        for id in batch[schema.ID]:
+            if id in self._seen:
+                self._found(file, f"record {_text(id)} is in {self._seen[id]} too")
+            self._seen[id] = file
+        stored = np.stack([batch[schema.HEIGHT], batch[schema.WIDTH]], axis=1)
+        decoded = batch["decoded_size"]
+        for row in np.flatnonzero((stored != decoded).any(axis=1)):
+            self._found(
+                file,
+                f"record {_text(batch[schema.ID][row])} is {_size(decoded[row])} pixels, "
+                f"recorded as {_size(stored[row])}",
+            )
+        self._sizes.append((*decoded.min(axis=0).tolist(), *decoded.max(axis=0).tolist()))
+        for label, texts in self._texts.items():
+            index = batch[schema.label_index_key(label)]
+            text = batch[schema.label_text_key(label)]
+            known = (index >= schema.MISSING) & (index < len(texts) - 1)
+            right = known & (texts[np.where(known, index, schema.MISSING)] == text)
+            for row in np.flatnonzero(~right):
+                self._found(
+                    file,
+                    f"record {_text(batch[schema.ID][row])} has {label} index {index[row]} "
+                    f"for {_text(text[row])!r}",
+                )
+            present = index[known & (index != schema.MISSING)]
+            self._counts[label] += np.bincount(present, minlength=len(texts) - 1)
+
+    def _check_counts(self, split: str) -> None:
+        for label, names in self._info.labels.items():
+            recorded = self._info.splits[split].class_counts.get(label, ())
+            if len(recorded) != len(names):
+                self._found(schema.INFO_FILE, f"{split} lacks counts of {label}")
+                continue
+            for name, found, expected in zip(names, self._counts[label], recorded, strict=True):
+                if found != expected:
+                    self._found(
+                        schema.INFO_FILE,
+                        f"{split} has {found:,} × {label} {name!r}, recorded as {expected:,}",
+                    )
+
+    def _check_sizes(self) -> None:
+        low, high = np.min(self._sizes, axis=0)[:2], np.max(self._sizes, axis=0)[2:]
+        found = dict(
+            zip(
+                ("min_height", "min_width", "max_height", "max_width"),
+                (*low.tolist(), *high.tolist()),
+                strict=True,
+            )
+        )
+        if found != self._info.image_sizes:
+            self._found(
+                schema.INFO_FILE, f"sizes are {found}, recorded as {self._info.image_sizes}"
+            )
+
+    def _first_broken(self, path: Path) -> str:
+        """Say which record of a shard is broken and how, reading one after the other."""
+        number, spec = -1, feature_spec(list(self._info.labels), texts=True)
+        try:
+            for number, serialised in enumerate(tf.data.TFRecordDataset(os.fspath(path))):
+                try:
+                    features = tf.io.parse_single_example(serialised, spec)
+                except tf.errors.InvalidArgumentError:
+                    return f"record number {number + 1} is no tf.Example of this schema"
+                try:
+                    image.decode(features[schema.IMAGE])
+                except tf.errors.InvalidArgumentError:
+                    return f"record {_text(features[schema.ID].numpy())}: its photo does not decode"
+        except tf.errors.DataLossError:
+            return f"damaged after record number {number + 1}"
+        return "cannot be read"
+
+
+def _read(path: Path, labels: Sequence[str]) -> tf.data.Dataset:
+    """Read a shard in batches: all features but the photo, and `decoded_size` int64 `[N, 2]`."""
+    spec = feature_spec(labels, texts=True)
+
+    def decode(serialised):
+        features = tf.io.parse_example(serialised, spec)
+        sizes = tf.map_fn(
+            lambda encoded: tf.shape(image.decode(encoded), tf.int64)[:2],
+            features.pop(schema.IMAGE),
+            fn_output_signature=tf.TensorSpec([2], tf.int64),
+        )
+        return {**features, "decoded_size": sizes}
+
+    dataset = tf.data.TFRecordDataset(os.fspath(path)).batch(_BATCH)
+    return dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+def _size(size: np.ndarray) -> str:
+    return f"{size[1]}×{size[0]}"

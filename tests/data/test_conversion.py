@@ -1,0 +1,252 @@
+"""From catalogue to records: complete, repeatable, resumable, and nobody's files are lost."""
+
+import dataclasses
+import fcntl
+import json
+import os
+import shutil
+
+import pytest
+import wire
+
+from fashion_keras.data import conversion, schema, tfrecord
+from fashion_keras.data.conversion import Request, convert
+from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.data.shard_writer import plan_shards
+from fashion_keras.data.verification import verify
+from fashion_keras.data.work_folder import REPORT_FILE
+from fashion_keras.errors import UserError
+
+
+def run(source, output, overwrite=False, **options):
+    said = []
+    request = Request(str(source), **{"shards": 3, **options})
+    info = convert(request, output, overwrite=overwrite, workers=2, say=said.append)
+    return info, "\n".join(said)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_the_info_counts_what_is_stored(records):
+    info = DatasetInfo.load(records)
+    assert [split.num_examples for split in info.splits.values()] == [42, 9, 9]
+    assert [len(split.shards) for split in info.splits.values()] == [3, 1, 1]
+    for name, split in info.splits.items():
+        stored = wire.examples(records, info, name)
+        for label, words in info.labels.items():
+            texts = [example[f"label/{label}/text"].decode() for example in stored]
+            assert split.class_counts[label] == tuple(texts.count(word) for word in words)
+    assert info.image_sizes == {
+        "min_height": 80,
+        "max_height": 320,
+        "min_width": 53,
+        "max_width": 213,
+    }
+
+
+def test_small_photos_are_stored_with_their_own_bytes(records, catalogue):
+    info = DatasetInfo.load(records)
+    photos = {path.stem: path.read_bytes() for path in (catalogue / "images").iterdir()}
+    same = [
+        example["image/encoded"] == photos[example["id"].decode()]
+        for split in schema.SPLITS
+        for example in wire.examples(records, info, split)
+    ]
+    assert same.count(False) == 1  # the one of 600×400
+
+
+def test_nothing_is_left_beside_the_records(records):
+    names = {path.name for path in records.iterdir()}
+    shards = {shard.file for s in DatasetInfo.load(records).splits.values() for shard in s.shards}
+    assert names == shards | {schema.INFO_FILE, REPORT_FILE}
+    assert [path.name for path in records.parent.iterdir()] == [records.name]
+
+
+def test_the_parent_of_the_output_is_made_and_the_bytes_are_the_same(records, catalogue, tmp_path):
+    output = tmp_path / "a" / "b" / "small"
+    run(catalogue, output)
+    assert contents(output) == contents(records)
+
+
+def test_rows_left_out_are_in_the_report(catalogue, tmp_path):
+    source = shutil.copytree(catalogue, tmp_path / "shop")
+    (source / "images/1001.jpg").unlink()
+    photo = source / "images/1002.jpg"
+    photo.write_bytes(photo.read_bytes()[:100])
+    info, said = run(source, tmp_path / "out")
+    assert info.left_out == {"no photo": 1, "unreadable photo": 1}
+    report = json.loads((tmp_path / "out" / REPORT_FILE).read_text())
+    assert [row["id"] for row in report["left_out"]["no photo"]] == ["1001"]
+    assert [row["id"] for row in report["left_out"]["unreadable photo"]] == ["1002"]
+    assert "1002" in said
+    assert verify(tmp_path / "out") == 58
+
+
+# ---- stopped and taken up again ----
+
+
+@pytest.fixture
+def stopped(catalogue, tmp_path, monkeypatch):
+    """A conversion that dies half-way through its third shard."""
+    write_shard = tfrecord.write_shard
+
+    def dying(path, examples):
+        if path.name.startswith("train-00002"):
+            partial = path.with_name(path.name + ".partial")
+            partial.write_bytes(next(examples))
+            raise KeyboardInterrupt
+        return write_shard(path, examples)
+
+    output = tmp_path / "small"
+    monkeypatch.setattr(tfrecord, "write_shard", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run(catalogue, output)
+    monkeypatch.undo()
+    assert not output.exists()
+    return output
+
+
+def test_a_stopped_conversion_goes_on_to_the_same_bytes(stopped, catalogue, records, monkeypatch):
+    written = []
+    write_shard = tfrecord.write_shard
+    monkeypatch.setattr(
+        tfrecord, "write_shard", lambda p, e: (written.append(p.name), write_shard(p, e))[1]
+    )
+    _, said = run(catalogue, stopped)
+    assert "going on" in said
+    assert contents(stopped) == contents(records)
+    assert [name.split("-of-")[0] for name in written] == [
+        "train-00002",
+        "validation-00000",
+        "test-00000",
+    ]
+    assert not stopped.with_name("small.partial").exists()
+
+
+def test_a_shard_that_was_damaged_meanwhile_is_written_again(stopped, catalogue, records):
+    shard = next(stopped.with_name("small.partial").glob("train-00000*"))
+    shard.write_bytes(b"")
+    run(catalogue, stopped)
+    assert contents(stopped) == contents(records)
+
+
+def test_other_options_start_afresh(stopped, catalogue):
+    info, said = run(catalogue, stopped, seed=1)
+    assert "starting afresh" in said
+    assert info.split["seed"] == 1
+    assert verify(stopped) == 60
+
+
+def test_a_folder_that_another_process_works_in_is_left_alone(stopped, catalogue):
+    partial = stopped.with_name("small.partial")
+    before = contents(partial)
+    descriptor = os.open(partial, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(UserError, match="another conversion"):
+            run(catalogue, stopped, seed=1)
+    finally:
+        os.close(descriptor)
+    assert contents(partial) == before
+
+
+def test_a_strange_folder_in_the_way_is_left_alone(catalogue, tmp_path):
+    strange = tmp_path / "small.partial"
+    strange.mkdir()
+    (strange / "thesis.txt").write_text("dear")
+    with pytest.raises(UserError, match=r"small\.partial is in the way"):
+        run(catalogue, tmp_path / "small")
+    assert contents(strange) == {"thesis.txt": b"dear"}
+
+
+# ---- what is at the output already ----
+
+
+@pytest.fixture
+def done(records, tmp_path):
+    return shutil.copytree(records, tmp_path / "small")
+
+
+def test_the_same_conversion_again_does_nothing(done, catalogue, monkeypatch):
+    monkeypatch.setattr(conversion, "check_photos", None)
+    _, said = run(catalogue, done)
+    assert "nothing to do" in said
+
+
+@pytest.mark.parametrize("change", ["options", "damage"])
+def test_other_records_are_kept_unless_overwritten(done, catalogue, change):
+    options = {"seed": 1} if change == "options" else {}
+    if change == "damage":
+        next(done.glob("train-00001*")).unlink()
+    before = contents(done)
+    with pytest.raises(UserError, match="--overwrite"):
+        run(catalogue, done, **options)
+    assert contents(done) == before
+    run(catalogue, done, overwrite=True, **options)
+    assert verify(done) == 60
+    assert [path.name for path in done.parent.iterdir()] == ["small"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_with_other_files_is_never_replaced(done, catalogue, overwrite):
+    (done / "README.md").write_text("mine")
+    before = contents(done)
+    with pytest.raises(UserError, match=r"README\.md"):
+        run(catalogue, done, overwrite=overwrite, seed=1)
+    assert contents(done) == before
+
+
+def test_an_empty_folder_is_a_fine_output(catalogue, tmp_path):
+    (tmp_path / "small").mkdir()
+    run(catalogue, tmp_path / "small")
+    assert DatasetInfo.load(tmp_path / "small").splits["train"].num_examples == 42
+
+
+# ---- options ----
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fractions": (0.5, 0.1, 0.1)}, "sum to 0.7"),
+        ({"split_label": "subcategory"}, "did you mean 'subCategory'"),
+        ({"split": "published"}, "is not the published catalogue"),
+        ({"split": "published", "seed": 3}, "--seed"),
+        ({"label_columns": ("colour",)}, "no column 'colour'"),
+    ],
+)
+def test_a_wrong_option_is_named_before_photos_are_read(
+    catalogue, tmp_path, monkeypatch, options, message
+):
+    monkeypatch.setattr(conversion, "check_photos", None)
+    with pytest.raises(UserError, match=message):
+        run(catalogue, tmp_path / "small", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_split_has_no_shards(catalogue, tmp_path):
+    info, _ = run(catalogue, tmp_path / "small", fractions=(0.8, 0.0, 0.2))
+    assert info.splits["validation"] == schema.SplitInfo(
+        0, (), info.splits["validation"].class_counts
+    )
+    assert verify(tmp_path / "small") == 60
+
+
+def test_shards_are_even_and_hold_every_photo_once():
+    ids = [str(number) for number in range(1003)]
+    parts = plan_shards("train", ids, len(ids), 4)
+    assert [len(part) for _, part in parts] == [250, 251, 251, 251]
+    assert [id for _, part in parts for id in part] == ids
+    assert len(plan_shards("test", ids[:500], len(ids), 4)) == 2
+    assert plan_shards("test", [], len(ids), 4) == []
+
+
+@pytest.mark.slow
+@pytest.mark.archive
+def test_the_real_archive_converts(archive_path, tmp_path):
+    info = convert(Request(str(archive_path)), tmp_path / "small", say=lambda line: None)
+    assert [split.num_examples for split in info.splits.values()] == [31_093, 6_662, 6_664]
+    assert dataclasses.asdict(info)["left_out"] == {"no photo": 5, "not in the published split": 22}
+    assert verify(tmp_path / "small") == 44_419

@@ -1,0 +1,133 @@
+"""Writing an evaluation's folder: what is in it, and what is never lost."""
+
+import csv
+import gzip
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fashion_keras.errors import UserError
+from fashion_keras.evaluation import files
+from fashion_keras.evaluation.files import FILES, check_output, save_json, write_evaluation
+from fashion_keras.evaluation.predictions import Predictions
+from fashion_keras.evaluation.results import evaluate_predictions
+
+# Names that a careless CSV would break, or read back as missing.
+LABELS = {"usage": ('Bags, "large"', "NA", "Écharpes")}
+
+
+@pytest.fixture(scope="module")
+def predictions():
+    return Predictions(
+        "test",
+        ["10", "011", "12", "13"],
+        {"usage": np.array([0, 1, -1, 1])},
+        {"usage": np.array([[4, 0, 0], [4, 0, 0], [0, 4, 0], [0, 4, 0]], np.float32)},
+    )
+
+
+@pytest.fixture(scope="module")
+def result(predictions):
+    counts = {"usage": (7, 8, 9)}
+    return evaluate_predictions(predictions, LABELS, resamples=50, train_counts=counts)
+
+
+@pytest.fixture
+def folder(tmp_path, result, predictions):
+    write_evaluation(tmp_path / "deep" / "evaluation-test", result, predictions, LABELS)
+    return tmp_path / "deep" / "evaluation-test"
+
+
+def rows(path):
+    open_text = gzip.open if path.suffix == ".gz" else open
+    with open_text(path, "rt", encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_the_folder_holds_every_file_and_nothing_else(folder):
+    assert {path.name for path in folder.iterdir()} == set(FILES)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_json_is_the_result(folder, result):
+    assert json.loads((folder / "evaluation.json").read_text(encoding="utf-8")) == result
+
+
+def test_per_class_csv_has_a_row_a_class(folder):
+    table = rows(folder / "per_class.csv")
+    assert table[0] == ["class", "support", "precision", "recall", "f1", "train_support"]
+    assert table[1] == ['Bags, "large"', "1", "0.500000", "1.000000", "0.666667", "7"]
+    assert [row[0] for row in table[1:]] == list(LABELS["usage"])
+
+
+def test_confusion_matrix_csv_has_truth_in_rows(folder):
+    table = rows(folder / "confusion_matrix.csv")
+    assert table[0] == ["truth", *LABELS["usage"]]
+    assert table[2] == ["NA", "1", "1", "0"]
+
+
+def test_predictions_csv_has_a_row_a_photo_with_an_empty_truth_where_missing(folder):
+    table = rows(folder / "predictions.csv.gz")
+    probability = f"{np.exp(4) / (np.exp(4) + 2):.6f}"
+    assert table[0] == ["id", "truth", "prediction", "probability"]
+    assert table[2] == ["011", "NA", 'Bags, "large"', probability]
+    assert table[3] == ["12", "", "NA", probability]
+
+
+def test_the_picture_opens(folder):
+    with Image.open(folder / "confusion_matrix.png") as picture:
+        picture.verify()
+
+
+def test_an_earlier_evaluation_is_replaced_and_leaves_nothing_behind(folder, result, predictions):
+    (folder / "evaluation.json").write_text("old")
+    write_evaluation(folder, result, predictions, LABELS)
+    assert json.loads((folder / "evaluation.json").read_text(encoding="utf-8")) == result
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_the_same_evaluation_writes_the_same_bytes(folder, tmp_path, result, predictions):
+    write_evaluation(tmp_path / "again", result, predictions, LABELS)
+    for name in FILES:
+        assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+
+
+def test_a_failure_leaves_the_earlier_evaluation(folder, result, predictions, monkeypatch):
+    (folder / "evaluation.json").write_text("old")
+
+    def full_disk(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "_write_files", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        write_evaluation(folder, result, predictions, LABELS)
+    assert (folder / "evaluation.json").read_text() == "old"
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_folder_with_other_files_is_refused_and_untouched(tmp_path, result, predictions):
+    (tmp_path / "best.keras").write_text("precious")
+    (tmp_path / "evaluation.json").write_text("old")
+    with pytest.raises(UserError, match=r"best\.keras"):
+        write_evaluation(tmp_path, result, predictions, LABELS)
+    assert (tmp_path / "best.keras").read_text() == "precious"
+    assert (tmp_path / "evaluation.json").read_text() == "old"
+
+
+def test_an_output_that_is_a_file_or_below_one_is_refused(tmp_path):
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(UserError, match="is a file"):
+        check_output(tmp_path / "file")
+    with pytest.raises(UserError, match="not a folder"):
+        check_output(tmp_path / "file" / "below")
+
+
+def test_json_keeps_a_row_of_numbers_on_one_line(tmp_path):
+    value = {"counts": [[1, 2], [-3, 4.5e-7]], "text": ["[\n1\n]", "[ 1, 2 ]"], "none": []}
+    save_json(tmp_path / "x.json", value)
+    text = (tmp_path / "x.json").read_text(encoding="utf-8")
+    assert json.loads(text) == value
+    assert "[ 1, 2 ],\n" in text
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]

@@ -1,0 +1,73 @@
+"""The table on the screen."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from fashion_keras.evaluation.predictions import Predictions
+from fashion_keras.evaluation.results import evaluate_predictions
+from fashion_keras.evaluation.table import table
+
+LABELS = {"subCategory": ("Bags", "Shoes", "Topwear", "Watches"), "gender": ("Men", "Women")}
+
+
+@pytest.fixture(scope="module")
+def result():
+    generator = np.random.default_rng(0)
+    truth = np.repeat([0, 1, 2], [20, 1500, 80])
+    predicted = np.where(generator.random(1600) < 0.8, truth, 1)
+    found = Predictions(
+        "test",
+        [str(index) for index in range(1600)],
+        {"subCategory": truth, "gender": np.full(1600, -1)},
+        {
+            "subCategory": np.eye(4, dtype=np.float32)[predicted],
+            "gender": np.zeros((1600, 2), np.float32),
+        },
+    )
+    counts = {"subCategory": (100, 7000, 400, 3)}
+    return evaluate_predictions(found, LABELS, resamples=300, train_counts=counts)
+
+
+def test_headline_lines_give_value_and_interval(result):
+    line = next(line for line in table(result).splitlines() if line.startswith("accuracy"))
+    score = result["accuracy"]
+    assert line.split() == [
+        "accuracy",
+        f"{score['value']:.4f}",
+        f"{score['low']:.4f}",
+        "–",
+        f"{score['high']:.4f}",
+    ]
+
+
+def test_both_macro_f1s_say_how_many_classes_they_average(result):
+    assert "macro-F1, the 3 classes that occur" in table(result)
+    assert "macro-F1, all 4 classes" in table(result)
+
+
+def test_classes_are_sorted_by_support_and_aligned(result):
+    lines = table(result).splitlines()
+    start = next(index for index, line in enumerate(lines) if line.startswith("class "))
+    rows = lines[start : start + 4]
+    assert [row.split()[0] for row in rows] == ["class", "Shoes", "Topwear", "Bags"]
+    assert rows[1].split()[1] == "1,500"
+    assert rows[1].split()[-1] == "7,000"
+    assert len({len(row) for row in rows}) == 1
+
+
+def test_classes_that_do_not_occur_are_named_below(result):
+    assert table(result).splitlines()[-1] == "1 of 4 classes do not occur: Watches"
+
+
+def test_a_head_without_labels_has_dashes(result):
+    line = next(line for line in table(result).splitlines() if line.startswith("gender"))
+    assert line.split() == ["gender", "0", "–", "–", "–", "–"]
+
+
+def test_a_value_outside_its_interval_is_explained(result):
+    assert "outside its interval" not in table(result)
+    shifted = copy.deepcopy(result)
+    shifted["macro_f1_all"]["high"] = shifted["macro_f1_all"]["value"] - 0.01
+    assert "outside its interval" in table(shifted)

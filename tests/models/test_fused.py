@@ -1,0 +1,63 @@
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fashion_keras.models.fused import fuse_batch_normalization
+
+RNG = np.random.default_rng(0)
+PHOTOS = RNG.normal(2.0, 3.0, (4, 6, 5, 3)).astype("float32")
+
+
+def model():
+    keras.utils.set_random_seed(0)
+    inner = keras.Sequential(
+        [keras.Input((6, 5, 3)), keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()]
+    )
+    inputs = keras.Input((6, 5, 3))
+    outputs = keras.layers.BatchNormalization(momentum=0.7)(inner(inputs))
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(outputs**2))
+
+
+def step(m):
+    with tf.GradientTape() as tape:
+        outputs = m(PHOTOS, training=True)
+        loss = tf.reduce_sum(outputs * tf.reshape(tf.range(16, dtype=tf.float32), (4, 4)))
+    gradients = tape.gradient(loss, [v.value for v in m.trainable_variables])
+    return outputs, gradients, m.non_trainable_variables
+
+
+def test_trains_to_the_same_outputs_gradients_and_statistics():
+    plain, fused = model(), model()
+    assert fuse_batch_normalization(fused) == 2
+    for expected, found in zip(
+        tf.nest.flatten(step(plain)), tf.nest.flatten(step(fused)), strict=True
+    ):
+        np.testing.assert_allclose(np.array(found), np.array(expected), rtol=2e-4, atol=2e-4)
+
+
+def test_frozen_layer_keeps_its_statistics():
+    m = model()
+    fuse_batch_normalization(m)
+    m.trainable = False
+    before = [np.array(v) for v in m.non_trainable_variables]
+    m(PHOTOS, training=True)
+    for old, variable in zip(before, m.non_trainable_variables, strict=True):
+        np.testing.assert_array_equal(old, np.array(variable))
+
+
+def test_saved_model_holds_plain_keras_layers(tmp_path):
+    m = model()
+    fuse_batch_normalization(m)
+    step(m)
+    m.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    assert type(loaded.layers[-3]) is type(m.layers[-3])
+    np.testing.assert_allclose(
+        loaded.predict(PHOTOS, verbose=0), m.predict(PHOTOS, verbose=0), rtol=1e-5
+    )
+
+
+def test_half_precision_layers_are_left_to_keras():
+    inputs = keras.Input((6, 5, 3))
+    outputs = keras.layers.BatchNormalization(dtype="mixed_bfloat16")(inputs)
+    assert fuse_batch_normalization(keras.Model(inputs, outputs)) == 0

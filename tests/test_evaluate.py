@@ -1,0 +1,223 @@
+"""The evaluate command, end to end on a model whose answers are known beforehand."""
+
+import csv
+import gzip
+import json
+import subprocess
+import sys
+
+import pytest
+from evaluation.fake_run import COUNTS, LABELS, product, write_records, write_run
+from sklearn import metrics as sklearn
+
+from fashion_keras.evaluate import main
+from fashion_keras.evaluation.files import FILES
+
+NAMES = LABELS["subCategory"]
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    return write_records(tmp_path_factory.mktemp("records") / "plain", counts=COUNTS)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("runs") / "plain")
+
+
+@pytest.fixture(scope="module")
+def evaluated(run, records, tmp_path_factory):
+    """The folder of one evaluation of the test split."""
+    output = tmp_path_factory.mktemp("out") / "scores"
+    assert evaluate(run, records, "--output", output, "--resamples", 200) == 0
+    return output
+
+
+def evaluate(model, records, *more, split="test"):
+    return main([str(x) for x in ("--model", model, "--data", records, "--split", split, *more)])
+
+
+def read_predictions(folder):
+    with gzip.open(folder / "predictions.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_json(folder):
+    return json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+
+
+def test_predictions_are_what_the_colours_say(evaluated):
+    rows = {row["id"]: row for row in read_predictions(evaluated)}
+    assert len(rows) == COUNTS["test"]
+    for index in range(COUNTS["test"]):
+        identifier, colour, labels = product("test", index)
+        assert rows[identifier]["truth"] == labels["subCategory"]
+        assert rows[identifier]["prediction"] == NAMES[colour.index(max(colour))]
+
+
+def test_scores_are_scikit_learns_on_the_predictions_file(evaluated):
+    rows = read_predictions(evaluated)
+    truth, predicted = [r["truth"] for r in rows], [r["prediction"] for r in rows]
+    result = read_json(evaluated)
+    assert result["accuracy"]["value"] == pytest.approx(sklearn.accuracy_score(truth, predicted))
+    assert result["accuracy"]["value"] == pytest.approx(0.8)  # every 5th is labelled wrongly
+    macro = sklearn.f1_score(truth, predicted, average="macro")
+    everything = sklearn.f1_score(truth, predicted, average="macro", labels=NAMES, zero_division=0)
+    assert result["macro_f1"]["value"] == pytest.approx(macro)
+    assert result["macro_f1_all"]["value"] == pytest.approx(everything)
+    matrix = sklearn.confusion_matrix(truth, predicted, labels=NAMES)
+    assert result["confusion_matrix"]["counts"] == matrix.tolist()
+
+
+def test_the_json_says_what_was_evaluated_on_what(evaluated, run, records):
+    result = read_json(evaluated)
+    assert result["split"] == "test"
+    assert result["label"] == "subCategory"
+    assert result["num_examples"] == COUNTS["test"]
+    assert result["model"] == str(run)
+    assert result["config"] == str(run / "config.yaml")
+    assert result["records"] == str(records)
+    assert result["records_source"] == {"name": "plain colours"}
+
+
+def test_training_photos_are_counted_from_the_records(evaluated):
+    train = [product("train", index)[2]["subCategory"] for index in range(COUNTS["train"])]
+    found = {row["class"]: row["train_support"] for row in read_json(evaluated)["per_class"]}
+    assert found == {name: train.count(name) for name in NAMES}
+
+
+def test_every_head_is_scored(evaluated):
+    heads = read_json(evaluated)["heads"]
+    labelled = [product("test", index)[2]["gender"] for index in range(COUNTS["test"])]
+    assert heads["gender"]["num_examples"] == sum(label is not None for label in labelled)
+    assert heads["gender"]["accuracy"]["value"] == 1
+
+
+def test_label_makes_another_head_the_headline(run, records, tmp_path, capsys):
+    assert evaluate(run, records, "--label", "gender", "--output", tmp_path / "out") == 0
+    assert read_json(tmp_path / "out")["label"] == "gender"
+    assert list(read_json(tmp_path / "out")["heads"]) == ["subCategory"]
+    assert {row["prediction"] for row in read_predictions(tmp_path / "out")} == {"Men", "Women"}
+    assert capsys.readouterr().out.startswith("gender of split test")
+
+
+def test_output_goes_into_the_run_by_default_and_replaces_an_earlier_one(run, records, capsys):
+    for _ in range(2):
+        assert evaluate(run, records, "--resamples", 10, split="validation") == 0
+    folder = run / "evaluation-validation"
+    assert {path.name for path in folder.iterdir()} == set(FILES)
+    assert str(folder) in capsys.readouterr().out
+
+
+def test_a_keras_file_is_evaluated_as_its_run_is(run, records, evaluated, tmp_path):
+    assert evaluate(run / "best.keras", records, "--output", tmp_path / "out") == 0
+    assert read_predictions(tmp_path / "out") == read_predictions(evaluated)
+
+
+def test_a_keras_file_alone_takes_its_class_names_from_the_records(
+    run, records, evaluated, tmp_path
+):
+    (tmp_path / "moved.keras").write_bytes((run / "best.keras").read_bytes())
+    assert evaluate(tmp_path / "moved.keras", records) == 0
+    folder = tmp_path / "moved-evaluation-test"
+    assert read_predictions(folder) == read_predictions(evaluated)
+    assert read_json(folder)["config"] is None
+
+
+def expect_error(capsys, code, *words):
+    err = capsys.readouterr().err
+    assert code == 2
+    assert err.startswith("error: ")
+    assert len(err.strip().splitlines()) <= 3
+    for word in words:
+        assert word in err
+
+
+def test_a_missing_run_is_one_clear_message(records, tmp_path, capsys):
+    code = evaluate(tmp_path / "nowhere", records)
+    expect_error(capsys, code, "no trained model at", "nowhere")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_records_are_one_clear_message(run, tmp_path, capsys):
+    expect_error(capsys, evaluate(run, tmp_path / "nowhere"), "no records at")
+
+
+def test_an_unknown_split_is_one_clear_message(run, records, capsys):
+    code = evaluate(run, records, split="tests")
+    expect_error(capsys, code, "unknown split 'tests'", "did you mean 'test'?")
+
+
+def test_an_empty_split_is_one_clear_message(run, tmp_path, capsys):
+    records = write_records(tmp_path / "records", counts={**COUNTS, "test": 0})
+    expect_error(capsys, evaluate(run, records), "split 'test'", "is empty")
+
+
+def test_an_unknown_label_is_one_clear_message(run, records, capsys):
+    code = evaluate(run, records, "--label", "subcategory")
+    expect_error(capsys, code, "unknown label 'subcategory'", "did you mean 'subCategory'?")
+
+
+def test_a_label_the_model_has_no_head_for_is_one_clear_message(run, tmp_path, capsys):
+    labels = {**LABELS, "season": ("Fall", "Summer")}
+    records = tmp_path / "records"
+    write_records(records, {k: v for k, v in labels.items() if k != "season"})
+    info = json.loads((records / "dataset_info.json").read_text())
+    info["labels"]["season"] = labels["season"]
+    (records / "dataset_info.json").write_text(json.dumps(info))
+    code = evaluate(run, records, "--label", "season")
+    expect_error(capsys, code, "has no head 'season'", "trained on subCategory, gender")
+
+
+def test_records_of_other_classes_are_refused_and_the_output_untouched(
+    run, evaluated, tmp_path, capsys
+):
+    records = write_records(
+        tmp_path / "records", {**LABELS, "subCategory": ("Bags", "Shoes", "Topwear", "Wallets")}
+    )
+    before = {path.name: path.read_bytes() for path in evaluated.iterdir()}
+    code = evaluate(run, records, "--output", evaluated)
+    expect_error(capsys, code, "trained on other classes", "Wallets")
+    assert {path.name: path.read_bytes() for path in evaluated.iterdir()} == before
+
+
+def test_a_run_as_output_is_refused_and_untouched(run, records, capsys):
+    before = sorted(path.name for path in run.iterdir())
+    code = evaluate(run, records, "--output", run)
+    expect_error(capsys, code, "other files than an evaluation's")
+    assert sorted(path.name for path in run.iterdir()) == before
+
+
+def test_a_truncated_shard_is_one_clear_message(run, tmp_path, capsys):
+    records = write_records(tmp_path / "records")
+    shard = next(records.glob("test-*"))
+    shard.write_bytes(shard.read_bytes()[:-9])
+    code = evaluate(run, records, "--output", tmp_path / "out")
+    expect_error(capsys, code, "truncated", shard.name)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_number_is_refused_by_the_parser(run, records, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        evaluate(run, records, "--resamples", "0")
+    assert stopped.value.code == 2
+    assert "'0' is not a whole number from 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--model", "m", "--data", "d", "--split", "test"], ["--model", "m"]],
+    ids=["help", "missing records", "missing arguments"],
+)
+def test_help_and_wrong_arguments_load_no_tensorflow(arguments):
+    code = (
+        "import sys\n"
+        "from fashion_keras.evaluate import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        "print('loaded', [m for m in ('tensorflow', 'keras', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "loaded []"
