@@ -58,12 +58,12 @@ def training_rate(options, num_classes: int) -> float:
 
     from fashion_keras.config import OptimizerConfig
     from fashion_keras.models.classifier import build_classifier
-    from fashion_keras.models.fused import fuse_batch_normalization
+    from fashion_keras.models.kernels import use_fast_kernels
     from fashion_keras.training.optimizer import build_optimizer
 
     size, batch = tuple(options.image_size), options.batch_size
     model = build_classifier("resnet18", size, {options.label: num_classes})
-    fuse_batch_normalization(model)
+    use_fast_kernels(model)
     model.compile(
         build_optimizer(OptimizerConfig(), 1e-3, 100, 1),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
@@ -72,9 +72,9 @@ def training_rate(options, num_classes: int) -> float:
     images = tf.random.stateless_uniform([batch, *size, 3], [1, 2], 0, 255)
     labels = tf.one_hot(tf.range(batch) % num_classes, num_classes)
     data = tf.data.Dataset.from_tensors((images, {options.label: labels})).repeat()
-    model.fit(data, steps_per_epoch=3, verbose=0)  # traces, and fills the caches
+    model.fit(data, steps_per_epoch=3, shuffle=False, verbose=0)  # traces, and fills the caches
     start = time.perf_counter()
-    model.fit(data, steps_per_epoch=options.steps, verbose=0)
+    model.fit(data, steps_per_epoch=options.steps, shuffle=False, verbose=0)
     return options.steps * batch / (time.perf_counter() - start)
 
 

@@ -19,7 +19,7 @@ def test_converts_and_verifies(source, tmp_path, capsys):
     output = str(tmp_path / "records")
     assert main(["--source", source, "--output", output, "--shards", "2"]) == 0
     printed = capsys.readouterr().out
-    assert "train 21, validation 4, test 5" in printed
+    assert "train 21, validation 3, test 6" in printed
     assert f"{output}/report.json" in printed
     assert main(["--verify", output]) == 0
     assert "all 30 records are as dataset_info.json says" in capsys.readouterr().out

@@ -13,9 +13,11 @@ import tensorflow as tf
 
 from fashion_keras.data.rand_augment import operations, rand_augment
 from fashion_keras.data.replay import draw, fold
+from fashion_keras.errors import UserError
 
 POLICIES = ("none", "light", "rand-augment")
 WHITE = 255.0
+SHARP = 1 / 3  # share of the photos that `light` only mirrors
 
 
 def photo_policy(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None:
@@ -42,7 +44,9 @@ def batch_policy(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | Non
 
     `light` mirrors, and shifts, turns and scales a little, each photo by its own amounts;
     what comes in at the edges is white, as the catalogue's background is. Colours stay, since
-    they are a label too.
+    they are a label too. A share of the photos is mirrored at most: moving a photo by parts of
+    a pixel blurs it, and a network that saw blurred ones only has batch-normalisation
+    statistics that do not hold for the sharp ones it is to classify.
     """
     if name != "light":
         return None
@@ -57,7 +61,8 @@ def batch_policy(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | Non
         pixels = tf.cast(pixels, tf.float32)
         layers = (flip, rotation, zoom, translation)
         amounts = [draw(layer, pixels, fold(seed, i)) for i, layer in enumerate(layers)]
-        transform = _composed(*amounts, *shape[1:3])
+        sharp = tf.random.stateless_uniform([tf.shape(pixels)[0], 1], fold(seed, 4)) < SHARP
+        transform = _composed(*amounts, *shape[1:3], keep=sharp)
         pixels = keras.ops.image.affine_transform(
             pixels, transform, interpolation="bilinear", fill_mode="constant", fill_value=WHITE
         )
@@ -73,13 +78,16 @@ def mixing_policy(
 
     MixUp (Zhang et al., 2018) and CutMix (Yun et al., 2019); with both on, each batch gets one
     of them at even odds. Takes and returns float32 pixels `[N, H, W, 3]` and a dict of one-hot
-    labels `[N, C]`.
+    labels `[N, C]`. Raises `UserError` for a `cutmix` above 1, which Keras's layer does not take.
     """
     layers = []
     if mixup:
         layers.append(keras.layers.MixUp(alpha=mixup, dtype="float32"))
     if cutmix:
-        layers.append(keras.layers.CutMix(factor=cutmix, dtype="float32"))
+        if cutmix > 1:
+            raise UserError(f"cutmix {cutmix}: expected an alpha of at most 1")
+        # A single factor would be the most of an alpha that the layer draws for each batch.
+        layers.append(keras.layers.CutMix(factor=(cutmix, cutmix), dtype="float32"))
     if not layers:
         return None
 
@@ -101,8 +109,10 @@ def mixing_policy(
     return mix
 
 
-def _composed(flip: dict, rotation: dict, zoom: dict, translation: dict, height: int, width: int):
+def _composed(flip, rotation, zoom, translation, height: int, width: int, keep: tf.Tensor):
     """Return flip, then rotation, zoom and translation, as one transform, float32 `[N, 8]`.
+
+    Where `keep`, bool `[N, 1]`, is true it is the flip alone.
 
     Each maps a pixel of its output to one of its input, so that the last to be applied stands
     on the right of the product. The formulas are those of the layers.
@@ -118,7 +128,8 @@ def _composed(flip: dict, rotation: dict, zoom: dict, translation: dict, height:
         zoom_x, (1 - zoom_x) * (width - 1) / 2, zoom_y, (1 - zoom_y) * (height - 1) / 2
     )
     shifted = _affine(one, -shift_x, one, -shift_y)
-    return tf.reshape(flipped @ turned @ zoomed @ shifted, [-1, 9])[:, :8]
+    moved = flipped @ turned @ zoomed @ shifted
+    return tf.reshape(tf.where(keep[..., None], flipped, moved), [-1, 9])[:, :8]
 
 
 def _affine(scale_x, shift_x, scale_y, shift_y):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from fashion_keras.errors import UserError
 
 REPORT_FILE = "report.json"
 PLAN_FILE, DONE_FILE = "plan.json", "done.json"
+_SHARD = re.compile(
+    rf"({'|'.join(schema.SPLITS)})-\d{{5,}}-of-\d{{5,}}{re.escape(schema.SHARD_SUFFIX)}"
+)
 _OURS = {schema.INFO_FILE, REPORT_FILE, PLAN_FILE, DONE_FILE}
 
 
@@ -104,14 +109,15 @@ def put_in_place(folder: Path, output: Path) -> None:
 
     Killed in between, the next conversion finds the finished folder and renames it.
     """
-    aside = output.with_name(output.name + ".replaced")
+    aside = None
     if output.exists():
-        shutil.rmtree(aside, ignore_errors=True)
+        aside = tempfile.mkdtemp(prefix=f"{output.name}.replaced-", dir=output.parent)
         os.replace(output, aside)
     os.replace(folder, output)
     for name in (PLAN_FILE, DONE_FILE):
         (output / name).unlink(missing_ok=True)
-    shutil.rmtree(aside, ignore_errors=True)
+    if aside:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def read_json(path: Path) -> dict:
@@ -133,7 +139,7 @@ def write_json(path: Path, value: dict, indent: int | None = None) -> None:
 
 def _is_ours(name: str) -> bool:
     name = name.removesuffix(".partial")
-    return name in _OURS or name.endswith(schema.SHARD_SUFFIX)
+    return name in _OURS or bool(_SHARD.fullmatch(name))
 
 
 def _complete(output: Path, info: DatasetInfo) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import keras
 
@@ -56,17 +57,18 @@ def copy_resnet18(source: keras.Model, trunk: keras.Model) -> None:
 
 def _by_place(model: keras.Model) -> dict[tuple, keras.layers.Layer]:
     """Map (stack, block, position, kind) to the layer there; the stem is stack -1."""
-    places = {}
-    for layer in model.layers:
-        kind = {"Conv2D": "conv", "BatchNormalization": "bn"}.get(type(layer).__name__)
-        if kind:
-            places[(*_place(layer.name), kind)] = layer
-    return places
+    kinds = {"Conv2D": "conv", "BatchNormalization": "bn"}
+    layers = [(layer, kinds[type(layer).__name__]) for layer in model.layers if layer.weights]
+    places = {(*_place(layer.name), kind): layer for layer, kind in layers}
+    # KerasCV counts blocks from 1, KerasHub from 0.
+    first = min(block for stack, block, *_ in places if stack >= 0)
+    return {
+        (stack, block - first if stack >= 0 else block, *rest): layer
+        for (stack, block, *rest), layer in places.items()
+    }
 
 
 def _place(name: str) -> tuple[int, int, int]:
     # KerasCV: conv1_conv, v2_stack_0_block1_0_conv. KerasHub: conv1_conv, stack0_block0_1_bn.
-    parts = [int(part) for part in "".join(c if c.isdigit() else " " for c in name).split()]
-    if "stack" not in name:
-        return (-1, 0, parts[0])
-    return tuple(parts[-3:])
+    numbers = [int(number) for number in re.findall(r"\d+", name)]
+    return tuple(numbers[-3:]) if "stack" in name else (-1, 0, numbers[0])

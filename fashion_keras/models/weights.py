@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from pathlib import Path
 
 import keras
@@ -45,11 +46,9 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> Loaded:
             f"no weights at {path}: expected none, imagenet, a run's folder, a .keras or a "
             ".weights.h5 file"
         )
-    before = {variable.path: np.array(variable) for variable in model.variables}
     try:
         if path.name.endswith(".weights.h5"):
-            model.load_weights(path, skip_mismatch=True)
-            loaded = _changed(model, before)
+            loaded = _load_h5(model, path)
         elif path.suffix == ".keras":
             loaded = _copy(keras.models.load_model(path, compile=False), model)
         else:
@@ -80,13 +79,24 @@ def _copy(source: keras.Model, target: keras.Model) -> set[str]:
     return loaded
 
 
-def _changed(model: keras.Model, before: dict[str, np.ndarray]) -> set[str]:
-    # A `.weights.h5` names layers by position, and Keras does not say which it skipped.
-    return {
-        _layer(variable.path)
-        for variable in model.variables
-        if not np.array_equal(before[variable.path], np.array(variable))
-    }
+def _load_h5(model: keras.Model, path: Path) -> set[str]:
+    """Load by position, as the format has it; return the layers that were loaded.
+
+    Keras does not say which it skipped, so what it is to overwrite is marked beforehand.
+    """
+    before = {id(v): np.array(v) for v in model.variables if v.dtype.startswith("float")}
+    marked = [variable for variable in model.variables if id(variable) in before]
+    for variable in marked:
+        variable.assign(np.full(variable.shape, np.nan))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a warning a layer: the summary says it in one line
+            model.load_weights(path, skip_mismatch=True)
+    finally:
+        kept = [v for v in marked if np.isnan(np.array(v)).any()]
+        for variable in kept:
+            variable.assign(before[id(variable)])
+    return {_layer(v.path) for v in marked} - {_layer(v.path) for v in kept}
 
 
 def _layer(variable_path: str) -> str:

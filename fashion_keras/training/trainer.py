@@ -17,7 +17,7 @@ from fashion_keras.data.pipeline import Augmentation, make_dataset, steps_per_ep
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.models.classifier import build_classifier, freeze_backbone
-from fashion_keras.models.fused import fuse_batch_normalization
+from fashion_keras.models.kernels import use_fast_kernels
 from fashion_keras.models.weights import load_weights
 from fashion_keras.training.callbacks import (
     MONITOR,
@@ -193,7 +193,7 @@ def _build_model(config, vocabularies, say):
     if config.model.weights not in ("none", "imagenet"):
         loaded = load_weights(model, config.model.weights)
         say(f"weights {config.model.weights}: {loaded.summary()}")
-    fuse_batch_normalization(model)
+    use_fast_kernels(model)
     return model
 
 

@@ -190,10 +190,11 @@ def test_other_records_are_kept_unless_overwritten(done, catalogue, change):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_with_other_files_is_never_replaced(done, catalogue, overwrite):
-    (done / "README.md").write_text("mine")
+@pytest.mark.parametrize("name", ["README.md", "flowers.tfrecord"])
+def test_a_folder_with_other_files_is_never_replaced(done, catalogue, name, overwrite):
+    (done / name).write_text("mine")
     before = contents(done)
-    with pytest.raises(UserError, match=r"README\.md"):
+    with pytest.raises(UserError, match=name):
         run(catalogue, done, overwrite=overwrite, seed=1)
     assert contents(done) == before
 

@@ -48,12 +48,13 @@ def test_frozen_backbone_stays_to_the_last_statistic_while_heads_train(model):
     freeze_backbone(model, True)
     model.compile("sgd", {k: keras.losses.CategoricalCrossentropy(True) for k in model.output})
     backbone = model.get_layer("backbone")
-    before = [np.array(v) for v in backbone.variables]
+    state = [v for v in backbone.variables if v.dtype == "float32"]  # no counters of random seeds
+    before = [np.array(v) for v in state]
     head = np.array(model.get_layer("gender").kernel)
     photos = RNG.integers(0, 256, (8, 40, 32, 3)).astype("uint8")
     truth = {"subCategory": np.eye(5)[np.arange(8) % 5], "gender": np.eye(2)[np.arange(8) % 2]}
     model.fit(photos, truth, batch_size=4, verbose=0)
-    for old, variable in zip(before, backbone.variables, strict=True):
+    for old, variable in zip(before, state, strict=True):
         np.testing.assert_array_equal(old, np.array(variable), err_msg=variable.path)
     assert not np.array_equal(head, np.array(model.get_layer("gender").kernel))
     freeze_backbone(model, False)

@@ -27,10 +27,9 @@ def kernels(model, layer="v2_stack_3_block2_2_conv"):
 def test_loads_the_backbone_and_reports_the_head_that_does_not_fit(source, tmp_path, name):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
-    if name.endswith(".h5"):
-        source_of_h5 = build_classifier("resnet18", (32, 32), {"subCategory": 3})
-        source_of_h5.set_weights(source.get_weights()[: len(source_of_h5.get_weights())])
-        source_of_h5.save_weights(path)
+    if name.endswith(".h5"):  # names layers by position: the same heads are needed
+        source = build_classifier("resnet18", (32, 32), {"subCategory": 3})
+        source.save_weights(path)
     else:
         source.save(path)
     model = target(classes=4)

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fashion_keras.models.fused import fuse_batch_normalization
+from fashion_keras.models.kernels import use_fast_kernels
 
 RNG = np.random.default_rng(0)
 PHOTOS = RNG.normal(2.0, 3.0, (4, 6, 5, 3)).astype("float32")
@@ -28,7 +28,7 @@ def step(m):
 
 def test_trains_to_the_same_outputs_gradients_and_statistics():
     plain, fused = model(), model()
-    assert fuse_batch_normalization(fused) == 2
+    assert use_fast_kernels(fused) == 2
     for expected, found in zip(
         tf.nest.flatten(step(plain)), tf.nest.flatten(step(fused)), strict=True
     ):
@@ -37,7 +37,7 @@ def test_trains_to_the_same_outputs_gradients_and_statistics():
 
 def test_frozen_layer_keeps_its_statistics():
     m = model()
-    fuse_batch_normalization(m)
+    use_fast_kernels(m)
     m.trainable = False
     before = [np.array(v) for v in m.non_trainable_variables]
     m(PHOTOS, training=True)
@@ -47,7 +47,7 @@ def test_frozen_layer_keeps_its_statistics():
 
 def test_saved_model_holds_plain_keras_layers(tmp_path):
     m = model()
-    fuse_batch_normalization(m)
+    use_fast_kernels(m)
     step(m)
     m.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
@@ -60,4 +60,4 @@ def test_saved_model_holds_plain_keras_layers(tmp_path):
 def test_half_precision_layers_are_left_to_keras():
     inputs = keras.Input((6, 5, 3))
     outputs = keras.layers.BatchNormalization(dtype="mixed_bfloat16")(inputs)
-    assert fuse_batch_normalization(keras.Model(inputs, outputs)) == 0
+    assert use_fast_kernels(keras.Model(inputs, outputs)) == 0

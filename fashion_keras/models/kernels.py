@@ -1,0 +1,117 @@
+"""A Keras model in, the same model trained by faster TensorFlow kernels out.
+
+Two replacements, each the same mathematics to float rounding; ratios in docs/performance.md.
+Only the methods of the layer objects change, so a saved model holds plain Keras layers.
+"""
+
+from __future__ import annotations
+
+import types
+
+import keras
+
+# At most this many output pixels a photo: oneDNN splits a convolution over pixels, and with 6
+# of them (ResNet18's last stage at 80×60) runs at a third of a matrix product's speed.
+_FEW_PIXELS = 8
+
+
+def use_fast_kernels(model: keras.Model) -> tuple[int, int]:
+    """Fuse batch normalisation and turn convolutions on tiny maps into matrix products.
+
+    Returns how many layers of each kind were changed. Layers in half precision, and backends
+    other than TensorFlow, are left alone.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return 0, 0
+    layers = [layer for layer in _layers(model) if layer.compute_dtype == "float32"]
+    normalisations = [layer for layer in layers if _can_fuse(layer)]
+    for layer in normalisations:
+        layer.call = types.MethodType(_fused_normalisation, layer)
+    convolutions = [layer for layer in layers if _is_tiny(layer)]
+    for layer in convolutions:
+        layer.convolution_op = types.MethodType(_convolution_as_product, layer)
+    return len(normalisations), len(convolutions)
+
+
+def _layers(model):
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
+        else:
+            yield layer
+
+
+def _can_fuse(layer) -> bool:
+    return (
+        type(layer) is keras.layers.BatchNormalization
+        and layer.scale
+        and layer.center
+        and len(layer.input.shape) == 4
+        and layer.axis in (-1, 3)
+    )
+
+
+def _fused_normalisation(layer, inputs, training=None, mask=None):
+    """Stand in for `BatchNormalization.call`, which uses a dozen operations in training."""
+    import tensorflow as tf
+
+    if mask is not None or not (training and layer.trainable):
+        return type(layer).call(layer, inputs, training=training, mask=mask)
+    outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+        inputs,
+        tf.convert_to_tensor(layer.gamma),
+        tf.convert_to_tensor(layer.beta),
+        epsilon=layer.epsilon,
+        is_training=True,
+    )
+    # The kernel returns the unbiased variance, n / (n − 1) times the one Keras averages.
+    count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], tf.float32)
+    variance *= (count - 1.0) / count
+    momentum = layer.momentum
+    for moving, batch in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
+        moving.assign(moving * momentum + batch * (1.0 - momentum))
+    return outputs
+
+
+def _is_tiny(layer) -> bool:
+    if type(layer) is not keras.layers.Conv2D:
+        return False
+    height, width = layer.output.shape[1:3]
+    return (
+        layer.data_format == "channels_last"
+        and layer.dilation_rate == (1, 1)
+        and layer.groups == 1
+        and height * width <= _FEW_PIXELS
+    )
+
+
+def _convolution_as_product(layer, inputs, kernel):
+    """Stand in for `Conv2D.convolution_op`: gather the neighbourhoods, then one product."""
+    import tensorflow as tf
+
+    rows, columns, channels, filters = kernel.shape
+    if layer.padding == "same":
+        padding = [
+            _same_padding(size, kernel_size, stride)
+            for size, kernel_size, stride in zip(
+                inputs.shape[1:3], layer.kernel_size, layer.strides, strict=True
+            )
+        ]
+        inputs = tf.pad(inputs, [[0, 0], *padding, [0, 0]])
+    down, across = layer.strides
+    height = (inputs.shape[1] - rows) // down + 1
+    width = (inputs.shape[2] - columns) // across + 1
+    shifted = [
+        inputs[:, y : y + (height - 1) * down + 1 : down, x : x + (width - 1) * across + 1 : across]
+        for y in range(rows)
+        for x in range(columns)
+    ]
+    neighbourhoods = tf.reshape(tf.concat(shifted, axis=-1), [-1, rows * columns * channels])
+    product = tf.matmul(neighbourhoods, tf.reshape(kernel, [-1, filters]))
+    return tf.reshape(product, [-1, height, width, filters])
+
+
+def _same_padding(size: int, kernel_size: int, stride: int) -> list[int]:
+    """Return the pixels before and after, as TensorFlow's padding "SAME" has them."""
+    total = max((-(-size // stride) - 1) * stride + kernel_size - size, 0)
+    return [total // 2, total - total // 2]

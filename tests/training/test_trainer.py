@@ -1,0 +1,159 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import yaml
+from sklearn.metrics import f1_score
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from fashion_keras.config import load_config
+from fashion_keras.data.pipeline import make_dataset
+from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.errors import UserError
+from fashion_keras.training.checkpoint import checkpoints
+from fashion_keras.training.trainer import resolve_precision, train, trainable_vocabulary
+
+OVERRIDES = {
+    "model.arch": "resnet18",
+    "data.image_size": [40, 32],
+    "data.auxiliary_labels": {"baseColour": 0.5},
+    "training.epochs": 3,
+    "training.batch_size": 16,
+    "training.label_smoothing": 0.1,
+    "optimizer.ema": 0.9,
+    "optimizer.warmup_epochs": 0.5,
+}
+
+
+def read_history(workdir):
+    with open(workdir / "history.csv", newline="") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def whole(records, tmp_path_factory):
+    """A run of three epochs that nothing interrupts."""
+    workdir = tmp_path_factory.mktemp("whole")
+    config = load_config(None, OVERRIDES)
+    trained = train(config, records, workdir, say=lambda line: None)
+    trained.board.write_hyperparameters({"macro_f1": 0.5}, step=trained.best_epoch)
+    return workdir
+
+
+def test_history_has_a_row_an_epoch_with_both_macro_f1s_of_every_head(whole):
+    rows = read_history(whole)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    for name in (
+        "loss",
+        "val_loss",
+        "accuracy",
+        "val_accuracy",
+        "macro_f1",
+        "val_macro_f1",
+        "val_macro_f1_all",
+        "val_baseColour_macro_f1",
+        "learning_rate",
+        "photos_per_second",
+    ):
+        assert name in rows[0]
+
+
+def test_best_model_scores_what_the_history_says_by_scikit_learn(whole, records):
+    model = keras.models.load_model(whole / "best.keras")
+    dataset = make_dataset(records, "validation", ["subCategory"], (40, 32), 7)
+    truth = np.concatenate([labels["subCategory"].numpy().argmax(1) for _, labels in dataset])
+    said = np.concatenate(
+        [model.predict_on_batch(images)["subCategory"].argmax(1) for images, _ in dataset]
+    )
+    expected = f1_score(truth, said, average="macro")
+    assert max(row["val_macro_f1"] for row in read_history(whole)) == pytest.approx(expected)
+
+
+def test_tensorboard_holds_scalars_pictures_config_and_hyperparameters(whole):
+    train_board = EventAccumulator(str(whole / "tensorboard" / "train")).Reload()
+    validation = EventAccumulator(str(whole / "tensorboard" / "validation")).Reload()
+    tags = set(train_board.Tags()["tensors"])
+    assert {"epoch/loss", "epoch/learning_rate", "epoch/photos_per_second", "config"} <= tags
+    assert "training_photos" in tags and "best/macro_f1" in tags
+    assert "_hparams_/session_start_info" in tags
+    found = set(validation.Tags()["tensors"])
+    assert {"epoch/loss", "epoch/macro_f1", "class_f1/Bags"} <= found
+    steps = [event.step for event in validation.Tensors("epoch/macro_f1")]
+    assert steps == [1, 2, 3]
+    text = train_board.Tensors("config")[0].tensor_proto.string_val[0].decode()
+    assert yaml.safe_load(text.strip("`").removeprefix("yaml"))["model"]["arch"] == "resnet18"
+
+
+def test_killed_in_mid_epoch_and_resumed_it_has_the_history_of_the_whole_run(
+    whole, records, tmp_path
+):
+    workdir = tmp_path / "killed"
+    load_config(None, OVERRIDES).save(tmp_path / "config.yaml")
+    command = [sys.executable, "-m", "fashion_keras.train", "--workdir", workdir, "--data", records]
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(
+            [*command, "--config", tmp_path / "config.yaml"], stdout=log, stderr=log
+        )
+        deadline = time.monotonic() + 240
+        while len(checkpoints(workdir / "checkpoints")) == 0:
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < deadline, "no checkpoint in four minutes"
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    done = checkpoints(workdir / "checkpoints")[-1][0]
+    assert done < 3, "the run was over before it was killed"
+
+    trained = train(load_config(workdir / "config.yaml"), records, workdir, say=lambda line: None)
+
+    expected, found = read_history(whole), read_history(workdir)
+    assert len(found) == 3 and trained.history[-1]["epoch"] == 3
+    for row, wanted in zip(found, expected, strict=True):
+        for name in wanted.keys() - {"seconds", "photos_per_second"}:
+            assert row[name] == pytest.approx(wanted[name], rel=1e-3, abs=1e-4), (row, name)
+
+
+def test_frozen_stage_comes_first_and_counts_among_the_epochs(records, tmp_path):
+    overrides = {**OVERRIDES, "training.head_epochs": 1, "training.epochs": 2}
+    lines = []
+    train(load_config(None, overrides), records, tmp_path, say=lines.append)
+    assert any("heads alone" in line for line in lines)
+    assert [row["epoch"] for row in read_history(tmp_path)] == [1, 2]
+
+
+def test_loss_that_is_no_number_stops_the_run_and_says_so(records, tmp_path):
+    overrides = {**OVERRIDES, "optimizer.learning_rate": 1e30, "optimizer.clip_norm": 0}
+    with pytest.raises(UserError, match=r"the loss became .*\n.*learning_rate"):
+        train(load_config(None, overrides), records, tmp_path, say=lambda line: None)
+
+
+def test_early_stopping_ends_a_run_that_no_longer_improves(records, tmp_path):
+    overrides = {
+        **OVERRIDES,
+        "training.early_stopping": 1,
+        "training.epochs": 8,
+        "optimizer.learning_rate": 1e-12,  # nothing is learnt, so nothing improves
+        "optimizer.ema": 0,
+    }
+    lines = []
+    train(load_config(None, overrides), records, tmp_path, say=lines.append)
+    assert len(read_history(tmp_path)) < 8
+    assert any("early stopping" in line for line in lines)
+
+
+def test_label_with_one_class_is_refused(records):
+    info = DatasetInfo.load(records)
+    one = DatasetInfo(**{**vars(info), "labels": {"subCategory": ("Bags",)}})
+    with pytest.raises(UserError, match="nothing to learn"):
+        trainable_vocabulary(one, "subCategory")
+
+
+def test_precision_is_float32_without_a_gpu_unless_asked_for():
+    assert resolve_precision("auto") == "float32"
+    assert resolve_precision("mixed_bfloat16") == "mixed_bfloat16"
