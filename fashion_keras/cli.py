@@ -46,7 +46,8 @@ def _help() -> str:
             "",
             *lines,
             "",
-            "fashion-keras COMMAND --help explains a command; so does python -m fashion_keras.COMMAND",
+            "fashion-keras COMMAND --help explains a command.",
+            "python -m fashion_keras COMMAND is the same.",
         ]
     )
 

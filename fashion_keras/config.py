@@ -13,28 +13,54 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from fashion_keras.data.schema import did_you_mean
 from fashion_keras.errors import UserError
 
-_STRICT = ConfigDict(extra="forbid", strict=False)
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-Pixels = Annotated[int, Field(ge=32, le=2048)]
+
+def _number(value):
+    # YAML 1.1 reads 1e-3 as text, because it wants a dot: people write it, so accept it. And
+    # true is 1 to Python, but nobody means epochs: true.
+    if isinstance(value, bool):
+        raise ValueError("expected a number")
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
 
 
-@dataclass(frozen=True, config=_STRICT)
+def _height_and_width(value):
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ValueError("expected [height, width] in pixels, e.g. [80, 60]")
+    return value
+
+
+_FORBID = ConfigDict(extra="forbid")
+_Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+_Whole = Annotated[int, BeforeValidator(_number)]
+Fraction = Annotated[_Real, Field(ge=0, lt=1)]
+Positive = Annotated[_Real, Field(gt=0)]
+NonNegative = Annotated[_Real, Field(ge=0)]
+WholeNumber = Annotated[_Whole, Field(ge=0)]
+Count = Annotated[_Whole, Field(ge=1)]
+Pixels = Annotated[_Whole, Field(ge=32, le=2048)]
+ImageSize = Annotated[tuple[Pixels, Pixels], BeforeValidator(_height_and_width)]
+# As a section with nothing below it, a null mapping is an empty one.
+LabelWeights = Annotated[dict[str, Positive], BeforeValidator(lambda v: {} if v is None else v)]
+
+
+@dataclass(frozen=True, config=_FORBID)
 class DataConfig:
     """Which photos and labels, and how they reach the model."""
 
     records: str = ""  # folder of TFRecords; empty: tfrecords/small, or the drawn sample
     label: str = "subCategory"  # what early stopping and the headline follow
-    auxiliary_labels: dict[str, Positive] = dataclasses.field(default_factory=dict)  # label: weight
-    image_size: tuple[Pixels, Pixels] = (80, 60)  # height, width in pixels
+    auxiliary_labels: LabelWeights = dataclasses.field(default_factory=dict)  # label: weight
+    image_size: ImageSize = (80, 60)  # height, width in pixels
     resize: Literal["stretch", "pad", "crop"] = "stretch"
     cache: Literal["auto", "none", "encoded", "decoded"] = "auto"
     augment: Literal["none", "light", "rand-augment"] = "light"
@@ -42,7 +68,7 @@ class DataConfig:
     cutmix: NonNegative = 0.0  # alpha of the Beta distribution; 0 is off
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=_FORBID)
 class ModelConfig:
     """The network and what it starts from."""
 
@@ -51,7 +77,7 @@ class ModelConfig:
     dropout: Fraction = 0.2  # before the heads
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=_FORBID)
 class OptimizerConfig:
     """AdamW, its schedule and the average of its weights."""
 
@@ -63,7 +89,7 @@ class OptimizerConfig:
     ema: Fraction = 0.998  # momentum of the weights' moving average; 0 is off
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=_FORBID)
 class TrainingConfig:
     """How long, on what, against which loss."""
 
@@ -71,15 +97,15 @@ class TrainingConfig:
     batch_size: Count = 64
     label_smoothing: Fraction = 0.1
     class_weights: Literal["none", "balanced", "effective-number"] = "none"
-    early_stopping: Annotated[int, Field(ge=0)] = 10  # epochs without a better score; 0 is off
-    head_epochs: Annotated[int, Field(ge=0)] = 0  # of `epochs`, with the backbone frozen
+    early_stopping: WholeNumber = 10  # epochs without a better score; 0 is off
+    head_epochs: WholeNumber = 0  # of `epochs`, with the backbone frozen
     head_learning_rate: Positive = 1e-3  # during head_epochs
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     deterministic: bool = False  # TensorFlow's deterministic kernels: slower, the same anywhere
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Annotated[WholeNumber, Field(lt=2**31)] = 0
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=_FORBID)
 class Config:
     """Everything that determines a training run."""
 
@@ -113,44 +139,50 @@ def load_config(path: str | os.PathLike | None, overrides: Mapping[str, Any] = {
     `overrides` maps dotted keys such as `optimizer.learning_rate` to values. Raises `UserError`
     for a missing or malformed file, an unknown key, and a value of the wrong type or range.
     """
-    raw = _read_yaml(path) if path else {}
+    raw = _sections(_read_yaml(path), path) if path else {}
     where = f" in {path}" if path else ""
-    if not isinstance(raw, dict) or not all(isinstance(v, dict) for v in raw.values()):
-        sections = ", ".join(f.name for f in dataclasses.fields(Config))
-        raise UserError(f"{path}: expected sections ({sections}) with keys below them")
+    known = _known_keys()
+    for section, values in raw.items():
+        for name in values or [""]:
+            key = f"{section}.{name}".rstrip(".")
+            if section not in known or (values and key not in known[section]):
+                raise UserError(f"unknown key {key!r}{where}{_nearest_key(key)}")
     for key, value in overrides.items():
         section, _, name = key.partition(".")
-        if not name:
-            raise UserError(f"unknown key {key!r}{did_you_mean(key, _known_keys())}")
+        if key not in known.get(section, ()):
+            raise UserError(f"unknown key {key!r}{_nearest_key(key)}")
         raw.setdefault(section, {})[name] = value
     try:
         return TypeAdapter(Config).validate_python(raw)
     except ValidationError as error:
-        raise UserError(_explain(error, where)) from None
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        given = any(key == name or key.startswith(f"{name}.") for name in overrides)
+        message = first["msg"].removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+        raise UserError(f"{key} = {first['input']!r}{'' if given else where}: {message}") from None
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
-    """Parse `key=value` strings, values as YAML; `UserError` for one without `=`."""
-    parsed = {}
-    for assignment in assignments:
-        key, equals, value = assignment.partition("=")
-        if not equals:
-            raise UserError(f"--set {assignment}: expected key=value, e.g. training.epochs=20")
-        try:
-            parsed[key.strip()] = _number(yaml.safe_load(value))
-        except yaml.YAMLError:
+    """Parse `key=value` strings, values as YAML, or as they stand where the key holds text.
+
+    Raises `UserError` for one without `=` and for a value that is not YAML.
+    """
+    return dict(_parse(assignment) for assignment in assignments)
+
+
+def _parse(assignment: str) -> tuple[str, Any]:
+    key, equals, text = (part.strip() for part in assignment.partition("="))
+    if not equals:
+        raise UserError(f"--set {assignment}: expected key=value, e.g. training.epochs=20")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = None
+        if key not in _text_keys():
             raise UserError(f"--set {assignment}: the value is not valid YAML") from None
-    return parsed
-
-
-def _number(value):
-    # YAML 1.1 reads 1e-3 as text, because it wants a dot: people write it, so accept it.
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
+    # A folder may be called 2024, and a label column too.
+    return key, text if key in _text_keys() and not isinstance(value, str) else value
 
 
 def _read_yaml(path) -> Any:
@@ -160,33 +192,56 @@ def _read_yaml(path) -> Any:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise UserError(f"cannot read the config {path}: {reason}") from None
     try:
-        return yaml.safe_load(text) or {}
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        line = error.problem_mark.line + 1 if getattr(error, "problem_mark", None) else "?"
-        raise UserError(f"{path}, line {line}: not valid YAML") from None
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{line}: not valid YAML") from None
 
 
-def _known_keys() -> list[str]:
+def _sections(raw: Any, path) -> dict[str, dict[str, Any]]:
+    expected = f"expected sections ({', '.join(_known_keys())}) with keys below them"
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: {expected}")
+    for section, values in raw.items():
+        if values is not None and not isinstance(values, dict):
+            raise UserError(f"{path}: {section!r} is followed by {values!r}: {expected}")
+    return {section: dict(values or {}) for section, values in raw.items()}
+
+
+def _known_keys() -> dict[str, list[str]]:
+    """Return the dotted keys of each section."""
+    return {
+        section.name: [
+            f"{section.name}.{field.name}" for field in dataclasses.fields(section.default_factory)
+        ]
+        for section in dataclasses.fields(Config)
+    }
+
+
+def _text_keys() -> list[str]:
     return [
         f"{section.name}.{field.name}"
         for section in dataclasses.fields(Config)
         for field in dataclasses.fields(section.default_factory)
+        if isinstance(field.default, str)
     ]
 
 
-def _explain(error: ValidationError, where: str) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "unexpected_keyword_argument":
-        return f"unknown key {key!r}{where}{_nearest_key(key)}"
-    return f"{key} = {first['input']!r}{where}: {first['msg'].lower()}"
-
-
 def _nearest_key(key: str) -> str:
-    # Look at the last part first: a right name in the wrong section is the commonest slip.
     known = _known_keys()
-    by_name = {k.rpartition(".")[2]: k for k in known}
-    name = key.rpartition(".")[2]
-    if name in by_name:
-        return f" (did you mean {by_name[name]!r}?)"
-    return did_you_mean(key, known) or f": valid keys are {', '.join(known)}"
+    every = [k for keys in known.values() for k in keys]
+    section, _, name = key.partition(".")
+    if not name and did_you_mean(section, known):
+        return did_you_mean(section, known)
+    # Look at the last part first: a right name in the wrong section is the commonest slip.
+    by_name = {k.partition(".")[2]: k for k in every}
+    last = name or section
+    if last in by_name:
+        return f" (did you mean {by_name[last]!r}?)"
+    if near := did_you_mean(key, every):
+        return near
+    listed = [k.partition(".")[2] for k in known[section]] if section in known else known
+    return f": expected one of {', '.join(listed)}"

@@ -121,6 +121,9 @@ def _verify(records: str) -> None:
     from fashion_keras.progress import PhaseBar
 
     DatasetInfo.load(records)  # a wrong path is answered before TensorFlow is loaded
+    from fashion_keras.quiet import load_tensorflow
+
+    load_tensorflow()
     from fashion_keras.data.verification import verify
 
     with PhaseBar("records") as bar:

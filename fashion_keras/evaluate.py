@@ -13,7 +13,8 @@ from fashion_keras.data.schema import DatasetInfo, did_you_mean
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.files import check_output, write_evaluation
 from fashion_keras.evaluation.table import table
-from fashion_keras.run import BEST_MODEL_FILE, Run, load_run
+from fashion_keras.quiet import load_tensorflow
+from fashion_keras.run import BEST_MODEL_FILE, Run, check_run, load_run
 
 EXAMPLES = """\
 examples:
@@ -41,6 +42,8 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
         info.vocabulary(options.label)
     output = options.output or _default_output(options.model, options.split, options.label)
     check_output(output)
+    check_run(options.model)
+    load_tensorflow()
     run = _with_headline(load_run(options.model, info), options.label)
 
     from fashion_keras.evaluation.results import evaluate_run

@@ -21,10 +21,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _export(argv: Sequence[str] | None) -> None:
     arguments = _parser().parse_args(argv)
     # Imported here, so that --help and a wrong argument are answered at once.
-    from fashion_keras.run import load_run
+    from fashion_keras.quiet import load_tensorflow
+    from fashion_keras.run import check_run, load_run
     from fashion_keras.serving.layout import new_version
 
     new_version(arguments.output, arguments.version)  # a wrong one fails before the slow start
+    check_run(arguments.model)
+    load_tensorflow()
     run = load_run(arguments.model)
     from fashion_keras.serving.savedmodel import export_saved_model
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from fashion_keras.commands import run_command
 from fashion_keras.errors import UserError
+from fashion_keras.quiet import load_tensorflow
 from fashion_keras.serving.layout import ModelInfo, find_version
 from fashion_keras.serving.photos import PhotoSource, batches
 from fashion_keras.serving.prediction import LineFormat, Prediction, csv_writer, printable
@@ -35,6 +36,7 @@ def _predict(argv: Sequence[str] | None) -> None:
     _check_csv(arguments.csv)
     with PhotoSource(arguments.photos) as source:
         # Imported here, so that --help and a wrong path are answered at once.
+        load_tensorflow()
         from fashion_keras.serving.client import LocalModel
 
         model = LocalModel(version)

@@ -49,11 +49,8 @@ def load_run(path: str | os.PathLike, info: DatasetInfo | None = None) -> Run:
     are missing, or do not fit each other.
     """
     path = Path(path)
-    folder = path if path.is_dir() else path.parent
-    file = path / BEST_MODEL_FILE if path.is_dir() else path
-    if not file.is_file():
-        expected = f"{BEST_MODEL_FILE} in it" if path.is_dir() else "a run's folder or .keras file"
-        raise UserError(f"no trained model at {path}: expected {expected}")
+    file = check_run(path)
+    folder = file.parent
     config = load_config(folder / CONFIG_FILE) if (folder / CONFIG_FILE).is_file() else None
     model = _load_model(file)
     heads = {name: int(output.shape[-1]) for name, output in _outputs(model, file).items()}
@@ -63,6 +60,16 @@ def load_run(path: str | os.PathLike, info: DatasetInfo | None = None) -> Run:
     height, width = model.input_shape[1:3]
     resize = config.data.resize if config else "stretch"
     return Run(path, model, labels, label, (height, width), resize, config)
+
+
+def check_run(path: str | os.PathLike) -> Path:
+    """Return the `.keras` file at `path`, a run's folder or the file; `UserError` if none is."""
+    path = Path(path)
+    file = path / BEST_MODEL_FILE if path.is_dir() else path
+    if not file.is_file():
+        expected = f"{BEST_MODEL_FILE} in it" if path.is_dir() else "a run's folder or .keras file"
+        raise UserError(f"no trained model at {path}: expected {expected}")
+    return file
 
 
 def save_labels(folder: str | os.PathLike, labels: dict[str, tuple[str, ...]]) -> None:

@@ -52,9 +52,7 @@ def write_tiny_records(
             records.append(Record(f"{number}", f"{shape} {number}", photo, *size, labels))
         half = count // 2
         shards = tuple(
-            write_shard(
-                folder / shard_name(split, part, 2), [to_example(r, indices) for r in some]
-            )
+            write_shard(folder / shard_name(split, part, 2), [to_example(r, indices) for r in some])
             for part, some in enumerate((records[:half], records[half:]))
         )
         counts = {

@@ -130,7 +130,10 @@ class Catalog:
         """Return a few lines for the terminal: what was found, repaired and left out."""
         lines = [f"{self.source}: {self.rows:,} rows, {len(self.products):,} products with a photo"]
         if self.repaired:
-            lines.append(f"  repaired: {len(self.repaired):,} malformed rows{_some(self.repaired)}")
+            rows = "row" if len(self.repaired) == 1 else "rows"
+            lines.append(
+                f"  repaired: {len(self.repaired):,} malformed {rows}{_some(self.repaired)}"
+            )
         counts = Counter(row.reason for row in self.left_out)
         for reason in REASONS:
             if counts[reason]:

@@ -27,6 +27,7 @@ from fashion_keras.data.work_folder import (
     write_json,
 )
 from fashion_keras.errors import UserError
+from fashion_keras.quiet import load_tensorflow
 
 Progress = Callable[[str, int, int], None]
 
@@ -149,10 +150,15 @@ def _splits(catalog: Catalog, request: Request) -> tuple[dict[str, list[str]], d
         )
     if request.split == "published" or (request.split is None and not own):
         try:
-            return published_split(catalog), {"strategy": "published"}
+            splits = published_split(catalog)
         except UserError:
             if request.split:
                 raise
+        else:
+            # A part of the published catalogue may hold no photo of its test split, as the 224
+            # archive does: nobody wants that unless they ask for it.
+            if request.split or all(splits.values()):
+                return splits, {"strategy": "published"}
     label = request.split_label
     if label not in catalog.label_columns and request.label_columns:
         label = catalog.label_columns[0]  # one's own labels: the first named is the headline
@@ -190,4 +196,5 @@ def _info(request, catalog, splits, described, shards, sizes, plan) -> DatasetIn
 
 def _import_tensorflow() -> None:
     with contextlib.suppress(Exception):  # raised again where it is used, in the main thread
+        load_tensorflow()
         importlib.import_module("fashion_keras.data.tfrecord")

@@ -103,7 +103,10 @@ def make_dataset(
     if not training:
         if cache != "decoded":
             dataset = _parallel(dataset, decode)
-        return _parallel(dataset.batch(batch_size), finish).prefetch(tf.data.AUTOTUNE)
+        dataset = _parallel(dataset.batch(batch_size), finish).prefetch(tf.data.AUTOTUNE)
+        # Keras warns at the end of a validation whose length it did not know.
+        batches = -(-info.splits[split].num_examples // batch_size)
+        return dataset.apply(tf.data.experimental.assert_cardinality(batches))
 
     vary_photo = augment.photo_policy(augmentation.policy)
     vary_batch = augment.batch_policy(augmentation.policy)

@@ -44,7 +44,10 @@ def copy_resnet18(source: keras.Model, trunk: keras.Model) -> None:
     """Copy convolutions and batch normalisations of one ResNet18 into another, in place.
 
     Both libraries name a block's layers by stack, block and position; they differ in the
-    words. `ValueError` where a layer has no counterpart of the same shapes.
+    words. The outputs are the same where every stage has an odd size; at an even one KerasCV pads
+    a strided convolution on the right and below alone, KerasHub on both sides, so the weights
+    see the photo shifted by a pixel, which fine-tuning makes up for. `ValueError` where a layer
+    has no counterpart of the same shapes.
     """
     targets = _by_place(trunk)
     sources = _by_place(source)

@@ -76,6 +76,7 @@ class RunCheckpoint(keras.callbacks.Callback):
             "best": self._best.best,
             "best_epoch": self._best.best_epoch,
             "history": self.history.rows,
+            "seeds": [np.array(seed).tolist() for seed in _seeds(self.model)],
         }
         if self._early_stopping:
             state["early_stopping"] = {
@@ -112,6 +113,8 @@ class RunCheckpoint(keras.callbacks.Callback):
             state = json.loads((path / _STATE).read_text(encoding="utf-8"))
             model.optimizer.build(model.trainable_variables)
             model.load_weights(path / _WEIGHTS)
+            for seed, value in zip(_seeds(model), state["seeds"], strict=True):
+                seed.assign(np.array(value, seed.dtype))
             if self._average:
                 with np.load(path / _AVERAGE) as arrays:
                     averages = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
@@ -126,6 +129,11 @@ class RunCheckpoint(keras.callbacks.Callback):
         self._best.best, self._best.best_epoch = state["best"], state["best_epoch"]
         self._patience = state.get("early_stopping")
         return state["epoch"]
+
+
+def _seeds(model: keras.Model) -> list[keras.Variable]:
+    """Return the states of dropout's random generators: Keras's weights files leave them out."""
+    return [v for v in model.variables if not v.dtype.startswith(("float", "bfloat"))]
 
 
 def checkpoints(folder: str | os.PathLike) -> list[tuple[int, Path]]:
