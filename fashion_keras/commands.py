@@ -9,6 +9,11 @@ from collections.abc import Callable, Sequence
 
 from fashion_keras.errors import UserError
 
+# A disk or a path that fails, not a bug of ours.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_SUCH_PATH = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+
 USER_ERROR = 2
 INTERRUPTED = 130
 
@@ -21,6 +26,7 @@ def run_command(function: Callable[[Sequence[str] | None], None], argv=None) -> 
     """
     try:
         function(argv)
+        sys.stdout.flush()  # so that a closed pipe is met here and not at the interpreter's exit
     except UserError as error:
         return _complain(str(error))
     except KeyboardInterrupt:
@@ -31,9 +37,9 @@ def run_command(function: Callable[[Sequence[str] | None], None], argv=None) -> 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _FULL:
             return _complain(f"no space left on the disk ({error.filename or 'while writing'})")
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno in _FORBIDDEN + _NO_SUCH_PATH and error.filename:
             return _complain(f"cannot write or read {error.filename}: {error.strerror}")
         raise
     except Exception as error:

@@ -65,7 +65,7 @@ class DataConfig:
     cache: Literal["auto", "none", "encoded", "decoded"] = "auto"
     augment: Literal["none", "light", "rand-augment"] = "light"
     mixup: NonNegative = 0.0  # alpha of the Beta distribution; 0 is off
-    cutmix: NonNegative = 0.0  # alpha of the Beta distribution; 0 is off
+    cutmix: Annotated[float, Field(ge=0, le=1)] = 0.0  # the same
 
 
 @dataclass(frozen=True, config=_FORBID)
@@ -234,14 +234,13 @@ def _nearest_key(key: str) -> str:
     known = _known_keys()
     every = [k for keys in known.values() for k in keys]
     section, _, name = key.partition(".")
-    if not name and did_you_mean(section, known):
-        return did_you_mean(section, known)
+    if not name and section not in known and (near := did_you_mean(section, known)):
+        return near
     # Look at the last part first: a right name in the wrong section is the commonest slip.
     by_name = {k.partition(".")[2]: k for k in every}
     last = name or section
     if last in by_name:
         return f" (did you mean {by_name[last]!r}?)"
-    if near := did_you_mean(key, every):
+    if name and (near := did_you_mean(key, every)):
         return near
-    listed = [k.partition(".")[2] for k in known[section]] if section in known else known
-    return f": expected one of {', '.join(listed)}"
+    return f": expected one of {', '.join(known.get(section, known))}"

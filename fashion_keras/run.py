@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "config.yaml"
 LABELS_FILE = "labels.json"
+RECORDS_FILE = "records.json"
 HISTORY_FILE = "history.csv"
 BEST_MODEL_FILE = "best.keras"
 EVALUATION_FILE = "evaluation.json"
@@ -58,6 +60,10 @@ def load_run(path: str | os.PathLike, info: DatasetInfo | None = None) -> Run:
     label = config.data.label if config and config.data.label in labels else next(iter(labels))
     labels = {label: labels[label], **labels}
     height, width = model.input_shape[1:3]
+    if config is None:
+        warnings.warn(
+            f"{path}: no {CONFIG_FILE} beside it, assuming resize 'stretch'", stacklevel=2
+        )
     resize = config.data.resize if config else "stretch"
     return Run(path, model, labels, label, (height, width), resize, config)
 
@@ -76,6 +82,29 @@ def save_labels(folder: str | os.PathLike, labels: dict[str, tuple[str, ...]]) -
     """Write the class names of each head into a run's folder."""
     text = json.dumps(labels, indent=1, ensure_ascii=False) + "\n"
     (Path(folder) / LABELS_FILE).write_text(text, encoding="utf-8")
+
+
+def save_records(folder: str | os.PathLike, info: DatasetInfo) -> None:
+    """Write down which records a run is trained on: their source, split and shards' sha256."""
+    text = json.dumps(_identity(info), indent=1, ensure_ascii=False) + "\n"
+    (Path(folder) / RECORDS_FILE).write_text(text, encoding="utf-8")
+
+
+def check_records(folder: str | os.PathLike, info: DatasetInfo, records: str | os.PathLike) -> None:
+    """Raise `UserError` unless `info`, of the folder `records`, is what the run began with."""
+    path = Path(folder) / RECORDS_FILE
+    if not path.is_file():
+        return
+    if json.loads(path.read_text(encoding="utf-8"))["shards"] != _identity(info)["shards"]:
+        raise UserError(
+            f"{records} holds other records than the run {folder} began with ({path}).\n"
+            "Convert them as they were, or train into another --workdir"
+        )
+
+
+def _identity(info: DatasetInfo) -> dict:
+    shards = {shard.file: shard.sha256 for split in info.splits.values() for shard in split.shards}
+    return {"source": info.source, "split": info.split, "shards": shards}
 
 
 def _load_model(file: Path) -> keras.Model:

@@ -6,7 +6,9 @@ python -m fashion_keras.train --arch efficientnetb0
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +19,19 @@ from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.models.registry import ARCHITECTURES, check_arch
 from fashion_keras.quiet import load_tensorflow
-from fashion_keras.run import CONFIG_FILE, EVALUATION_FILE, SAVED_MODEL, TENSORBOARD, load_run
+from fashion_keras.run import (
+    BEST_MODEL_FILE,
+    CONFIG_FILE,
+    EVALUATION_FILE,
+    LABELS_FILE,
+    RECORDS_FILE,
+    SAVED_MODEL,
+    TENSORBOARD,
+    check_records,
+    check_run,
+    load_run,
+    save_records,
+)
 
 DEFAULT_RECORDS = Path("tfrecords/small")
 SAMPLE_RECORDS = Path("tfrecords/sample")
@@ -76,13 +90,21 @@ def train(argv: Sequence[str] | None) -> None:
     options = parser().parse_args(argv)
     config, workdir = _resolve(options)
     check_arch(config.model.arch)
+    if config.model.weights not in ("none", "imagenet") and not options.resume:
+        check_run(config.model.weights)
     records = _records(config)
     info = DatasetInfo.load(records)
     for label in config.labels:
-        info.vocabulary(label)
+        info.trainable_vocabulary(label)
     for split in ("train", "validation"):
         info.shard_paths(records, split)
-    _prepare_workdir(workdir, config, options.resume)
+    if options.resume:
+        check_records(workdir, info, records)
+    else:
+        config = dataclasses.replace(
+            config, data=dataclasses.replace(config.data, records=str(records))
+        )
+        _prepare_workdir(workdir, config, info)
     print(f"run: {workdir}  (watch it: tensorboard --logdir {workdir.parent})", flush=True)
     sizes = ", ".join(f"{name} {split.num_examples:,}" for name, split in info.splits.items())
     print(f"records: {records} ({sizes}); label: {config.data.label}", flush=True)
@@ -92,20 +114,28 @@ def train(argv: Sequence[str] | None) -> None:
     from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_png
     from fashion_keras.training.trainer import train as run_training
 
-    trained = run_training(
-        config,
-        records,
-        workdir,
-        draw_matrix=lambda matrix, names: figure_to_png(confusion_matrix_figure(matrix, names)),
-        say=lambda line: print(line, flush=True),
-    )
-    _finish(trained, records, workdir)
+    try:
+        trained = run_training(
+            config,
+            records,
+            workdir,
+            draw_matrix=lambda matrix, names: figure_to_png(confusion_matrix_figure(matrix, names)),
+            say=lambda line: print(line, flush=True),
+        )
+        _finish(trained, records, workdir)
+    except KeyboardInterrupt:
+        print(
+            f"\ngo on with: python -m fashion_keras.train --workdir {workdir} --resume",
+            file=sys.stderr,
+        )
+        raise
 
 
 def _finish(trained, records: Path, workdir: Path) -> None:
     """Score the best epoch on the validation split, show its mistakes, and export it."""
     from fashion_keras.evaluation.mistakes import surest_mistakes
     from fashion_keras.evaluation.results import evaluate_run, save_json, table
+    from fashion_keras.serving.layout import versions
     from fashion_keras.serving.savedmodel import export_saved_model
 
     run = load_run(workdir)
@@ -121,8 +151,12 @@ def _finish(trained, records: Path, workdir: Path) -> None:
     }
     trained.board.write_hyperparameters(best, step=trained.best_epoch)
     print(table(result), flush=True)
-    if any((workdir / SAVED_MODEL).glob("[0-9]*")):
-        return  # a finished run resumed: its model is there
+    exported = versions(workdir / SAVED_MODEL)
+    best_model = (workdir / BEST_MODEL_FILE).stat()
+    if exported:
+        last = workdir / SAVED_MODEL / str(max(exported))
+        if last.stat().st_mtime >= best_model.st_mtime:
+            return  # a finished run resumed: its model is there
     saved = export_saved_model(run, workdir / SAVED_MODEL)
     print(f"SavedModel: {saved}")
     print(f"next: python -m fashion_keras.evaluate --model {workdir} --data {records} --split test")
@@ -184,15 +218,17 @@ def _records(config: Config) -> Path:
     return SAMPLE_RECORDS
 
 
-def _prepare_workdir(workdir: Path, config: Config, resume: bool) -> None:
-    if resume:
-        return
-    if workdir.exists() and (not workdir.is_dir() or os.listdir(workdir)):
+def _prepare_workdir(workdir: Path, config: Config, info: DatasetInfo) -> None:
+    # What a run that failed before its first epoch leaves is in nobody's way.
+    started = {CONFIG_FILE, RECORDS_FILE, LABELS_FILE, TENSORBOARD}
+    if workdir.exists() and (not workdir.is_dir() or set(os.listdir(workdir)) - started):
         raise UserError(
             f"{workdir} is not empty: give another --workdir, or --resume to go on with it"
         )
-    (workdir / TENSORBOARD).mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(workdir / TENSORBOARD, ignore_errors=True)
+    (workdir / TENSORBOARD).mkdir(parents=True)
     config.save(workdir / CONFIG_FILE)
+    save_records(workdir, info)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import importlib
 import json
 import os
-import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -93,8 +90,7 @@ def convert(
             label_columns=request.label_columns,
         )
         _splits(catalog, request)  # a wrong option is answered before all photos are looked at
-        # Takes seconds, which the check of the photos, in other threads, does not notice.
-        threading.Thread(target=_import_tensorflow).start()
+        load_tensorflow()
         count = len(catalog.products)
         catalog, photos = check_photos(
             catalog,
@@ -160,8 +156,8 @@ def _splits(catalog: Catalog, request: Request) -> tuple[dict[str, list[str]], d
             if request.split or all(splits.values()):
                 return splits, {"strategy": "published"}
     label = request.split_label
-    if label not in catalog.label_columns and request.label_columns:
-        label = catalog.label_columns[0]  # one's own labels: the first named is the headline
+    if label not in catalog.label_columns:
+        label = catalog.label_columns[0]  # one's own labels: the first is the headline
     options = {"label": label, "fractions": request.fractions, "seed": request.seed}
     strategy = request.split or "stratified"
     splits = make_splits(catalog, strategy, **options)
@@ -192,9 +188,3 @@ def _info(request, catalog, splits, described, shards, sizes, plan) -> DatasetIn
         settings={"max_size": request.max_size, "jpeg_quality": JPEG_QUALITY},
         left_out=left_out,
     )
-
-
-def _import_tensorflow() -> None:
-    with contextlib.suppress(Exception):  # raised again where it is used, in the main thread
-        load_tensorflow()
-        importlib.import_module("fashion_keras.data.tfrecord")

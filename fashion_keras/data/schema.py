@@ -95,6 +95,16 @@ class DatasetInfo:
             )
         return self.labels[label]
 
+    def trainable_vocabulary(self, label: str) -> tuple[str, ...]:
+        """Return a label's class names; `UserError` where there are fewer than two."""
+        vocabulary = self.vocabulary(label)
+        if len(vocabulary) < 2:
+            raise UserError(
+                f"label {label!r} has {len(vocabulary)} class in these records: nothing to "
+                "learn. Choose another --label"
+            )
+        return vocabulary
+
     def shard_paths(self, records: str | os.PathLike, split: str) -> list[str]:
         """Return the paths of a split's shards; `UserError` if the split is unknown or empty."""
         if split not in self.splits:

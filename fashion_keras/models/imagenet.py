@@ -6,6 +6,7 @@ import contextlib
 import re
 
 import keras
+import numpy as np
 
 from fashion_keras.errors import UserError
 
@@ -38,6 +39,25 @@ def carry_resnet18(trunk: keras.Model) -> None:
     with imagenet_download("KerasHub"):
         source = keras_hub.models.ResNetBackbone.from_preset("resnet_18_imagenet")
     copy_resnet18(source, trunk)
+
+
+def copy_efficientnet(source: keras.Model, target: keras.Model) -> None:
+    """Copy Keras Applications' EfficientNet with ImageNet weights into one built without, in place.
+
+    The source divides by the square root of ImageNet's deviation in a Rescaling of its own after
+    its Normalization; here that goes into the Normalization's variance.
+    """
+    extra = [layer for layer in source.layers if isinstance(layer, keras.layers.Rescaling)][1:]
+    factors = np.prod([np.asarray(layer.scale) for layer in extra], axis=0) if extra else 1.0
+    by_name = {layer.name: layer for layer in source.layers}
+    (source_norm,) = (v for v in source.layers if isinstance(v, keras.layers.Normalization))
+    for layer in target.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            mean, variance, *count = source_norm.get_weights()
+            layer.set_weights([mean, variance / np.square(factors), *count])
+            layer.finalize_state()
+        elif layer.weights:
+            layer.set_weights(by_name[layer.name].get_weights())
 
 
 def copy_resnet18(source: keras.Model, trunk: keras.Model) -> None:

@@ -25,8 +25,9 @@ def build_backbone(image_size: tuple[int, int], *, imagenet: bool) -> keras.Mode
         block_type="basic_block",
         include_rescaling=False,
         input_shape=(*image_size, 3),
-        name="resnet18",
     )
+    # The same layers as a plain Keras model: a saved one then opens without KerasCV.
+    trunk = keras.Model(trunk.inputs, trunk.outputs, name="resnet18")
     if imagenet:
         from fashion_keras.models.imagenet import carry_resnet18
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from fashion_keras.errors import UserError
 
-BEST_MODEL_FILE = "best.keras"
+_BEST_MODEL_FILE = "best.keras"  # of a run's folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> Loaded:
     """
     path = Path(path)
     if path.is_dir():
-        path = path / BEST_MODEL_FILE
+        path = path / _BEST_MODEL_FILE
     if not path.is_file():
         raise UserError(
             f"no weights at {path}: expected none, imagenet, a run's folder, a .keras or a "
@@ -58,25 +58,38 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> Loaded:
     except Exception as error:  # Keras raises a class a cause: zip, JSON, HDF5, value
         reason = (str(error).splitlines() or [repr(error)])[0][:160]
         raise UserError(f"cannot load weights from {path}: {reason}") from error
-    layers = dict.fromkeys(_layer(variable.path) for variable in model.variables)
+    _refresh_normalisations(model)
+    layers = dict.fromkeys(
+        _layer(variable.path) for variable in model.variables if "seed" not in variable.path
+    )
+    backbone = {_layer(variable.path) for variable in model.get_layer("backbone").variables}
     result = Loaded(
         tuple(name for name in layers if name in loaded),
         tuple(name for name in layers if name not in loaded),
     )
-    if not result.loaded:
+    if not backbone & set(result.loaded):
         raise UserError(f"nothing in {path} fits {model.name}: was it trained with another --arch?")
     return result
 
 
 def _copy(source: keras.Model, target: keras.Model) -> set[str]:
+    """Copy what has the same name and shape; return the layers of which all was copied."""
     values = {variable.path: variable for variable in source.variables}
-    loaded = set()
+    missed = set()
     for variable in target.variables:
         match = values.get(variable.path)
         if match is not None and match.shape == variable.shape:
             variable.assign(match)
-            loaded.add(_layer(variable.path))
-    return loaded
+        else:
+            missed.add(_layer(variable.path))
+    return {_layer(variable.path) for variable in target.variables} - missed
+
+
+def _refresh_normalisations(model: keras.Model) -> None:
+    # Normalization computes with copies of its variables that only this call renews.
+    for layer in model.get_layer("backbone").layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
 
 
 def _load_h5(model: keras.Model, path: Path) -> set[str]:

@@ -95,12 +95,19 @@ class StopOnNaN(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Look at the running loss."""
-        loss = (logs or {}).get("loss")
-        if loss is not None and not math.isfinite(loss):
+        self._check("loss", (logs or {}).get("loss"), f"at batch {batch + 1}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Look at what the last step left, before anything saves it."""
+        self._check("validation loss", (logs or {}).get("val_loss"), f"after epoch {epoch + 1}")
+        total = sum(float(keras.ops.sum(v)) for v in self.model.trainable_variables)
+        self._check("sum of the weights", total, f"after epoch {epoch + 1}")
+
+    def _check(self, what, value, when):
+        if value is not None and not math.isfinite(value):
             raise UserError(
-                f"the loss became {loss} at batch {batch + 1}: training stopped, the last "
-                "checkpoint is kept.\nTry a lower optimizer.learning_rate, or training.precision="
-                "float32"
+                f"the {what} became {value} {when}: training stopped, the last checkpoint is "
+                "kept.\nTry a lower optimizer.learning_rate, or training.precision=float32"
             )
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 from pathlib import Path
 
 import keras
@@ -62,6 +63,7 @@ class RunCheckpoint(keras.callbacks.Callback):
         self._early_stopping = early_stopping
         self._average = average
         self._patience: dict | None = None
+        self.stopped = False
 
     def on_epoch_end(self, epoch, logs=None):
         """Write history and checkpoint."""
@@ -82,6 +84,7 @@ class RunCheckpoint(keras.callbacks.Callback):
             state["early_stopping"] = {
                 name: getattr(self._early_stopping, name) for name in ("best", "wait", "best_epoch")
             }
+            state["stopped"] = bool(self._early_stopping.stopped_epoch)
         if self._average:
             average = self._average.get_state()
             state["average_step"] = average["step"]
@@ -95,20 +98,23 @@ class RunCheckpoint(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Give early stopping its patience back: it has just reset itself."""
-        if self._patience and self._early_stopping:
-            for name, value in self._patience.items():
+        patience, self._patience = self._patience, None  # a later stage begins with its own
+        if patience and self._early_stopping:
+            for name, value in patience.items():
                 setattr(self._early_stopping, name, value)
 
-    def restore(self, model: keras.Model) -> int:
-        """Bring weights, optimizer, average, callbacks and history back; return the next epoch.
-
-        `model` must be built and compiled as the saved one was. Returns 0 where there is no
-        checkpoint. Raises `UserError` where it does not fit or is damaged.
-        """
+    def epochs_done(self) -> int:
+        """Return the epochs that the last checkpoint has seen, 0 where there is none."""
         found = checkpoints(self.folder)
-        if not found:
-            return 0
-        path = found[-1][1]
+        return found[-1][0] if found else 0
+
+    def restore(self, model: keras.Model) -> None:
+        """Bring weights, optimizer, average, callbacks and history back from the last checkpoint.
+
+        `model` must be built and compiled as the saved one was. Sets `stopped` where early
+        stopping had ended the run. Raises `UserError` where it does not fit or is damaged.
+        """
+        path = checkpoints(self.folder)[-1][1]
         try:
             state = json.loads((path / _STATE).read_text(encoding="utf-8"))
             model.optimizer.build(model.trainable_variables)
@@ -119,7 +125,7 @@ class RunCheckpoint(keras.callbacks.Callback):
                 with np.load(path / _AVERAGE) as arrays:
                     averages = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
                 self._average.set_state({"step": state["average_step"], "averages": averages})
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             reason = str(error).splitlines()[0][:160] if str(error) else repr(error)
             raise UserError(
                 f"cannot resume from {path}: {reason}\n"
@@ -128,7 +134,7 @@ class RunCheckpoint(keras.callbacks.Callback):
         self.history.rows = state["history"]
         self._best.best, self._best.best_epoch = state["best"], state["best_epoch"]
         self._patience = state.get("early_stopping")
-        return state["epoch"]
+        self.stopped = state.get("stopped", False)
 
 
 def _seeds(model: keras.Model) -> list[keras.Variable]:

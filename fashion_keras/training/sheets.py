@@ -17,9 +17,10 @@ def photo_sheet(
 ) -> Image.Image:
     """Lay photos out in a grid, each over its caption.
 
-    `photos` is `[N, height, width, 3]` in [0, 255], `captions` a few short lines a photo.
+    `photos` is `[N, height, width, 3]` in [0, 255], `captions` a few short lines a photo; what
+    is too long for its line is cut, with an ellipsis.
     """
-    photos = np.clip(np.asarray(photos), 0, 255).astype(np.uint8)
+    photos = np.rint(np.clip(photos, 0, 255)).astype(np.uint8)
     height, width = photos.shape[1:3]
     scale = (_TILE_WIDTH - 10) / width
     size = (_TILE_WIDTH - 10, round(height * scale))
@@ -47,6 +48,7 @@ def to_png(image: Image.Image) -> bytes:
 
 
 def _fit(text: str, font) -> str:
+    text = " ".join(text.split())  # Pillow refuses to measure a line break
     while text and font.getlength(text) > _TILE_WIDTH - 8:
         text = text[:-2] + "…" if len(text) > 2 else ""
     return text

@@ -15,7 +15,6 @@ from fashion_keras import run as run_files
 from fashion_keras.config import Config
 from fashion_keras.data.pipeline import Augmentation, make_dataset, steps_per_epoch
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.errors import UserError
 from fashion_keras.models.classifier import build_classifier, freeze_backbone
 from fashion_keras.models.kernels import use_fast_kernels
 from fashion_keras.models.weights import load_weights
@@ -27,7 +26,7 @@ from fashion_keras.training.callbacks import (
     StopOnNaN,
     Throughput,
 )
-from fashion_keras.training.checkpoint import History, RunCheckpoint
+from fashion_keras.training.checkpoint import History, RunCheckpoint, checkpoints
 from fashion_keras.training.confusion import ConfusionMatrix
 from fashion_keras.training.ema import ExponentialMovingAverage
 from fashion_keras.training.losses import HeadLoss, class_weights
@@ -62,14 +61,18 @@ def train(
     """
     workdir = Path(workdir)
     info = DatasetInfo.load(records)
-    vocabularies = {label: trainable_vocabulary(info, label) for label in config.labels}
+    vocabularies = {label: info.trainable_vocabulary(label) for label in config.labels}
     keras.utils.set_random_seed(config.training.seed)
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
-    keras.mixed_precision.set_global_policy(resolve_precision(config.training.precision))
-    run_files.save_labels(workdir, vocabularies)
+    precision = resolve_precision(config.training.precision)
+    keras.mixed_precision.set_global_policy(precision)
+    say(f"device: {_device()}, precision: {precision}")
 
-    model = _build_model(config, vocabularies, say)
+    resuming = bool(checkpoints(workdir / run_files.CHECKPOINTS))
+    model = _build_model(config, vocabularies, resuming, say)
+    if not resuming:
+        run_files.save_labels(workdir, vocabularies)
     steps = steps_per_epoch(info.splits["train"].num_examples, config.training.batch_size)
     matrices = {name: ConfusionMatrix(len(names)) for name, names in vocabularies.items()}
     average = ExponentialMovingAverage(config.optimizer.ema) if config.optimizer.ema else None
@@ -107,50 +110,42 @@ def train(
     validation = _dataset(config, records, "validation", list(vocabularies))
 
     stages = _stages(config)
-    done = _epochs_done(checkpoint)
+    done = checkpoint.epochs_done()
+    if done:
+        # Compiled as in the stage that saved it: its optimizer is brought back too.
+        saved_in = next(stage for stage in stages if stage.start < done <= stage.end)
+        _compile(model, config, saved_in, steps, info, matrices)
+        checkpoint.restore(model)
+        say(f"resuming after epoch {done} of {config.training.epochs}")
     for stage in stages:
-        if done >= stage.end:
+        if done >= stage.end or checkpoint.stopped:
             continue
-        freeze_backbone(model, stage.frozen)
-        _compile(model, config, stage, steps, info, matrices)
-        if done:
-            restored = checkpoint.restore(model) if done > stage.start else done
-            if done > stage.start:
-                say(f"resuming after epoch {restored} of {config.training.epochs}")
+        if done <= stage.start:
+            _compile(model, config, stage, steps, info, matrices)
         training = _dataset(config, records, "train", list(vocabularies), done, stage.end)
         if done == 0:
             board.write_training_photos(training, vocabularies)
         if stage.frozen:
             say(f"epochs {stage.start + 1} to {stage.end}: the heads alone, backbone frozen")
-        fitted = model.fit(
+        # A head that no longer improves is no reason to leave the backbone as it is.
+        left_out = early_stopping if stage is not stages[-1] else None
+        model.fit(
             training,
             validation_data=validation,
             initial_epoch=done,
             epochs=stage.end,
             steps_per_epoch=steps,
-            callbacks=callbacks,
+            callbacks=[callback for callback in callbacks if callback is not left_out],
             shuffle=False,  # the pipeline has shuffled
             verbose=0,
         )
         done = stage.end
-        if early_stopping and early_stopping.stopped_epoch:
-            say(
-                f"early stopping after epoch {fitted.epoch[-1] + 1}: {MONITOR} has not improved "
-                f"for {config.training.early_stopping} epochs"
-            )
-            break
-    return Trained(workdir, checkpoint.history.rows, best.best_epoch + 1, board)
-
-
-def trainable_vocabulary(info: DatasetInfo, label: str) -> tuple[str, ...]:
-    """Return a label's class names; `UserError` where there are fewer than two."""
-    vocabulary = info.vocabulary(label)
-    if len(vocabulary) < 2:
-        raise UserError(
-            f"label {label!r} has {len(vocabulary)} class in these records: nothing to learn. "
-            "Choose another --label"
+    if early_stopping and early_stopping.stopped_epoch:
+        say(
+            f"early stopping after epoch {early_stopping.stopped_epoch + 1}: {MONITOR} has not "
+            f"improved for {config.training.early_stopping} epochs"
         )
-    return vocabulary
+    return Trained(workdir, checkpoint.history.rows, best.best_epoch + 1, board)
 
 
 def resolve_precision(precision: str) -> str:
@@ -162,6 +157,12 @@ def resolve_precision(precision: str) -> str:
         if details.get("compute_capability", (0, 0)) >= (8, 0):
             return "mixed_bfloat16"
     return "float32"
+
+
+def _device() -> str:
+    gpus = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name", "") for gpu in gpus]
+    return ", ".join(name or "GPU" for name in names) or f"CPU, {os.cpu_count()} cores"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,23 +182,25 @@ def _stages(config: Config) -> list[_Stage]:
     return [stage for stage in stages if stage.end > stage.start]
 
 
-def _build_model(config, vocabularies, say):
-    imagenet = config.model.weights == "imagenet"
+def _build_model(config, vocabularies, resuming, say):
+    # The checkpoint holds all weights: what the run began with may be gone by now.
+    weights = "none" if resuming else config.model.weights
     model = build_classifier(
         config.model.arch,
         config.data.image_size,
         {name: len(names) for name, names in vocabularies.items()},
         dropout=config.model.dropout,
-        imagenet=imagenet,
+        imagenet=weights == "imagenet",
     )
-    if config.model.weights not in ("none", "imagenet"):
-        loaded = load_weights(model, config.model.weights)
-        say(f"weights {config.model.weights}: {loaded.summary()}")
+    if weights not in ("none", "imagenet"):
+        loaded = load_weights(model, weights)
+        say(f"weights {weights}: {loaded.summary()}")
     use_fast_kernels(model)
     return model
 
 
 def _compile(model, config, stage, steps, info, matrices):
+    freeze_backbone(model, stage.frozen)
     counts = info.splits["train"].class_counts
     losses = {
         name: HeadLoss(
@@ -238,10 +241,3 @@ def _dataset(config, records, split, labels, initial_epoch=0, epochs=None):
         cache=data.cache,
         seed=config.training.seed,
     )
-
-
-def _epochs_done(checkpoint: RunCheckpoint) -> int:
-    from fashion_keras.training.checkpoint import checkpoints
-
-    found = checkpoints(checkpoint.folder)
-    return found[-1][0] if found else 0

@@ -38,3 +38,25 @@ def test_kerashubs_resnet18_computes_the_same_after_carrying_over():
     np.testing.assert_allclose(
         np.array(trunk(photos)), np.array(source(photos)), rtol=1e-3, atol=1e-4
     )
+
+
+def test_applications_efficientnet_computes_the_same_after_carrying_over(monkeypatch, tmp_path):
+    """With a file of random weights in place of the download, and the stem of the real one."""
+    from keras.src.applications import efficientnet as applications
+
+    keras.utils.set_random_seed(0)
+    random = keras.applications.EfficientNetB0(include_top=False, weights=None)
+    normalisation = next(v for v in random.layers if isinstance(v, keras.layers.Normalization))
+    normalisation.set_weights([np.array([0.4, 0.5, 0.6]), np.array([0.05, 0.06, 0.07]), 0])
+    random.save_weights(tmp_path / "b0.weights.h5")
+    path = str(tmp_path / "b0.weights.h5")
+    monkeypatch.setattr(applications.file_utils, "get_file", lambda *a, **k: path)
+    photos = np.random.default_rng(1).uniform(0, 255, (1, 64, 48, 3)).astype("float32")
+    source = keras.applications.EfficientNetB0(
+        include_top=False, weights="imagenet", input_shape=(64, 48, 3)
+    )
+    carried = build_backbone("efficientnetb0", (64, 48), imagenet=True)
+    assert len(source.layers) == len(carried.layers) + 1
+    expected = np.array(source(photos))
+    np.testing.assert_allclose(np.array(carried(photos)), expected, rtol=1e-3, atol=1e-8)
+    assert np.abs(expected).max() > 1e-7

@@ -17,7 +17,7 @@ from fashion_keras.data.pipeline import make_dataset
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.training.checkpoint import checkpoints
-from fashion_keras.training.trainer import resolve_precision, train, trainable_vocabulary
+from fashion_keras.training.trainer import resolve_precision, train
 
 OVERRIDES = {
     "model.arch": "resnet18",
@@ -119,12 +119,36 @@ def test_killed_in_mid_epoch_and_resumed_it_has_the_history_of_the_whole_run(
             assert row[name] == pytest.approx(wanted[name], rel=1e-3, abs=1e-4), (row, name)
 
 
-def test_frozen_stage_comes_first_and_counts_among_the_epochs(records, tmp_path):
+def test_stages_share_the_epochs_and_a_run_stopped_between_them_resumes_to_the_same_history(
+    records, tmp_path, monkeypatch
+):
     overrides = {**OVERRIDES, "training.head_epochs": 1, "training.epochs": 2}
-    lines = []
-    train(load_config(None, overrides), records, tmp_path, say=lines.append)
+    config, lines = load_config(None, overrides), []
+    train(config, records, tmp_path / "whole", say=lines.append)
     assert any("heads alone" in line for line in lines)
-    assert [row["epoch"] for row in read_history(tmp_path)] == [1, 2]
+    expected = read_history(tmp_path / "whole")
+    assert [row["epoch"] for row in expected] == [1, 2]
+
+    def power_cut(self, batch, logs=None):
+        if self._bar.total and self.model.get_layer("backbone").trainable:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("fashion_keras.training.callbacks.EpochLine.on_train_batch_end", power_cut)
+        train(config, records, tmp_path / "cut", say=lambda line: None)
+    assert len(read_history(tmp_path / "cut")) == 1
+    train(config, records, tmp_path / "cut", say=lambda line: None)
+    for row, wanted in zip(read_history(tmp_path / "cut"), expected, strict=True):
+        for name in wanted.keys() - {"seconds", "photos_per_second"}:
+            assert row[name] == pytest.approx(wanted[name], rel=1e-3, abs=1e-4), (row, name)
+
+
+def test_finished_run_resumed_trains_no_further_and_knows_its_best_epoch(whole, records):
+    before = read_history(whole)
+    trained = train(load_config(None, OVERRIDES), records, whole, say=lambda line: None)
+    assert read_history(whole) == before
+    best = max(before, key=lambda row: row["val_macro_f1"])
+    assert trained.best_epoch == best["epoch"] and len(trained.history) == 3
 
 
 def test_loss_that_is_no_number_stops_the_run_and_says_so(records, tmp_path):
@@ -143,15 +167,18 @@ def test_early_stopping_ends_a_run_that_no_longer_improves(records, tmp_path):
     }
     lines = []
     train(load_config(None, overrides), records, tmp_path, say=lines.append)
-    assert len(read_history(tmp_path)) < 8
+    stopped = read_history(tmp_path)
+    assert len(stopped) < 8
     assert any("early stopping" in line for line in lines)
+    train(load_config(None, overrides), records, tmp_path, say=lines.append)
+    assert read_history(tmp_path) == stopped, "a run that has stopped must not train on"
 
 
 def test_label_with_one_class_is_refused(records):
     info = DatasetInfo.load(records)
     one = DatasetInfo(**{**vars(info), "labels": {"subCategory": ("Bags",)}})
     with pytest.raises(UserError, match="nothing to learn"):
-        trainable_vocabulary(one, "subCategory")
+        one.trainable_vocabulary("subCategory")
 
 
 def test_precision_is_float32_without_a_gpu_unless_asked_for():
