@@ -15,7 +15,8 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_SUCH_PATH = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 USER_ERROR = 2
-INTERRUPTED = 130
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+CLOSED_PIPE = 141  # 128 + SIGPIPE
 
 
 def run_command(function: Callable[[Sequence[str] | None], None], argv=None) -> int:
@@ -33,9 +34,10 @@ def run_command(function: Callable[[Sequence[str] | None], None], argv=None) -> 
         print("\ninterrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # Someone closed our output, as `| head` does: no error, and no message at exit.
+        # Someone closed our output, as `| head` does: no message, here or at the interpreter's
+        # exit, but no success either, for what was left to do is not done.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return CLOSED_PIPE
     except OSError as error:
         if error.errno in _FULL:
             return _complain(f"no space left on the disk ({error.filename or 'while writing'})")
@@ -70,6 +72,8 @@ def _explain_tensorflow(error: Exception) -> str | None:
             f"a shard holds other features than this fashion_keras writes: {first}\n"
             "Convert the catalogue again"
         )
+    if isinstance(error, tf.errors.NotFoundError) and "No such file" in first:
+        return f"a file is missing: {first}"
     if isinstance(error, tf.errors.PermissionDeniedError):
         return f"cannot write or read: {first}"
     return None

@@ -6,6 +6,7 @@ python -m fashion_keras.train --arch efficientnetb0
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -21,6 +22,7 @@ from fashion_keras.models.registry import ARCHITECTURES, check_arch
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.run import (
     BEST_MODEL_FILE,
+    CHECKPOINTS,
     CONFIG_FILE,
     EVALUATION_FILE,
     LABELS_FILE,
@@ -123,11 +125,13 @@ def train(argv: Sequence[str] | None) -> None:
             say=lambda line: print(line, flush=True),
         )
         _finish(trained, records, workdir)
-    except KeyboardInterrupt:
-        print(
-            f"\ngo on with: python -m fashion_keras.train --workdir {workdir} --resume",
-            file=sys.stderr,
-        )
+    except BaseException as error:
+        if not any((workdir / CHECKPOINTS).glob("epoch-*")):
+            if not options.resume:
+                _undo_start(workdir)
+        elif isinstance(error, KeyboardInterrupt):
+            command = f"python -m fashion_keras.train --workdir {workdir} --resume"
+            print(f"\ngo on with: {command}", file=sys.stderr)
         raise
 
 
@@ -219,16 +223,23 @@ def _records(config: Config) -> Path:
 
 
 def _prepare_workdir(workdir: Path, config: Config, info: DatasetInfo) -> None:
-    # What a run that failed before its first epoch leaves is in nobody's way.
-    started = {CONFIG_FILE, RECORDS_FILE, LABELS_FILE, TENSORBOARD}
-    if workdir.exists() and (not workdir.is_dir() or set(os.listdir(workdir)) - started):
+    if workdir.exists() and (not workdir.is_dir() or os.listdir(workdir)):
         raise UserError(
             f"{workdir} is not empty: give another --workdir, or --resume to go on with it"
         )
-    shutil.rmtree(workdir / TENSORBOARD, ignore_errors=True)
-    (workdir / TENSORBOARD).mkdir(parents=True)
+    (workdir / TENSORBOARD).mkdir(parents=True, exist_ok=True)
     config.save(workdir / CONFIG_FILE)
     save_records(workdir, info)
+
+
+def _undo_start(workdir: Path) -> None:
+    """Remove what a run that ended before its first checkpoint made, so that it can be redone."""
+    for name in (CONFIG_FILE, RECORDS_FILE, LABELS_FILE):
+        (workdir / name).unlink(missing_ok=True)
+    for name in (TENSORBOARD, CHECKPOINTS):
+        shutil.rmtree(workdir / name, ignore_errors=True)
+    with contextlib.suppress(OSError):  # not empty: something is in it that is not ours
+        workdir.rmdir()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -27,7 +27,7 @@ def build_backbone(image_size: tuple[int, int], *, imagenet: bool) -> keras.Mode
         input_shape=(*image_size, 3),
     )
     # The same layers as a plain Keras model: a saved one then opens without KerasCV.
-    trunk = keras.Model(trunk.inputs, trunk.outputs, name="resnet18")
+    trunk = keras.Model(trunk.input, trunk.output, name="resnet18")
     if imagenet:
         from fashion_keras.models.imagenet import carry_resnet18
 

@@ -1,3 +1,5 @@
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -64,6 +66,8 @@ def test_frozen_backbone_stays_to_the_last_statistic_while_heads_train(model):
 def test_saves_and_loads_with_keras_alone_to_the_same_logits(model, tmp_path):
     photos = RNG.integers(0, 256, (2, 40, 32, 3)).astype("uint8")
     keras.Model(model.inputs, model.output).save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        assert b"keras_cv" not in archive.read("config.json")
     loaded = keras.models.load_model(tmp_path / "m.keras")
     expected = model.predict(photos, verbose=0)
     for label, logits in loaded.predict(photos, verbose=0).items():

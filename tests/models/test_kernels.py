@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from fashion_keras.models.kernels import use_fast_kernels
@@ -28,7 +29,7 @@ def step(m):
 
 def test_trains_to_the_same_outputs_gradients_and_statistics():
     plain, fused = model(), model()
-    assert use_fast_kernels(fused) == 2
+    assert use_fast_kernels(fused) == (2, 0)
     for expected, found in zip(
         tf.nest.flatten(step(plain)), tf.nest.flatten(step(fused)), strict=True
     ):
@@ -60,4 +61,23 @@ def test_saved_model_holds_plain_keras_layers(tmp_path):
 def test_half_precision_layers_are_left_to_keras():
     inputs = keras.Input((6, 5, 3))
     outputs = keras.layers.BatchNormalization(dtype="mixed_bfloat16")(inputs)
-    assert use_fast_kernels(keras.Model(inputs, outputs)) == 0
+    assert use_fast_kernels(keras.Model(inputs, outputs)) == (0, 0)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("kernel_size", [1, 2, 3])
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("size", [(3, 2), (4, 5)])
+def test_convolution_on_a_tiny_map_is_the_same_as_a_product(size, strides, kernel_size, padding):
+    if padding == "valid" and kernel_size > min(size):
+        pytest.skip("no output pixel")
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((*size, 3))
+    convolution = keras.layers.Conv2D(5, kernel_size, strides, padding, bias_initializer="normal")
+    m = keras.Model(inputs, convolution(inputs))
+    if np.prod(m.output_shape[1:3]) > 8:
+        pytest.skip("not a tiny map")
+    photos = RNG.normal(size=(4, *size, 3)).astype("float32")
+    expected = np.array(m(photos))
+    assert use_fast_kernels(m) == (0, 1)
+    np.testing.assert_allclose(np.array(m(photos)), expected, rtol=1e-5, atol=1e-5)

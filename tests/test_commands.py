@@ -1,0 +1,115 @@
+"""How a command ends: its exit code, and what is printed on the way out."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from fashion_keras.commands import run_command
+from fashion_keras.errors import UserError
+
+
+def end_with(error):
+    def command(argv):
+        raise error
+
+    return run_command(command)
+
+
+def printed(capsys) -> str:
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert len(captured.err.splitlines()) <= 2
+    return captured.err.removeprefix("error: ")
+
+
+def test_a_command_gets_its_arguments_and_ends_with_0():
+    seen = []
+    assert run_command(seen.append, ["--data", "x"]) == 0
+    assert seen == [["--data", "x"]]
+
+
+def test_what_the_user_can_mend_is_printed_and_ends_with_2(capsys):
+    assert end_with(UserError("no photo at x\nGive a folder")) == 2
+    assert printed(capsys) == "no photo at x\nGive a folder\n"
+
+
+def test_interrupted_it_ends_with_130(capsys):
+    assert end_with(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err.strip() == "interrupted"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("name", ["runs/a/best.keras", None])
+def test_a_full_disk_is_one_line(capsys, code, name):
+    assert end_with(OSError(code, os.strerror(code), name)) == 2
+    assert printed(capsys) == f"no space left on the disk ({name or 'while writing'})\n"
+
+
+@pytest.mark.parametrize(
+    "code", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR]
+)
+def test_a_path_that_cannot_be_used_is_named(capsys, code):
+    assert end_with(OSError(code, os.strerror(code), "runs/a")) == 2
+    assert printed(capsys) == f"cannot write or read runs/a: {os.strerror(code)}\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("a bug"),
+        RuntimeError("a bug"),
+        OSError(errno.EACCES, "no path is known"),
+        OSError(errno.EBADF, "a bug", "x"),
+        tf.errors.InvalidArgumentError(None, None, "shapes differ"),
+        tf.errors.NotFoundError(None, None, "Op type not registered"),
+    ],
+    ids=repr,
+)
+def test_a_bug_keeps_its_traceback(error):
+    with pytest.raises(type(error)) as raised:
+        end_with(error)
+    assert raised.value is error
+
+
+def test_what_argparse_refuses_ends_with_its_own_code():
+    with pytest.raises(SystemExit) as raised:
+        end_with(SystemExit(2))
+    assert raised.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "expected"),
+    [
+        ("DataLossError", "corrupted record at 12", "a shard is damaged: corrupted record at 12"),
+        ("ResourceExhaustedError", "x; No space left on device", "no space left on the disk: x"),
+        ("InvalidArgumentError", "Feature: image/encoded (missing)", "holds other features"),
+        ("NotFoundError", "a.tfrecord; No such file or directory", "a file is missing: a.tfrecord"),
+        ("PermissionDeniedError", "a.tfrecord; Permission denied", "cannot write or read: a."),
+    ],
+)
+def test_what_tensorflow_says_of_records_and_disks_ends_with_2(capsys, kind, text, expected):
+    error = getattr(tf.errors, kind)(None, None, f"{text}\n\t [[node of the graph]]")
+    assert end_with(error) == 2
+    message = printed(capsys)
+    assert expected in message and "graph" not in message
+
+
+def test_a_closed_pipe_is_met_in_silence_but_is_no_success(tmp_path):
+    program = (
+        "import sys\n"
+        "from fashion_keras.commands import run_command\n"
+        "sys.exit(run_command(lambda argv: print('x' * 1000)))\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE, timeout=60
+    )
+    os.close(writer)
+    assert ended.stderr == b""
+    assert ended.returncode == 141

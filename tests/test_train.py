@@ -1,0 +1,231 @@
+"""The train command, up to where training would begin: what it refuses, and what that leaves."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_records import LABELS, write_tiny_records
+
+from fashion_keras import train
+from fashion_keras.config import load_config
+from fashion_keras.data.schema import INFO_FILE, DatasetInfo
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("records")
+    write_tiny_records(folder, train=6, validation=3, test=2)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """An empty folder to stand in: runs/ and tfrecords/ are relative to it."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class TrainingBegins(Exception):
+    """Raised where TensorFlow would be loaded: everything before it has been accepted."""
+
+
+@pytest.fixture
+def begins(monkeypatch):
+    def stop():
+        raise TrainingBegins
+
+    monkeypatch.setattr(train, "load_tensorflow", stop)
+
+
+def refusal(capsys, *arguments) -> str:
+    assert train.main([str(argument) for argument in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert len(captured.err.splitlines()) <= 2
+    return captured.err.removeprefix("error: ").rstrip("\n")
+
+
+def begin(*arguments):
+    with pytest.raises(TrainingBegins):
+        train.main([str(argument) for argument in arguments])
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--arch", "resnet8"), "unknown arch 'resnet8': expected one of resnet18, eff"),
+        (("--arch", ""), "unknown arch ''"),
+        (("--label", "subcategory"), "(did you mean 'subCategory'?)"),
+        (("--set", "data.auxiliary_labels={season: 1}"), "unknown label 'season'"),
+        (("--epochs", "0"), "training.epochs = 0: input should be greater than or equal to 1"),
+        (("--set", "training.epoch=3"), "(did you mean 'training.epochs'?)"),
+        (("--set", "training.epochs"), "expected key=value"),
+        (("--config", "none.yaml"), "cannot read the config none.yaml"),
+        (("--data", "nowhere"), "no records at nowhere: dataset_info.json is missing"),
+        (("--resume",), "--resume needs --workdir"),
+        (("--resume", "--workdir", "runs/none"), "nothing to resume at runs/none"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_is_wrong_is_said_and_nothing_is_left(records, home, capsys, arguments, message):
+    assert message in refusal(capsys, "--data", records, *arguments)
+    assert list(home.iterdir()) == []
+
+
+def test_epochs_that_are_no_number_are_argparses_to_refuse(home, capsys):
+    with pytest.raises(SystemExit) as raised:
+        train.main(["--epochs", "many"])
+    assert raised.value.code == 2
+    assert "invalid int value: 'many'" in capsys.readouterr().err
+    assert list(home.iterdir()) == []
+
+
+def test_records_of_another_schema_are_refused(records, home, capsys):
+    raw = json.loads((records / INFO_FILE).read_text())
+    (home / "old").mkdir()
+    (home / "old" / INFO_FILE).write_text(json.dumps({**raw, "schema_version": 0}))
+    assert "has schema version 0" in refusal(capsys, "--data", "old")
+    assert [path.name for path in home.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_records_with_an_empty_split_are_refused(home, capsys, split):
+    counts = {"train": 6, "validation": 3, "test": 2, split: 0}
+    write_tiny_records(home / "some", **counts)
+    assert f"split '{split}' of some is empty" in refusal(capsys, "--data", "some")
+    assert [path.name for path in home.iterdir()] == ["some"]
+
+
+def test_a_label_with_one_class_is_refused(records, home, capsys):
+    info = DatasetInfo.load(records)
+    (home / "one").mkdir()
+    labels = {**LABELS, "gender": ("Women",)}
+    DatasetInfo(**{**vars(info), "labels": labels}).save(home / "one")
+    message = refusal(capsys, "--data", "one", "--label", "gender")
+    assert message.startswith("label 'gender' has 1 class in these records: nothing to learn")
+    assert [path.name for path in home.iterdir()] == ["one"]
+
+
+def test_weights_that_are_not_there_are_refused(records, home, capsys):
+    assert "none.keras" in refusal(capsys, "--data", records, "--weights", "none.keras")
+    assert list(home.iterdir()) == []
+
+
+def test_a_folder_that_holds_something_is_left_as_it_is(records, home, capsys):
+    (home / "mine").mkdir()
+    (home / "mine" / "notes.txt").write_text("keep me")
+    message = refusal(capsys, "--data", records, "--workdir", "mine")
+    assert message == "mine is not empty: give another --workdir, or --resume to go on with it"
+    assert tree(home) == {"mine/notes.txt": b"keep me"}
+
+
+@pytest.mark.parametrize("workdir", ["mine", "mine/run"])
+def test_a_workdir_that_is_a_file_or_below_one_is_refused(records, home, capsys, workdir):
+    (home / "mine").write_text("keep me")
+    assert "mine" in refusal(capsys, "--data", records, "--workdir", workdir)
+    assert tree(home) == {"mine": b"keep me"}
+
+
+def test_an_empty_folder_is_taken(records, home, begins):
+    (home / "mine").mkdir()
+    begin("--data", records, "--workdir", "mine", "--epochs", "3")
+    assert load_config(home / "mine" / "config.yaml").training.epochs == 3
+
+
+def test_a_run_begins_with_its_whole_config(records, home, begins, capsys):
+    (home / "own.yaml").write_text("model:\n  arch: resnet18\ntraining:\n  epochs: 7\n")
+    options = ("--config", "own.yaml", "--label", "baseColour", "--epochs", "2")
+    begin("--data", records, *options, "--set", "optimizer.learning_rate=1e-3")
+    config = load_config(home / "runs" / "resnet18-1" / "config.yaml")
+    assert config.data.label == "baseColour" and config.data.records == str(records)
+    assert (config.training.epochs, config.optimizer.learning_rate) == (2, 0.001)
+    printed = capsys.readouterr().out
+    assert "run: runs/resnet18-1" in printed
+    assert "train 6, validation 3, test 2" in printed
+
+
+def test_runs_are_numbered_for_each_arch(records, home, begins):
+    for arch in ("resnet18", "resnet18", "efficientnetb0"):
+        begin("--data", records, "--arch", arch)
+    assert sorted(path.name for path in (home / "runs").iterdir()) == [
+        "efficientnetb0-1",
+        "resnet18-1",
+        "resnet18-2",
+    ]
+
+
+def test_without_records_the_default_folder_is_used(home, begins, capsys):
+    write_tiny_records(home / "tfrecords" / "small", train=6, validation=3, test=2)
+    begin("--arch", "resnet18")
+    assert "records: tfrecords/small" in capsys.readouterr().out
+
+
+@pytest.fixture
+def run(records, home, begins):
+    begin("--data", records, "--arch", "resnet18", "--epochs", "4", "--workdir", "mine")
+    return home / "mine"
+
+
+def test_resume_goes_on_with_the_saved_config(run, capsys):
+    before = tree(run)
+    begin("--workdir", run, "--resume")
+    assert tree(run) == before
+    assert f"run: {run}" in capsys.readouterr().out
+
+
+def test_resume_takes_options_that_say_the_same(run, records):
+    begin("--workdir", run, "--resume", "--arch", "resnet18", "--epochs", "4", "--data", records)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--epochs", "5"), ("--arch", "efficientnetb0"), ("--set", "training.seed=1")],
+    ids=" ".join,
+)
+def test_resume_with_another_option_is_refused(run, capsys, options):
+    before = tree(run)
+    message = refusal(capsys, "--workdir", run, "--resume", *options)
+    assert message.startswith(f"--resume goes on with {run}/config.yaml, and the options given")
+    assert tree(run) == before
+
+
+def test_resume_with_other_records_at_the_same_place_is_refused(home, begins, capsys):
+    write_tiny_records(home / "some", train=6, validation=3, test=2)
+    begin("--data", "some", "--workdir", "mine")
+    for shard in (home / "some").glob("*.tfrecord"):
+        shard.unlink()
+    write_tiny_records(home / "some", train=9, validation=3, test=2)
+    message = refusal(capsys, "--workdir", "mine", "--resume")
+    assert message.startswith("some holds other records than the run mine began with")
+
+
+def test_resume_with_a_damaged_config_is_refused(run, capsys):
+    (run / "config.yaml").write_text("training: [\n")
+    assert "config.yaml, line 2: not valid YAML" in refusal(capsys, "--workdir", run, "--resume")
+
+
+def test_a_folder_without_a_run_cannot_be_resumed(home, capsys):
+    (home / "mine").mkdir()
+    (home / "mine" / "notes.txt").write_text("keep me")
+    message = refusal(capsys, "--workdir", "mine", "--resume")
+    assert message == "nothing to resume at mine: it has no config.yaml"
+    assert tree(home) == {"mine/notes.txt": b"keep me"}
+
+
+def test_the_module_runs_as_a_program(home):
+    repository = Path(__file__).resolve().parents[1]
+    ended = subprocess.run(
+        [sys.executable, "-m", "fashion_keras.train", "--workdir", home / "none", "--resume"],
+        capture_output=True,
+        text=True,
+        cwd=repository,
+        timeout=120,
+    )
+    assert ended.returncode == 2 and ended.stdout == ""
+    assert ended.stderr == f"error: nothing to resume at {home}/none: it has no config.yaml\n"
