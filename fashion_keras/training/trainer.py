@@ -60,6 +60,7 @@ def train(
     records, labels or weights that do not fit, and when the loss is no longer a number.
     """
     workdir = Path(workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
     info = DatasetInfo.load(records)
     vocabularies = {label: info.trainable_vocabulary(label) for label in config.labels}
     keras.utils.set_random_seed(config.training.seed)

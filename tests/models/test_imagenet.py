@@ -47,7 +47,9 @@ def test_applications_efficientnet_computes_the_same_after_carrying_over(monkeyp
     keras.utils.set_random_seed(0)
     random = keras.applications.EfficientNetB0(include_top=False, weights=None)
     normalisation = next(v for v in random.layers if isinstance(v, keras.layers.Normalization))
-    normalisation.set_weights([np.array([0.4, 0.5, 0.6]), np.array([0.05, 0.06, 0.07]), 0])
+    normalisation.set_weights(
+        [np.array([0.4, 0.5, 0.6]), np.array([0.05, 0.06, 0.07]), np.array(0)]
+    )
     random.save_weights(tmp_path / "b0.weights.h5")
     path = str(tmp_path / "b0.weights.h5")
     monkeypatch.setattr(applications.file_utils, "get_file", lambda *a, **k: path)

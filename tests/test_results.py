@@ -1,0 +1,47 @@
+import csv
+import gzip
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+from sklearn.metrics import accuracy_score, f1_score
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = sorted(path.parent for path in (ROOT / "docs" / "results").glob("*/evaluation.json"))
+
+
+def script():
+    spec = importlib.util.spec_from_file_location("t", ROOT / "scripts" / "results_table.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_there_are_results():
+    assert FOLDERS
+
+
+def test_readme_shows_the_table_of_the_raw_files():
+    assert script().table() in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_figures_are_those_of_the_predictions_by_scikit_learn(folder):
+    with gzip.open(folder / "predictions.csv.gz", "rt", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    truth = [row["truth"] for row in rows]
+    said = [row["prediction"] for row in rows]
+    result = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    assert len(rows) == len({row["id"] for row in rows}) == result["num_examples"]
+    assert result["accuracy"]["value"] == pytest.approx(accuracy_score(truth, said))
+    assert result["macro_f1"]["value"] == pytest.approx(f1_score(truth, said, average="macro"))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_test_split_is_the_published_one(folder):
+    from fashion_keras.data.splits import PUBLISHED_SHA256, ids_sha256
+
+    with gzip.open(folder / "predictions.csv.gz", "rt", newline="", encoding="utf-8") as file:
+        ids = [row["id"] for row in csv.DictReader(file)]
+    assert ids_sha256(ids) == PUBLISHED_SHA256["test"]
