@@ -202,6 +202,8 @@ def _build_model(config, vocabularies, resuming, say):
 
 def _compile(model, config, stage, steps, info, matrices):
     freeze_backbone(model, stage.frozen)
+    for matrix in matrices.values():
+        matrix.reset_state()  # Keras resets what it has compiled and built, not what is new to it
     counts = info.splits["train"].class_counts
     losses = {
         name: HeadLoss(
