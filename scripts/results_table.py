@@ -3,7 +3,7 @@
 python scripts/results_table.py
 
 A result is a folder with `config.yaml`, `history.csv`, `evaluation.json` of the test split and
-`predictions.csv.gz`, from which scikit-learn gives the same figures (tests/test_results.py).
+`predictions.csv.gz`, from which scikit-learn gives the same figures (tests/test_results_table.py).
 """
 
 from __future__ import annotations

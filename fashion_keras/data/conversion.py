@@ -27,6 +27,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.quiet import load_tensorflow
 
 Progress = Callable[[str, int, int], None]
+DEFAULT_LABEL = "subCategory"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Request:
 
     source: str
     split: str | None = None
-    split_label: str = "subCategory"
+    split_label: str = DEFAULT_LABEL
     fractions: tuple[float, float, float] = FRACTIONS
     seed: int = 0
     max_size: int = 320
@@ -156,7 +157,7 @@ def _splits(catalog: Catalog, request: Request) -> tuple[dict[str, list[str]], d
             if request.split or all(splits.values()):
                 return splits, {"strategy": "published"}
     label = request.split_label
-    if label not in catalog.label_columns:
+    if label == DEFAULT_LABEL and label not in catalog.label_columns:
         label = catalog.label_columns[0]  # one's own labels: the first is the headline
     options = {"label": label, "fractions": request.fractions, "seed": request.seed}
     strategy = request.split or "stratified"

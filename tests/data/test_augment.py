@@ -30,18 +30,29 @@ def test_light_does_what_its_layers_do_one_after_another(light):
         keras.layers.RandomTranslation(0.06, 0.06, fill_mode="constant"),
     ]
     expected = ramps
+    steps = []
     for position, layer in enumerate(layers):
         amounts = draw(layer, expected, fold(SEED, position))
         expected = layer.transform_images(expected, amounts)
+        steps.append(expected)
+    found = light(ramps, SEED).numpy()
+    sharp = np.abs(found - steps[0].numpy()).max(axis=(1, 2, 3)) < 0.01
+    assert 0 < sharp.sum() < 16
     # Away from the edges, where nothing comes in.
-    inside = (slice(None), slice(24, 56), slice(18, 42))
-    np.testing.assert_allclose(light(ramps, SEED)[inside], expected.numpy()[inside], atol=0.01)
+    inside = (~sharp, slice(24, 56), slice(18, 42))
+    np.testing.assert_allclose(found[inside], expected.numpy()[inside], atol=0.01)
 
 
-def test_light_varies_every_photo_by_its_own_amounts(light):
-    varied = light(tf.constant(np.stack([pixels(1)] * 8)), SEED).numpy()
+def test_light_leaves_a_third_of_the_photos_sharp_and_varies_each_other_by_its_own_amounts(light):
+    photo = pixels(1)
+    varied = light(tf.constant(np.stack([photo] * 300)), SEED).numpy()
     assert varied.dtype == np.float32
-    assert len({photo.tobytes() for photo in varied}) == 8
+    sharp = [
+        np.array_equal(found, photo) or np.array_equal(found, photo[:, ::-1]) for found in varied
+    ]
+    assert np.mean(sharp) == pytest.approx(augment.SHARP, abs=0.1)
+    moved = [found.tobytes() for found, same in zip(varied, sharp, strict=True) if not same]
+    assert len(set(moved)) == len(moved)
 
 
 def test_light_brings_in_white_at_the_edges(light):

@@ -21,10 +21,10 @@ from fashion_keras.training.checkpoint import checkpoints
 from fashion_keras.training.trainer import resolve_precision, train
 
 OVERRIDES = {
-    "model.arch": "resnet18",
+    "model.arch": "tiny",
     "data.image_size": [40, 32],
     "data.auxiliary_labels": {"baseColour": 0.5},
-    "training.epochs": 3,
+    "training.epochs": 6,
     "training.batch_size": 16,
     "training.label_smoothing": 0.1,
     "optimizer.ema": 0.9,
@@ -32,13 +32,12 @@ OVERRIDES = {
 }
 
 
-TINY = {**OVERRIDES, "model.arch": "tiny"}
-
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch):
-    """Register an architecture that trains in no time, for what does not depend on which."""
-    monkeypatch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
+@pytest.fixture(autouse=True, scope="module")
+def tiny():
+    """Register an architecture that trains in no time: none of this depends on which it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
+        yield
 
 
 def read_history(workdir):
@@ -48,7 +47,7 @@ def read_history(workdir):
 
 @pytest.fixture(scope="module")
 def whole(records, tmp_path_factory):
-    """A run of three epochs that nothing interrupts."""
+    """A run of six epochs that nothing interrupts."""
     workdir = tmp_path_factory.mktemp("whole")
     config = load_config(None, OVERRIDES)
     trained = train(config, records, workdir, say=lambda line: None)
@@ -58,7 +57,7 @@ def whole(records, tmp_path_factory):
 
 def test_history_has_a_row_an_epoch_with_both_macro_f1s_of_every_head(whole):
     rows = read_history(whole)
-    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
     for name in (
         "loss",
         "val_loss",
@@ -95,9 +94,9 @@ def test_tensorboard_holds_scalars_pictures_config_and_hyperparameters(whole):
     found = set(validation.Tags()["tensors"])
     assert {"epoch/loss", "epoch/macro_f1", "class_f1/Bags"} <= found
     steps = [event.step for event in validation.Tensors("epoch/macro_f1")]
-    assert steps == [1, 2, 3]
+    assert steps == [1, 2, 3, 4, 5, 6]
     text = train_board.Tensors("config")[0].tensor_proto.string_val[0].decode()
-    assert yaml.safe_load(text.strip("`").removeprefix("yaml"))["model"]["arch"] == "resnet18"
+    assert yaml.safe_load(text.strip("`").removeprefix("yaml"))["model"]["arch"] == "tiny"
 
 
 def test_killed_in_mid_epoch_and_resumed_it_has_the_history_of_the_whole_run(
@@ -105,10 +104,18 @@ def test_killed_in_mid_epoch_and_resumed_it_has_the_history_of_the_whole_run(
 ):
     workdir = tmp_path / "killed"
     load_config(None, OVERRIDES).save(tmp_path / "config.yaml")
-    command = [sys.executable, "-m", "fashion_keras.train", "--workdir", workdir, "--data", records]
+    program = (
+        "import sys; from fashion_keras.models.registry import ARCHITECTURES;"
+        "ARCHITECTURES['tiny'] = 'tiny_arch';"
+        "from fashion_keras.train import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-c", program, "--workdir", workdir, "--data", records]
     with open(tmp_path / "log", "w") as log:
         process = subprocess.Popen(
-            [*command, "--config", tmp_path / "config.yaml"], stdout=log, stderr=log
+            [*command, "--config", tmp_path / "config.yaml"],
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         deadline = time.monotonic() + 240
         while len(checkpoints(workdir / "checkpoints")) == 0:
@@ -118,12 +125,12 @@ def test_killed_in_mid_epoch_and_resumed_it_has_the_history_of_the_whole_run(
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     done = checkpoints(workdir / "checkpoints")[-1][0]
-    assert done < 3, "the run was over before it was killed"
+    assert done < 6, "the run was over before it was killed"
 
     trained = train(load_config(workdir / "config.yaml"), records, workdir, say=lambda line: None)
 
     expected, found = read_history(whole), read_history(workdir)
-    assert len(found) == 3 and trained.history[-1]["epoch"] == 3
+    assert len(found) == 6 and trained.history[-1]["epoch"] == 6
     for row, wanted in zip(found, expected, strict=True):
         for name in wanted.keys() - {"seconds", "photos_per_second"}:
             assert row[name] == pytest.approx(wanted[name], rel=1e-3, abs=1e-4), (row, name)
@@ -132,7 +139,7 @@ def test_killed_in_mid_epoch_and_resumed_it_has_the_history_of_the_whole_run(
 def test_stages_share_the_epochs_and_a_run_stopped_between_them_resumes_to_the_same_history(
     records, tmp_path, monkeypatch
 ):
-    overrides = {**TINY, "training.head_epochs": 1, "training.epochs": 2}
+    overrides = {**OVERRIDES, "training.head_epochs": 1, "training.epochs": 2}
     config, lines = load_config(None, overrides), []
     train(config, records, tmp_path / "whole", say=lines.append)
     assert any("heads alone" in line for line in lines)
@@ -158,18 +165,18 @@ def test_finished_run_resumed_trains_no_further_and_knows_its_best_epoch(whole, 
     trained = train(load_config(None, OVERRIDES), records, whole, say=lambda line: None)
     assert read_history(whole) == before
     best = max(before, key=lambda row: row["val_macro_f1"])
-    assert trained.best_epoch == best["epoch"] and len(trained.history) == 3
+    assert trained.best_epoch == best["epoch"] and len(trained.history) == 6
 
 
 def test_loss_that_is_no_number_stops_the_run_and_says_so(records, tmp_path):
-    overrides = {**TINY, "optimizer.learning_rate": 1e30, "optimizer.clip_norm": 0}
+    overrides = {**OVERRIDES, "optimizer.learning_rate": 1e30, "optimizer.clip_norm": 0}
     with pytest.raises(UserError, match=r"became (nan|inf).*\n.*learning_rate"):
         train(load_config(None, overrides), records, tmp_path, say=lambda line: None)
 
 
 def test_early_stopping_ends_a_run_that_no_longer_improves(records, tmp_path):
     overrides = {
-        **TINY,
+        **OVERRIDES,
         "training.early_stopping": 1,
         "training.epochs": 8,
         "optimizer.learning_rate": 1e-12,  # nothing is learnt, so nothing improves
