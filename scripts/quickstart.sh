@@ -24,5 +24,5 @@ run python -m fashion_keras.evaluate --model "$workdir" --data $records --split 
 say "A SavedModel for TF Serving"
 run python -m fashion_keras.export --model "$workdir" --output $models
 say "One photo"
-photo=$(ls $catalogue/images/*.jpg | head -n 1)
-run python -m fashion_keras.predict --model $models "$photo"
+photos=("$catalogue"/images/*.jpg)
+run python -m fashion_keras.predict --model $models "${photos[0]}"
