@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 from fashion_keras.commands import run_command
+from fashion_keras.quiet import load_tensorflow
 
 AUGMENTATIONS = ("none", "light", "rand-augment")
 LABEL = "subCategory"
@@ -125,6 +126,7 @@ def benchmark(argv) -> None:
     info = DatasetInfo.load(options.data)
     num_classes = len(info.vocabulary(options.label))
     info.shard_paths(options.data, "train")
+    load_tensorflow()
 
     training = training_rate(options, num_classes)
     height, width = options.image_size
