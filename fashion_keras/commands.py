@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import os
 import sys
@@ -50,6 +51,17 @@ def run_command(function: Callable[[Sequence[str] | None], None], argv=None) -> 
             raise
         return _complain(explained)
     return 0
+
+
+def positive_int(text: str) -> int:
+    """Return an option's text as a whole number of 1 or more, for argparse's `type`."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return number
 
 
 def _complain(message: str) -> int:

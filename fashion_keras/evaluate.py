@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fashion_keras.commands import run_command
+from fashion_keras.commands import positive_int, run_command
 from fashion_keras.data.schema import DatasetInfo, did_you_mean
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.files import check_output, write_evaluation
@@ -95,29 +95,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--resamples",
-        type=_positive,
+        type=positive_int,
         default=2000,
         metavar="N",
         help="bootstrap resamples behind the intervals (default: %(default)s)",
     )
     parser.add_argument(
         "--batch-size",
-        type=_positive,
+        type=positive_int,
         default=256,
         metavar="N",
         help="photos at a time; smaller needs less memory (default: %(default)s)",
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return number
 
 
 def _default_output(model: Path, split: str, label: str | None) -> Path:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fashion_keras.commands import run_command
+from fashion_keras.commands import positive_int, run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,19 +51,12 @@ def _parser() -> argparse.ArgumentParser:
         "--output", required=True, type=Path, help="folder for the versions, DIR/1, DIR/2, …"
     )
     parser.add_argument(
-        "--version", type=_positive, help="version to write (default: one above the highest)"
+        "--version", type=positive_int, help="version to write (default: one above the highest)"
     )
     parser.add_argument(
-        "--top", type=_positive, default=5, help="classes each photo gets (default: 5)"
+        "--top", type=positive_int, default=5, help="classes each photo gets (default: 5)"
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, not {number}")
-    return number
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from fashion_keras.commands import run_command
+from fashion_keras.commands import positive_int, run_command
 from fashion_keras.errors import UserError
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.serving.layout import ModelInfo, find_version
@@ -119,21 +119,14 @@ def _parser() -> argparse.ArgumentParser:
         "--csv", type=Path, metavar="FILE", help="write rows there instead of printing lines"
     )
     parser.add_argument(
-        "--batch-size", type=_positive, default=64, help="photos at once (default: 64)"
+        "--batch-size", type=positive_int, default=64, help="photos at once (default: 64)"
     )
     parser.add_argument(
         "--top",
-        type=_positive,
+        type=positive_int,
         help=f"classes a printed line shows (default: {DEFAULT_TOP}, the second in brackets)",
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, not {number}")
-    return number
 
 
 if __name__ == "__main__":
