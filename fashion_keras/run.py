@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import warnings
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fashion_keras.config import Config, load_config
 from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.decision import Decision
 from fashion_keras.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ RECORDS_FILE = "records.json"
 HISTORY_FILE = "history.csv"
 BEST_MODEL_FILE = "best.keras"
 EVALUATION_FILE = "evaluation.json"
+DECISION_FILE = "decision.json"
 CHECKPOINTS, TENSORBOARD, SAVED_MODEL = "checkpoints", "tensorboard", "model"
 
 
@@ -31,7 +34,9 @@ class Run:
 
     `labels` maps each head to its class names in index order, the headline's (`label`) first;
     `image_size` is height and width in pixels; `resize` how photos are brought to it; `config`
-    is None for a bare `.keras` file.
+    is None for a bare `.keras` file; `decision` is what `fashion_keras.calibrate` has fitted, if
+    it has. `model` is what was trained: take features and gradients from it, and predictions
+    from `predictor`.
     """
 
     path: Path
@@ -41,6 +46,16 @@ class Run:
     image_size: tuple[int, int]
     resize: str
     config: Config | None
+    decision: Decision | None = None
+
+    @functools.cached_property
+    def predictor(self) -> keras.Model:
+        """The model with the decision built in: a dict of logits a head, as `model`'s."""
+        if self.decision is None:
+            return self.model
+        from fashion_keras.models.decision import apply_decision
+
+        return apply_decision(self.model, self.labels, self.decision)
 
 
 def load_run(path: str | os.PathLike, info: DatasetInfo | None = None) -> Run:
@@ -65,7 +80,10 @@ def load_run(path: str | os.PathLike, info: DatasetInfo | None = None) -> Run:
             f"{path}: no {CONFIG_FILE} beside it, assuming resize 'stretch'", stacklevel=2
         )
     resize = config.data.resize if config else "stretch"
-    return Run(path, model, labels, label, (height, width), resize, config)
+    decision = None
+    if (folder / DECISION_FILE).is_file():
+        decision = Decision.load(folder / DECISION_FILE)
+    return Run(path, model, labels, label, (height, width), resize, config, decision)
 
 
 def check_run(path: str | os.PathLike) -> Path:

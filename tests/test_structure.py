@@ -26,13 +26,14 @@ MAY_IMPORT = {
     "progress": set(),
     "config": {"errors", "data.schema"},
     "data": COMMON | {"config"},
-    "models": COMMON | {"data.schema", "config"},
-    "run": COMMON | {"config", "data.schema"},
+    "models": COMMON | {"data.schema", "config", "decision"},
+    "decision": {"errors"},
+    "run": COMMON | {"config", "data.schema", "decision", "models.decision"},
     "training": COMMON | {"config", "run", "data", "models"},
-    "evaluation": COMMON | {"config", "run", "data", "models", "training.metrics"},
-    "serving": COMMON | {"config", "run", "data", "models"},
+    "evaluation": COMMON | {"config", "decision", "run", "data", "models", "training.metrics"},
+    "serving": COMMON | {"config", "decision", "run", "data", "models"},
     "commands": {"errors"},
-    **{name: COMMON | PARTS | {"config", "run", "commands"} for name in COMMANDS},
+    **{name: COMMON | PARTS | {"config", "decision", "run", "commands"} for name in COMMANDS},
     "cli": {"data.schema"},  # and the commands by name, when one is asked for
     "__main__": {"cli"},
 }
@@ -41,6 +42,7 @@ MAY_IMPORT = {
 LIGHT = (
     "fashion_keras.errors",
     "fashion_keras.config",
+    "fashion_keras.decision",
     "fashion_keras.run",
     "fashion_keras.commands",
     "fashion_keras.cli",

@@ -71,7 +71,7 @@ def predict(
     total = info.splits[split].num_examples
     with tqdm(total=total, desc=split, unit="photo", leave=False, disable=not progress) as bar:
         for images, one_hot, batch_ids in dataset:
-            outputs = run.model.predict_on_batch(images)
+            outputs = run.predictor.predict_on_batch(images)
             ids += [identifier.decode() for identifier in batch_ids.numpy()]
             for label in run.labels:
                 truth[label].append(_indices(one_hot[label].numpy()))

@@ -96,7 +96,7 @@ def _classify(run: Run, top: int, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
     # oneDNN's convolution gives an empty batch a wrong shape: a blank photo stands in for it.
     blank = tf.cast(count == 0, tf.int32)
     pixels = tf.pad(pixels, [[0, blank], [0, 0], [0, 0], [0, 0]])
-    logits = run.model(pixels, training=False)
+    logits = run.predictor(pixels, training=False)
     outputs = {}
     for label, classes in run.labels.items():
         prefix = "" if label == run.label else f"{label}_"

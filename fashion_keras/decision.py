@@ -1,0 +1,110 @@
+"""What validation has taught about turning a run's logits into decisions, as `decision.json`.
+
+Holds plain numbers and imports no TensorFlow; `models.decision` builds them into a Keras model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from fashion_keras.errors import UserError
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Acceptance:
+    """From which probability of the headline's class on a photo needs no person.
+
+    `threshold` is in [0, 1]; `target_error` the share of mistakes among accepted photos that was
+    asked for; `coverage` and `error` what the threshold gave on the split it was chosen on.
+    """
+
+    threshold: float
+    target_error: float
+    coverage: float
+    error: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """How logits become probabilities and a class; every part is optional.
+
+    In this order: the mean of the logits of a photo and its mirror image (`flip`); each head's
+    softmax; the headline's mixed with what finer heads say of it: p = (1 − Σ w) · p_headline +
+    Σ w · p_finer · `implies` (`combine` maps a head to (w, {its class: {headline class:
+    share}})); a `bias` a headline class, added to log p; each head's `temperature`, which divides
+    log p. `accept` is the threshold that a shop's automation goes by. `fitted_on` names the
+    split, never test, and `num_examples` its photos.
+    """
+
+    label: str
+    fitted_on: str = "validation"
+    num_examples: int = 0
+    flip: bool = False
+    combine: Mapping[str, tuple[float, Mapping[str, Mapping[str, float]]]] = dataclasses.field(
+        default_factory=dict
+    )
+    bias: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    temperature: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    accept: Acceptance | None = None
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the decision as JSON, beside and then renamed."""
+        raw = {"format": FORMAT, **dataclasses.asdict(self)}
+        raw["combine"] = {
+            head: {"weight": weight, "implies": implies}
+            for head, (weight, implies) in self.combine.items()
+        }
+        text = json.dumps(raw, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        partial = Path(f"{path}.partial")
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Decision:
+        """Read a decision; `UserError` where it is damaged or of another format."""
+        try:
+            raw = json.loads(Path(path).read_text(encoding="utf-8"))
+            if raw.pop("format") != FORMAT:
+                raise ValueError(f"expected format {FORMAT}")
+            combine = {
+                head: (_number(part["weight"]), _shares(part["implies"]))
+                for head, part in raw.pop("combine").items()
+            }
+            accept = raw.pop("accept")
+            bias = {name: _number(value) for name, value in raw.pop("bias").items()}
+            temperature = {k: _positive(v) for k, v in raw.pop("temperature").items()}
+            return cls(
+                **raw,
+                combine=combine,
+                bias=bias,
+                temperature=temperature,
+                accept=Acceptance(**accept) if accept else None,
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{path} is damaged ({error}): fit it again with\n"
+                f"python -m fashion_keras.calibrate --model {Path(path).parent} --data DIR"
+            ) from error
+
+
+def _number(value) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is not finite")
+    return float(value)
+
+
+def _positive(value) -> float:
+    if _number(value) <= 0:
+        raise ValueError(f"temperature {value} is not positive")
+    return float(value)
+
+
+def _shares(raw) -> dict[str, dict[str, float]]:
+    return {name: {k: _number(v) for k, v in row.items()} for name, row in raw.items()}
