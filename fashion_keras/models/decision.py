@@ -67,7 +67,8 @@ def _combined(logits, labels, decision):
 def _check(labels, decision):
     for name in (decision.label, *decision.combine, *decision.temperature):
         if name not in labels:
-            raise UserError(f"the decision names a head {name!r}, the model has {', '.join(labels)}")
+            heads = ", ".join(labels)
+            raise UserError(f"the decision names a head {name!r}, the model has {heads}")
     known = set(labels[decision.label])
     named = set(decision.bias)
     for head, (_, implies) in decision.combine.items():
