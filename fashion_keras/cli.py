@@ -13,6 +13,7 @@ COMMANDS = {
     "sample": ("fashion_keras.data.sample", "draw a sample catalogue, offline"),
     "convert": ("fashion_keras.convert", "a catalogue of photos into TFRecords"),
     "train": ("fashion_keras.train", "train a classifier on records"),
+    "calibrate": ("fashion_keras.calibrate", "fit on validation how outputs become decisions"),
     "evaluate": ("fashion_keras.evaluate", "score a trained model on a split"),
     "export": ("fashion_keras.export", "write a SavedModel for TF Serving"),
     "predict": ("fashion_keras.predict", "classify photos with a SavedModel"),

@@ -66,6 +66,9 @@ class DataConfig:
     augment: Literal["none", "light", "rand-augment"] = "light"
     mixup: NonNegative = 0.0  # alpha of the Beta distribution; 0 is off
     cutmix: Annotated[float, Field(ge=0, le=1)] = 0.0  # the same
+    random_erasing: Annotated[_Real, Field(ge=0, le=1)] = 0.0  # probability for each photo
+    # How often a class's photos are drawn, by `label`; an epoch keeps its length.
+    sampling: Literal["natural", "square-root", "balanced"] = "natural"
 
 
 @dataclass(frozen=True, config=_FORBID)
@@ -83,10 +86,18 @@ class OptimizerConfig:
 
     learning_rate: Positive = 2e-3
     weight_decay: NonNegative = 0.02  # decoupled; not on biases and normalisation
-    warmup_epochs: NonNegative = 1.0  # linear from 0; fractions are allowed
-    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_epochs: NonNegative = 1.0  # linear from 0; one-cycle has its own
+    schedule: Literal["cosine", "one-cycle", "constant"] = "cosine"
     clip_norm: NonNegative = 1.0  # of the whole gradient; 0 is off
     ema: Fraction = 0.998  # momentum of the weights' moving average; 0 is off
+
+
+@dataclass(frozen=True, config=_FORBID)
+class SmallerPhotos:
+    """Epochs at a smaller photo size, for progressive resizing."""
+
+    epochs: Count
+    image_size: ImageSize  # height, width in pixels
 
 
 @dataclass(frozen=True, config=_FORBID)
@@ -95,14 +106,30 @@ class TrainingConfig:
 
     epochs: Count = 10
     batch_size: Count = 64
+    gradient_accumulation: Count = 1  # batches to an update of the weights
     label_smoothing: Fraction = 0.1
     class_weights: Literal["none", "balanced", "effective-number"] = "none"
+    logit_adjustment: NonNegative = 0.0  # tau, for `label`; 0 is off
     early_stopping: WholeNumber = 10  # epochs without a better score; 0 is off
-    head_epochs: WholeNumber = 0  # of `epochs`, with the backbone frozen
-    head_learning_rate: Positive = 1e-3  # during head_epochs
+    head_epochs: WholeNumber = 0  # the first of `epochs`, with the backbone frozen
+    head_learning_rate: Positive = 1e-3  # during head_epochs and retrain_epochs
+    # Then these, in order, the rest at data.image_size.
+    progressive: tuple[SmallerPhotos, ...] = ()
+    retrain_epochs: WholeNumber = 0  # the last of `epochs`: `label`'s head alone, classes balanced
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     deterministic: bool = False  # TensorFlow's deterministic kernels: slower, the same anywhere
     seed: Annotated[WholeNumber, Field(lt=2**31)] = 0
+
+
+@dataclass(frozen=True, config=_FORBID)
+class DecisionConfig:
+    """What is fitted on validation after training, as `fashion_keras.calibrate` does."""
+
+    flip: bool = False  # average a photo and its mirror image: twice the work
+    combine: bool = False  # let finer labels' heads inform `label`
+    class_bias: bool = False  # raise rare classes as far as validation's macro-F1 gains
+    temperature: bool = True  # calibrate the probabilities
+    target_error: Annotated[_Real, Field(gt=0, lt=1)] = 0.01  # of what needs no person
 
 
 @dataclass(frozen=True, config=_FORBID)
@@ -113,6 +140,7 @@ class Config:
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    decision: DecisionConfig = dataclasses.field(default_factory=DecisionConfig)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -124,6 +152,10 @@ class Config:
         """Return plain dicts and lists, as YAML holds them."""
         raw = dataclasses.asdict(self)
         raw["data"]["image_size"] = list(self.data.image_size)
+        raw["training"]["progressive"] = [
+            {"epochs": part.epochs, "image_size": list(part.image_size)}
+            for part in self.training.progressive
+        ]
         return raw
 
     def save(self, path: str | os.PathLike) -> None:

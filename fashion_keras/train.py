@@ -34,6 +34,7 @@ from fashion_keras.run import (
     load_run,
     save_records,
 )
+from fashion_keras.training.stages import plan_stages
 
 DEFAULT_RECORDS = Path("tfrecords/small")
 SAMPLE_RECORDS = Path("tfrecords/sample")
@@ -92,6 +93,7 @@ def train(argv: Sequence[str] | None) -> None:
     options = parser().parse_args(argv)
     config, workdir = _resolve(options)
     check_arch(config.model.arch)
+    plan_stages(config)
     if config.model.weights not in ("none", "imagenet") and not options.resume:
         check_run(config.model.weights)
     records = _records(config)
@@ -136,14 +138,17 @@ def train(argv: Sequence[str] | None) -> None:
 
 
 def _finish(trained, records: Path, workdir: Path) -> None:
-    """Score the best epoch on the validation split, show its mistakes, and export it."""
+    """Calibrate and score the best epoch on validation, show its mistakes, and export it."""
+    from fashion_keras.evaluation.calibrating import acceptance_line, calibrate_run, steps_table
     from fashion_keras.evaluation.mistakes import surest_mistakes
     from fashion_keras.evaluation.results import evaluate_run, save_json, table
     from fashion_keras.serving.layout import versions
     from fashion_keras.serving.savedmodel import export_saved_model
 
-    run = load_run(workdir)
     print(f"best epoch: {trained.best_epoch}; scoring it on the validation split", flush=True)
+    run = load_run(workdir)
+    run, steps = calibrate_run(run, records, run.config.decision)
+    print(f"{steps_table(steps)}\n{acceptance_line(run.decision)}\n", flush=True)
     result, predictions = evaluate_run(run, records, "validation")
     save_json(workdir / EVALUATION_FILE, result)
     photos, captions = surest_mistakes(run, records, predictions)

@@ -131,7 +131,7 @@ def test_unknown_key_in_an_override_names_the_nearest_key(key, nearest):
 
 def test_unknown_key_that_is_near_nothing_lists_what_there_is(write):
     message = refusal(write("shoes:\n  laces: 2\n"))
-    assert message.endswith("expected one of data, model, optimizer, training")
+    assert message.endswith("expected one of data, model, optimizer, training, decision")
     assert "expected one of training.epochs, " in refusal(None, {"training": 3})
 
 

@@ -13,7 +13,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "fashion_keras"
 
-COMMANDS = {"convert", "train", "evaluate", "export", "predict"}
+COMMANDS = {"calibrate", "convert", "train", "evaluate", "export", "predict"}
 PARTS = {"data", "models", "training", "evaluation", "serving"}
 # Known to all: what went wrong, how a wait is shown, how TensorFlow is loaded.
 COMMON = {"errors", "progress", "quiet"}
@@ -53,6 +53,7 @@ LIGHT = (
     "fashion_keras.data.sample",
     "fashion_keras.models.registry",
     "fashion_keras.training.metrics",
+    "fashion_keras.training.stages",
     *(f"fashion_keras.{name}" for name in sorted(COMMANDS)),
 )
 HEAVY = ("tensorflow", "keras", "keras_cv", "keras_hub", "torch", "jax")

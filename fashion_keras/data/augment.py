@@ -71,6 +71,27 @@ def batch_policy(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | Non
     return vary
 
 
+def erasing_policy(
+    probability: float,
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None:
+    """Return what erases a rectangle of some photos, or None for a probability of 0.
+
+    Random erasing (Zhong et al., 2020): 2% to 33% of the area, filled with noise. Takes pixels
+    `[N, H, W, 3]` in [0, 255] and a seed `[2]`, returns float32 pixels.
+    """
+    if not probability:
+        return None
+    layer = keras.layers.RandomErasing(
+        (probability, probability), scale=(0.02, 0.33), value_range=(0, 255), dtype="float32"
+    )
+
+    def erase(pixels, seed):
+        pixels = tf.cast(pixels, tf.float32)
+        return layer.transform_images(pixels, draw(layer, pixels, seed))
+
+    return erase
+
+
 def mixing_policy(
     mixup: float, cutmix: float
 ) -> Callable[[tf.Tensor, dict, tf.Tensor], tuple[tf.Tensor, dict]] | None:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from fashion_keras.data import augment, image
 from fashion_keras.data.memory import available_memory
+from fashion_keras.data.sampling import draw_rates, resample
 from fashion_keras.data.schema import DatasetInfo, did_you_mean
 from fashion_keras.data.tfrecord import read_records
 from fashion_keras.errors import UserError
@@ -21,11 +22,15 @@ _SHUFFLE_BUFFER = 1 << 16
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Which policy varies the training photos, and the alphas of MixUp and CutMix (0: off)."""
+    """How training photos are varied.
+
+    The policy, the alphas of MixUp and CutMix, and the probability of random erasing (0: off).
+    """
 
     policy: str = "none"
     mixup: float = 0.0
     cutmix: float = 0.0
+    random_erasing: float = 0.0
 
 
 def steps_per_epoch(num_examples: int, batch_size: int) -> int:
@@ -44,6 +49,7 @@ def make_dataset(
     epochs: int = 1,
     initial_epoch: int = 0,
     augmentation: Augmentation = Augmentation(),
+    sampling: str = "natural",
     resize: str = "stretch",
     cache: str = "auto",
     seed: int = 0,
@@ -61,6 +67,8 @@ def make_dataset(
             each epoch is a function of `seed` and its number alone: a run resumed at epoch 3
             sees what an uninterrupted one sees. Otherwise every photo once, in record order.
         augmentation: applied in training only.
+        sampling: in training, how often the classes of the first label are drawn: `natural`,
+            `square-root` or `balanced` (see `data.sampling`); an epoch keeps its length.
         resize: `stretch`, `pad` or `crop`.
         cache: `encoded` keeps the photos' bytes in memory, `decoded` their pixels, `auto` takes
             the most that fits in a quarter of the free memory.
@@ -110,9 +118,11 @@ def make_dataset(
 
     vary_photo = augment.photo_policy(augmentation.policy)
     vary_batch = augment.batch_policy(augmentation.policy)
+    erase = augment.erasing_policy(augmentation.random_erasing)
     mix = augment.mixing_policy(augmentation.mixup, augmentation.cutmix)
     count = info.splits[split].num_examples
     steps = steps_per_epoch(count, batch_size)
+    rates = draw_rates(sampling, info.splits[split].class_counts[labels[0]], count)
     source = dataset
 
     def epoch(number):
@@ -127,6 +137,8 @@ def make_dataset(
             images, one_hot = finish(batch)
             if vary_batch:
                 images = vary_batch(images, _fold(seed, number, 1, position))
+            if erase:
+                images = erase(images, _fold(seed, number, 4, position))
             if mix:
                 images = tf.cast(images, tf.float32)
                 images, one_hot = mix(images, one_hot, _fold(seed, number, 2, position))
@@ -134,6 +146,10 @@ def make_dataset(
 
         order = _fold(seed, number, 3, 0)
         shuffled = _shuffle(source, min(count, _SHUFFLE_BUFFER), order)
+        if rates is not None:
+            # Copies of a photo follow each other: shuffled again, they come apart.
+            shuffled = resample(shuffled, rates, _fold(seed, number, 5, 0))
+            shuffled = _shuffle(shuffled, min(count, _SHUFFLE_BUFFER), _fold(seed, number, 6, 0))
         photos = shuffled
         if vary_photo or cache != "decoded":
             photos = _parallel(shuffled.enumerate(), photo)

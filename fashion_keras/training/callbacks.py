@@ -125,6 +125,10 @@ class BestModel(keras.callbacks.Callback):
         self.best_epoch = -1
         self._average = average
 
+    def reset(self) -> None:
+        """Forget the best score, so that the next epoch's model is kept whatever it scores."""
+        self.best, self.best_epoch = -math.inf, -1
+
     def on_epoch_end(self, epoch, logs=None):
         """Save where this epoch is better than all before."""
         if logs[MONITOR] <= self.best:

@@ -17,13 +17,15 @@ class HeadLoss(keras.losses.Loss):
 
     Takes one-hot or soft labels `[N, C]` and logits `[N, C]`. A row of zeros (a product that
     lacks this label) costs nothing, and the mean is over the labelled products. Smoothing moves
-    its share to all classes evenly (Szegedy et al., 2016).
+    its share to all classes evenly (Szegedy et al., 2016). `offsets`, one a class, are added to
+    the logits in training only: see `logit_offsets`.
     """
 
     def __init__(
         self,
         label_smoothing: float = 0.0,
         class_weights: Sequence[float] | None = None,
+        offsets: Sequence[float] | None = None,
         name: str = "head_loss",
         **kwargs,
     ):
@@ -31,11 +33,15 @@ class HeadLoss(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
         self.label_smoothing = label_smoothing
         self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
+        self.offsets = None if offsets is None else [float(offset) for offset in offsets]
 
     def call(self, y_true, y_pred):
         """Return the loss of each photo, divided by the labelled ones: `[N]`, to be summed."""
         y_true = ops.cast(y_true, "float32")
-        log_probabilities = ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1)
+        logits = ops.cast(y_pred, "float32")
+        if self.offsets is not None:
+            logits = logits + ops.convert_to_tensor(self.offsets, dtype="float32")
+        log_probabilities = ops.log_softmax(logits, axis=-1)
         mass = ops.sum(y_true, axis=-1)
         hit = -ops.sum(y_true * log_probabilities, axis=-1)
         even = -ops.mean(log_probabilities, axis=-1) * mass
@@ -51,6 +57,7 @@ class HeadLoss(keras.losses.Loss):
             **super().get_config(),
             "label_smoothing": self.label_smoothing,
             "class_weights": self.class_weights,
+            "offsets": self.offsets,
         }
 
 
@@ -76,3 +83,16 @@ def class_weights(rule: str, counts: Sequence[int], beta: float = 0.999) -> np.n
         weights[seen] = (1 - beta) / (1 - beta ** counts[seen])
     weights[seen] *= counts.sum() / (weights[seen] * counts[seen]).sum()
     return weights
+
+
+def logit_offsets(tau: float, counts: Sequence[float]) -> np.ndarray | None:
+    """Compute tau · log prior of each class, float64 `[C]`, or None for tau 0.
+
+    Added to the logits in the loss it makes the classifier minimise the balanced error at
+    tau = 1 (Menon et al., 2021, eq. 10). `counts` are how often each class is drawn in training;
+    a class that never is counts as drawn once.
+    """
+    if not tau:
+        return None
+    counts = np.maximum(np.asarray(counts, np.float64), 1.0)
+    return tau * np.log(counts / counts.sum())

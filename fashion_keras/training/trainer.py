@@ -14,8 +14,9 @@ import tensorflow as tf
 from fashion_keras import run as run_files
 from fashion_keras.config import Config
 from fashion_keras.data.pipeline import Augmentation, make_dataset, steps_per_epoch
+from fashion_keras.data.sampling import drawn_counts
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.models.classifier import build_classifier, freeze_backbone
+from fashion_keras.models.classifier import build_classifier, set_trainable
 from fashion_keras.models.kernels import use_fast_kernels
 from fashion_keras.models.weights import load_weights
 from fashion_keras.training.callbacks import (
@@ -29,8 +30,9 @@ from fashion_keras.training.callbacks import (
 from fashion_keras.training.checkpoint import History, RunCheckpoint, checkpoints
 from fashion_keras.training.confusion import ConfusionMatrix
 from fashion_keras.training.ema import ExponentialMovingAverage
-from fashion_keras.training.losses import HeadLoss, class_weights
+from fashion_keras.training.losses import HeadLoss, class_weights, logit_offsets
 from fashion_keras.training.optimizer import build_optimizer
+from fashion_keras.training.stages import Stage, plan_stages
 from fashion_keras.training.tensorboard import RunBoard
 
 
@@ -70,9 +72,11 @@ def train(
     keras.mixed_precision.set_global_policy(precision)
     say(f"device: {_device()}, precision: {precision}")
 
+    stages = plan_stages(config)
     resuming = bool(checkpoints(workdir / run_files.CHECKPOINTS))
-    model = _build_model(config, vocabularies, resuming, say)
+    model = None
     if not resuming:
+        model = _build_model(config, vocabularies, stages[0].image_size, config.model.weights, say)
         run_files.save_labels(workdir, vocabularies)
     steps = steps_per_epoch(info.splits["train"].num_examples, config.training.batch_size)
     matrices = {name: ConfusionMatrix(len(names)) for name, names in vocabularies.items()}
@@ -108,28 +112,35 @@ def train(
         checkpoint,
     ]
     callbacks = [callback for callback in callbacks if callback]
-    validation = _dataset(config, records, "validation", list(vocabularies))
-
-    stages = _stages(config)
     done = checkpoint.epochs_done()
     if done:
         # Compiled as in the stage that saved it: its optimizer is brought back too.
         saved_in = next(stage for stage in stages if stage.start < done <= stage.end)
+        # The checkpoint holds all weights: what the run began with may be gone by now.
+        model = _build_model(config, vocabularies, saved_in.image_size, "none", say)
         _compile(model, config, saved_in, steps, info, matrices)
         checkpoint.restore(model)
         say(f"resuming after epoch {done} of {config.training.epochs}")
-    for stage in stages:
+    for before, stage in zip([None, *stages], stages, strict=False):
         if done >= stage.end or checkpoint.stopped:
             continue
         if done <= stage.start:
+            goes_on = before is not None and before.schedule == stage.schedule
+            optimizer = model.optimizer if goes_on else None
+            model = _enter(model, before, stage, config, vocabularies, average, best)
             _compile(model, config, stage, steps, info, matrices)
-        training = _dataset(config, records, "train", list(vocabularies), done, stage.end)
+            if optimizer:
+                model.optimizer.build(model.trainable_variables)
+                _copy_variables(optimizer.variables, model.optimizer.variables)
+        if len(stages) > 1:
+            say(stage.title)
+        training = _dataset(config, records, "train", list(vocabularies), stage, done)
+        validation = _dataset(config, records, "validation", list(vocabularies), stage)
         if done == 0:
             board.write_training_photos(training, vocabularies)
-        if stage.frozen:
-            say(f"epochs {stage.start + 1} to {stage.end}: the heads alone, backbone frozen")
-        # A head that no longer improves is no reason to leave the backbone as it is.
-        left_out = early_stopping if stage is not stages[-1] else None
+        # A head that no longer improves is no reason to leave the backbone as it is, nor small
+        # photos that teach no more one to leave out the full size.
+        left_out = early_stopping if stage.end < _last_of_all(stages).end else None
         model.fit(
             training,
             validation_data=validation,
@@ -141,6 +152,8 @@ def train(
             verbose=0,
         )
         done = stage.end
+        if left_out is None and early_stopping and early_stopping.stopped_epoch:
+            break
     if early_stopping and early_stopping.stopped_epoch:
         say(
             f"early stopping after epoch {early_stopping.stopped_epoch + 1}: {MONITOR} has not "
@@ -166,29 +179,10 @@ def _device() -> str:
     return ", ".join(name or "GPU" for name in names) or f"CPU, {os.cpu_count()} cores"
 
 
-@dataclasses.dataclass(frozen=True)
-class _Stage:
-    start: int
-    end: int
-    frozen: bool
-    peak: float
-
-
-def _stages(config: Config) -> list[_Stage]:
-    heads = min(config.training.head_epochs, config.training.epochs)
-    stages = [
-        _Stage(0, heads, True, config.training.head_learning_rate),
-        _Stage(heads, config.training.epochs, False, config.optimizer.learning_rate),
-    ]
-    return [stage for stage in stages if stage.end > stage.start]
-
-
-def _build_model(config, vocabularies, resuming, say):
-    # The checkpoint holds all weights: what the run began with may be gone by now.
-    weights = "none" if resuming else config.model.weights
+def _build_model(config, vocabularies, image_size, weights, say):
     model = build_classifier(
         config.model.arch,
-        config.data.image_size,
+        image_size,
         {name: len(names) for name, names in vocabularies.items()},
         dropout=config.model.dropout,
         imagenet=weights == "imagenet",
@@ -200,25 +194,63 @@ def _build_model(config, vocabularies, resuming, say):
     return model
 
 
+def _last_of_all(stages: Sequence[Stage]) -> Stage:
+    """Return the last stage that trains the whole network, or the last where none does."""
+    return next((stage for stage in reversed(stages) if stage.trains == "all"), stages[-1])
+
+
+def _enter(model, before, stage, config, vocabularies, average, best):
+    """Return the model for `stage`, with the weights of the one that trained `before`."""
+    if before is None:
+        return model
+    if stage.trains == "headline" and average:
+        # What was validated and kept is the average: its features are what the head learns on.
+        average.adopt(model)
+    if stage.image_size == before.image_size:
+        return model
+    # A score at another size is another score: the best is sought anew.
+    best.reset()
+    resized = _build_model(config, vocabularies, stage.image_size, "none", None)
+    _copy_variables(_state(model), _state(resized))
+    return resized
+
+
+def _state(model: keras.Model) -> list[keras.Variable]:
+    """Return weights and dropout's random states, in an order that the photo size leaves alone."""
+    return model.weights + [v for v in model.variables if not v.dtype.startswith(("float", "bfl"))]
+
+
+def _copy_variables(sources, targets):
+    for source, target in zip(sources, targets, strict=True):
+        target.assign(source)
+
+
 def _compile(model, config, stage, steps, info, matrices):
-    freeze_backbone(model, stage.frozen)
+    set_trainable(model, stage.trains, config.data.label)
     for matrix in matrices.values():
         matrix.reset_state()  # Keras resets what it has compiled and built, not what is new to it
     counts = info.splits["train"].class_counts
-    losses = {
-        name: HeadLoss(
-            config.training.label_smoothing,
-            class_weights(config.training.class_weights, counts[name]),
-            name=f"{name}_loss",
-        )
-        for name in matrices
-    }
+    training, label = config.training, config.data.label
+    losses = {}
+    for name in matrices:
+        offsets = None
+        if name == label:
+            drawn = drawn_counts(stage.sampling, counts[name])
+            offsets = logit_offsets(training.logit_adjustment, drawn)
+        weights = class_weights(training.class_weights, counts[name])
+        losses[name] = HeadLoss(training.label_smoothing, weights, offsets, name=f"{name}_loss")
     weights = {
-        name: 1.0 if name == config.data.label else config.data.auxiliary_labels[name]
-        for name in matrices
+        name: 1.0 if name == label else config.data.auxiliary_labels[name] for name in matrices
     }
+    start, end = stage.schedule
     model.compile(
-        build_optimizer(config.optimizer, stage.peak, steps, stage.end - stage.start),
+        build_optimizer(
+            config.optimizer,
+            stage.peak,
+            steps,
+            end - start,
+            accumulation=training.gradient_accumulation,
+        ),
         loss=losses,
         loss_weights=weights,
         metrics={name: [matrix] for name, matrix in matrices.items()},
@@ -227,19 +259,21 @@ def _compile(model, config, stage, steps, info, matrices):
     )
 
 
-def _dataset(config, records, split, labels, initial_epoch=0, epochs=None):
+def _dataset(config, records, split, labels, stage, done=0):
+    """Make the training stream of a stage from epoch `done` on, or the validation photos."""
     data = config.data
-    training = epochs is not None
+    training = split == "train"
     return make_dataset(
         records,
         split,
         labels,
-        data.image_size,
+        stage.image_size,
         config.training.batch_size if training else max(config.training.batch_size, 128),
         training=training,
-        epochs=epochs or 1,
-        initial_epoch=initial_epoch,
-        augmentation=Augmentation(data.augment, data.mixup, data.cutmix),
+        epochs=stage.end if training else 1,
+        initial_epoch=done,
+        augmentation=Augmentation(data.augment, data.mixup, data.cutmix, data.random_erasing),
+        sampling=stage.sampling,
         resize=data.resize,
         cache=data.cache,
         seed=config.training.seed,

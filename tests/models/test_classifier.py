@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fashion_keras.errors import UserError
-from fashion_keras.models.classifier import build_classifier, freeze_backbone
+from fashion_keras.models.classifier import build_classifier, set_trainable
 from fashion_keras.models.registry import ARCHITECTURES, build_backbone, check_arch
 
 RNG = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def test_normalises_inside(model):
 
 
 def test_frozen_backbone_stays_to_the_last_statistic_while_heads_train(model):
-    freeze_backbone(model, True)
+    set_trainable(model, "heads", "subCategory")
     model.compile("sgd", {k: keras.losses.CategoricalCrossentropy(True) for k in model.output})
     backbone = model.get_layer("backbone")
     state = [v for v in backbone.variables if v.dtype == "float32"]  # no counters of random seeds
@@ -59,7 +59,7 @@ def test_frozen_backbone_stays_to_the_last_statistic_while_heads_train(model):
     for old, variable in zip(before, state, strict=True):
         np.testing.assert_array_equal(old, np.array(variable), err_msg=variable.path)
     assert not np.array_equal(head, np.array(model.get_layer("gender").kernel))
-    freeze_backbone(model, False)
+    set_trainable(model, "all", "subCategory")
     assert len(backbone.trainable_variables) > 50
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
-from fashion_keras.training.losses import HeadLoss, class_weights
+from fashion_keras.training.losses import HeadLoss, class_weights, logit_offsets
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(6, 4)).astype("float32")
@@ -60,3 +60,30 @@ def test_no_weights_and_unknown_rule():
     assert class_weights("none", [1, 2]) is None
     with pytest.raises(ValueError, match="balanced"):
         class_weights("sqrt", [1, 2])
+
+
+def test_offsets_are_added_to_the_logits():
+    offsets = [0.5, -1.0, 0.0, 2.0]
+    expected = HeadLoss(0.1)(ONE_HOT, LOGITS + np.array(offsets, "float32"))
+    assert float(HeadLoss(0.1, None, offsets)(ONE_HOT, LOGITS)) == pytest.approx(float(expected))
+
+
+def test_adjusted_loss_is_minimal_where_unadjusted_logits_are_the_balanced_posterior():
+    """Menon et al., 2021, theorem 1, on one point: p(y|x) with prior π gives f = log p − log π."""
+    posterior, counts = np.array([0.7, 0.25, 0.05]), [70, 20, 10]
+    offsets = logit_offsets(1.0, counts)
+    best = np.log(posterior) - np.log(np.array(counts) / 100)
+    truth = np.eye(3, dtype="float32")
+
+    def risk(logits):
+        loss = HeadLoss(0.0, None, offsets)
+        each = [float(loss(truth[k : k + 1], logits[None].astype("float32"))) for k in range(3)]
+        return float(posterior @ each)
+
+    rng = np.random.default_rng(0)
+    assert all(risk(best) < risk(best + rng.normal(size=3)) for _ in range(20))
+
+
+def test_no_adjustment_and_unseen_classes():
+    assert logit_offsets(0.0, [1, 2]) is None
+    np.testing.assert_allclose(logit_offsets(1.0, [9, 0]), np.log([0.9, 0.1]))
