@@ -18,7 +18,8 @@ from fashion_keras.serving.prediction import Prediction
 
 SIGNATURE = "serving_default"
 INPUT = "image_bytes"
-OUTPUTS = ("classes", "scores")
+OUTPUTS = ("classes", "scores", "valid")
+_DAMAGED = "damaged: its header is fine, its pixels cannot be decoded"
 _NODE = re.compile(r"\s*\[\[.*")  # where in the graph: [[{{node map/while/…}}]] [Op:…]
 
 
@@ -70,13 +71,16 @@ class LocalModel:
             # too large for the memory as well.
             half = len(photos) // 2
             return self._classify(photos[:half]) + self._classify(photos[half:])
-        classes, scores = (outputs[name].numpy() for name in OUTPUTS)
-        return [
-            Prediction(
-                photo.path, tuple(name.decode("utf-8") for name in names), tuple(map(float, row))
-            )
-            for photo, names, row in zip(photos, classes, scores, strict=True)
-        ]
+        classes, scores, valid = (outputs[name].numpy() for name in OUTPUTS)
+        rows = zip(photos, classes, scores, valid, strict=True)
+        return [_prediction(photo.path, names, row, decoded) for photo, names, row, decoded in rows]
+
+
+def _prediction(path, names, scores, decoded) -> Prediction:
+    if not decoded:
+        return Prediction(path, error=_DAMAGED)
+    names = tuple(name.decode("utf-8") for name in names)
+    return Prediction(path, names, tuple(map(float, scores)))
 
 
 def _reason(error: tf.errors.OpError) -> str:

@@ -16,7 +16,7 @@ from fashion_keras.errors import UserError
 SAVED_MODEL_FILE = "saved_model.pb"
 ASSETS = "assets"
 INFO_ASSET = "fashion_keras.json"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,8 @@ class ModelInfo:
     `fashion_keras` is the version that wrote it; `label` the headline's head; `labels` the
     class names of each head in index order, the headline's first; `image_size` height and
     width in pixels; `resize` how photos are brought to it; `top` how many classes a photo gets
-    at most.
+    at most; `accept` from which score of the headline's class on a photo needs no person, None
+    where no threshold has been fitted.
     """
 
     fashion_keras: str
@@ -35,6 +36,7 @@ class ModelInfo:
     image_size: tuple[int, int]
     resize: str
     top: int
+    accept: float | None = None
     format: int = FORMAT
 
     def save(self, folder: str | os.PathLike) -> None:
@@ -65,6 +67,7 @@ class ModelInfo:
                 image_size=tuple(raw["image_size"]),
                 resize=raw["resize"],
                 top=raw["top"],
+                accept=raw.get("accept"),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path} is damaged ({error!r}): export the model again") from error

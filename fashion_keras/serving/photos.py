@@ -16,16 +16,21 @@ from pathlib import Path, PurePosixPath
 from PIL import Image, UnidentifiedImageError
 
 from fashion_keras.data.archive import MAX_FILE_BYTES, Archive, open_archive
+from fashion_keras.data.catalog import PhotoInfo
+from fashion_keras.data.photos import stored_photo
 from fashion_keras.errors import UserError
+from fashion_keras.serving.formats import MAX_PIXELS
 
 # Files that a folder or zip is searched for. Those that cannot be classified are listed too:
 # the shop learns of them by a row with a reason.
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".heic")
 )
-# What data.image.decode decodes. MPO is a JPEG with a second one behind it.
+# What can be classified. A served model decodes JPEG and PNG, as training does; the others become
+# JPEGs first, as in conversion. MPO is a JPEG with a second one behind it.
 READABLE = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP")
-MAX_PIXELS = 64_000_000
+_MOST_PIXELS = max(MAX_PIXELS.values())
+_MAX_SIDE = 1024  # pixels, of a photo that is encoded anew: more than any model looks at
 # Decoded and encoded bytes of a batch, so that a catalogue of huge photos fits in memory too.
 MAX_BATCH_BYTES = 192 * 2**20
 
@@ -84,12 +89,11 @@ class PhotoSource(contextlib.ExitStack):
         """Read the photos, one at a time, each with its header checked."""
         for path, read in zip(self.paths, self._read, strict=True):
             try:
-                encoded = read()
-                width, height = _checked_size(encoded)
+                encoded, pixels = _servable(read())
             except UserError as error:
                 yield Photo(path, error=str(error))
             else:
-                yield Photo(path, encoded, cost=max(3 * width * height, len(encoded)))
+                yield Photo(path, encoded, cost=max(3 * pixels, len(encoded)))
 
     def _add(self, source: str) -> None:
         path = Path(source)
@@ -131,26 +135,36 @@ def _grouped(photos, size):
         yield batch
 
 
-def _checked_size(encoded: bytes) -> tuple[int, int]:
-    """Return width and height in pixels from a photo's header; `UserError` if it will not do."""
+def _servable(encoded: bytes) -> tuple[bytes, int]:
+    """Return bytes that a served model decodes, and their pixels; `UserError` if there are none."""
+    info = _header(encoded)
+    kind = "JPEG" if info.format == "MPO" else info.format
+    if info.width * info.height <= MAX_PIXELS.get(kind, 0):
+        return encoded, info.width * info.height
+    anew, height, width = stored_photo(encoded, info, _MAX_SIDE)
+    return anew, height * width
+
+
+def _header(encoded: bytes) -> PhotoInfo:
+    """Return what a photo's header says; `UserError` if it will not do."""
     if not encoded:
         raise UserError("empty file")
     try:
         with Image.open(io.BytesIO(encoded)) as image:
-            (width, height), kind = image.size, image.format
+            (width, height), kind, mode = image.size, image.format, image.mode
     except UnidentifiedImageError:
         raise UserError("not a photo: expected JPEG or PNG") from None
     except Image.DecompressionBombError:
-        raise UserError(f"too many pixels: at most {MAX_PIXELS:,}") from None
+        raise UserError(f"too many pixels: at most {_MOST_PIXELS:,}") from None
     except MemoryError:
         raise
     except Exception as error:  # headers of junk raise nearly anything
         raise UserError(f"damaged ({error})") from None
     if kind not in READABLE:
         raise UserError(f"{kind} is not read: expected JPEG or PNG")
-    if width * height > MAX_PIXELS:
-        raise UserError(f"too many pixels ({width}×{height}): at most {MAX_PIXELS:,}")
-    return width, height
+    if width * height > _MOST_PIXELS:
+        raise UserError(f"too many pixels ({width}×{height}): at most {_MOST_PIXELS:,}")
+    return PhotoInfo(height, width, kind, mode, rotated=False)
 
 
 def _is_zip(path: Path) -> bool:

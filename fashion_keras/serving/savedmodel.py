@@ -11,21 +11,22 @@ from pathlib import Path
 import tensorflow as tf
 
 import fashion_keras
-from fashion_keras.data.image import decode_and_resize
 from fashion_keras.run import LABELS_FILE, Run, save_labels
 from fashion_keras.serving.layout import INFO_ASSET, ModelInfo, new_version
+from fashion_keras.serving.model_card import CARD_FILE, model_card
+from fashion_keras.serving.server_files import MAX_BATCH_SIZE
+from fashion_keras.serving.signatures import signatures
+from fashion_keras.serving.warmup import write_warmup
 
 
 def export_saved_model(run: Run, output: Path, *, version: int | None = None, top: int = 5) -> Path:
     """Write `run`'s model to `output/<version>/` and return that path.
 
-    `version` defaults to the one above the highest present; `top` is k, at most as many as a
-    label has classes. The SavedModel has two signatures: `serving_default` takes `image_bytes`,
-    string `[N]`, JPEG or PNG of any size; `serve_pixels` takes `pixels`, uint8
-    `[N, height, width, 3]`. Both return `probabilities` float32 `[N, C]`, `classes` string
-    `[N, k]` and `scores` float32 `[N, k]`, best first, of the headline's label, and those of
-    each further label as `<label>_probabilities` and so on. The class names are in
-    `assets/labels.json` too, and what else a client must know in `assets/fashion_keras.json`.
+    `output` is the model's folder, and its name the model's. `version` defaults to the one above
+    the highest present; `top` is k, at most as many as a label has classes. In the folder are a
+    SavedModel with the signatures of `serving.signatures`; the class names in
+    `assets/labels.json`, and what else a client must know in `assets/fashion_keras.json`; warm-up
+    requests for TF Serving; and a model card, `README.md`.
 
     Written beside, under a name that is no version, then renamed. Raises `UserError` where the
     version is there already.
@@ -36,14 +37,21 @@ def export_saved_model(run: Run, output: Path, *, version: int | None = None, to
     target = output / str(new_version(output, version))
     output.mkdir(parents=True, exist_ok=True)
     partial = output / f"{target.name}.partial-{os.getpid()}"
+    name = output.resolve().name
     try:
-        _write(run, partial, top)
+        served = _write(run, partial, top)
+        from_bytes = [signature for signature in served if signature != "serve_pixels"]
+        write_warmup(partial, name, from_bytes, batch_sizes=(1, MAX_BATCH_SIZE))
+        card = model_card(run, name, served)
+        (partial / CARD_FILE).write_text(card, encoding="utf-8")
         return _publish(partial, target, version)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write(run: Run, folder: Path, top: int) -> None:
+def _write(run: Run, folder: Path, top: int) -> list[str]:
+    """Write the SavedModel; return the names of its signatures."""
+    accept = run.decision.accept if run.decision else None
     info = ModelInfo(
         fashion_keras=fashion_keras.__version__,
         label=run.label,
@@ -51,61 +59,20 @@ def _write(run: Run, folder: Path, top: int) -> None:
         image_size=run.image_size,
         resize=run.resize,
         top=top,
+        accept=accept.threshold if accept else None,
     )
     # A bare module and not keras.export.ExportArchive, which has no public way to an asset.
     # The model stays out of it: its layers would be saved as well, for no one.
     module = tf.Module()
-    module.serve = _serve_function(run, top)
-    module.serve_pixels = _serve_pixels_function(run, top)
-    signatures = {
-        "serving_default": module.serve.get_concrete_function(),
-        "serve_pixels": module.serve_pixels.get_concrete_function(),
-    }
-    module.weights = [list(function.variables) for function in signatures.values()]
+    served = signatures(run, top)
+    module.weights = [list(function.variables) for function in served.values()]
     with tempfile.TemporaryDirectory() as assets:
         info.save(assets)
         save_labels(assets, run.labels)
         module.info = tf.saved_model.Asset(str(Path(assets) / INFO_ASSET))
         module.labels = tf.saved_model.Asset(str(Path(assets) / LABELS_FILE))
-        tf.saved_model.save(module, str(folder), signatures=signatures)
-
-
-def _serve_function(run: Run, top: int) -> tf.types.experimental.PolymorphicFunction:
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-    def serve(image_bytes):
-        pixels = tf.map_fn(
-            lambda encoded: decode_and_resize(encoded, run.image_size, run.resize),
-            image_bytes,
-            fn_output_signature=tf.TensorSpec([*run.image_size, 3], tf.uint8),
-        )
-        return _classify(run, top, pixels)
-
-    return serve
-
-
-def _serve_pixels_function(run: Run, top: int) -> tf.types.experimental.PolymorphicFunction:
-    @tf.function(input_signature=[tf.TensorSpec([None, *run.image_size, 3], tf.uint8, "pixels")])
-    def serve_pixels(pixels):
-        return _classify(run, top, pixels)
-
-    return serve_pixels
-
-
-def _classify(run: Run, top: int, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-    count = tf.shape(pixels)[0]
-    # oneDNN's convolution gives an empty batch a wrong shape: a blank photo stands in for it.
-    blank = tf.cast(count == 0, tf.int32)
-    pixels = tf.pad(pixels, [[0, blank], [0, 0], [0, 0], [0, 0]])
-    logits = run.predictor(pixels, training=False)
-    outputs = {}
-    for label, classes in run.labels.items():
-        prefix = "" if label == run.label else f"{label}_"
-        probabilities = tf.nn.softmax(tf.cast(logits[label], tf.float32))[:count]
-        scores, indices = tf.math.top_k(probabilities, k=min(top, len(classes)))
-        outputs[f"{prefix}probabilities"] = probabilities
-        outputs[f"{prefix}classes"] = tf.gather(tf.constant(classes), indices)
-        outputs[f"{prefix}scores"] = scores
-    return outputs
+        tf.saved_model.save(module, str(folder), signatures=served)
+    return list(served)
 
 
 def _publish(partial: Path, target: Path, version: int | None) -> Path:

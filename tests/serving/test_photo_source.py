@@ -1,9 +1,13 @@
 """Inputs become photos in order, in batches that fit in memory."""
 
+import io
 import struct
 import zlib
 
+import numpy as np
 import pytest
+from PIL import Image
+from serving.tiny import photo
 
 from fashion_keras.errors import UserError
 from fashion_keras.serving.photos import MAX_BATCH_BYTES, Photo, PhotoSource, batches
@@ -66,6 +70,35 @@ def test_a_photo_of_too_many_pixels_is_refused_by_its_header(tmp_path, width, he
         (photo,) = source.photos()
     assert "too many pixels" in photo.error
     assert photo.encoded == b""
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_what_a_served_model_decodes_keeps_its_bytes(tmp_path, format):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(photo(format=format))
+    with PhotoSource([str(path)]) as source:
+        (found,) = source.photos()
+    assert found.encoded == photo(format=format)
+
+
+@pytest.mark.parametrize("format", ["WEBP", "GIF", "BMP"])
+def test_other_formats_become_jpegs_as_in_conversion(tmp_path, format):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(photo(format=format))
+    with PhotoSource([str(path)]) as source:
+        (found,) = source.photos()
+    image = Image.open(io.BytesIO(found.encoded))
+    assert (image.format, image.size) == ("JPEG", (60, 80))
+    before = Image.open(io.BytesIO(photo(format=format))).convert("RGB")
+    assert np.abs(np.asarray(image).astype(int) - np.asarray(before)).mean() < 6
+
+
+def test_a_png_too_large_for_a_served_model_is_shrunk(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (4100, 4000), "red").save(path)
+    with PhotoSource([str(path)]) as source:
+        (found,) = source.photos()
+    assert Image.open(io.BytesIO(found.encoded)).size == (1024, 999)
 
 
 def test_inputs_that_are_gone_are_photos_with_an_error(tmp_path):

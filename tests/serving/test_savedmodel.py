@@ -1,17 +1,21 @@
 """The exported SavedModel answers as the Keras model does, with and without our package."""
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from serving.tiny import IMAGE_SIZE, LABELS, PHOTOS, tiny_run
 
 from fashion_keras.data.image import decode_and_resize
+from fashion_keras.decision import Acceptance, Decision
 from fashion_keras.errors import UserError
+from fashion_keras.serving.layout import ModelInfo
 from fashion_keras.serving.savedmodel import export_saved_model
 
 
@@ -55,6 +59,7 @@ def test_default_signature_names_types_and_shapes_its_outputs(serve):
         for name, spec in serve.structured_outputs.items()
     }
     assert outputs == {
+        "valid": ("int32", [None]),
         "probabilities": ("float32", [None, 7]),
         "classes": ("string", [None, 3]),
         "scores": ("float32", [None, 3]),
@@ -169,6 +174,68 @@ def test_a_version_that_appears_meanwhile_is_kept(run, tmp_path, monkeypatch):
     monkeypatch.setattr(tf.saved_model, "save", save_while_another_finishes)
     assert export_saved_model(run, tmp_path) == tmp_path / "2"
     assert (tmp_path / "1" / "saved_model.pb").read_bytes() == b"another's"
+
+
+def test_a_bad_photo_gets_no_class_and_leaves_the_others_answers(serve):
+    photos = list(PHOTOS.values())
+    alone = serve(tf.constant(photos))
+    mixed = serve(tf.constant([photos[0], b"junk", *photos[1:], photos[0][:300]]))
+    assert mixed["valid"].numpy().tolist() == [1, 0] + [1] * (len(photos) - 1) + [0]
+    for name, output in mixed.items():
+        good = np.delete(output.numpy(), [1, -1], axis=0)
+        bad = output.numpy()[[1, -1]]
+        if output.dtype == tf.string:
+            assert (bad == b"").all(), name
+            np.testing.assert_array_equal(good, alone[name].numpy())
+        else:
+            assert (bad == 0).all(), name
+            np.testing.assert_allclose(good, alone[name].numpy(), atol=1e-6, rtol=0)
+
+
+def test_embeddings_are_the_pooled_features_at_length_one(run, loaded):
+    photos = list(PHOTOS.values())
+    served = loaded.signatures["embed"](tf.constant([*photos, b""]))
+    pixels = np.stack([decode_and_resize(encoded, IMAGE_SIZE) for encoded in photos])
+    model = keras.Model(run.model.input, run.model.get_layer("features").output)
+    features = model.predict(pixels, verbose=0).astype(np.float64)
+    expected = features / np.linalg.norm(features, axis=1, keepdims=True)
+    assert served["embedding"].dtype == tf.float32
+    np.testing.assert_allclose(served["embedding"][:-1], expected, atol=1e-6, rtol=0)
+    assert not served["embedding"][-1].numpy().any()
+    assert served["valid"].numpy().tolist() == [1] * len(photos) + [0]
+
+
+def test_a_decision_is_in_the_served_probabilities_and_not_in_the_embedding(run, loaded, tmp_path):
+    accept = Acceptance(threshold=0.75, target_error=0.02, coverage=0.9, error=0.02)
+    decision = Decision("subCategory", flip=True, temperature={"subCategory": 2.0}, accept=accept)
+    decided = dataclasses.replace(run, decision=decision)
+    path = export_saved_model(decided, tmp_path)
+    signatures = tf.saved_model.load(str(path)).signatures
+    photos = tf.constant(list(PHOTOS.values()))
+    pixels = np.stack([decode_and_resize(encoded, IMAGE_SIZE) for encoded in PHOTOS.values()])
+    logits = [run.model.predict(x, verbose=0)["subCategory"] for x in (pixels, pixels[:, :, ::-1])]
+    odds = np.exp(np.mean(logits, axis=0, dtype=np.float64) / 2.0)
+    np.testing.assert_allclose(
+        signatures["serving_default"](photos)["probabilities"],
+        odds / odds.sum(axis=1, keepdims=True),
+        atol=1e-5,
+        rtol=0,
+    )
+    np.testing.assert_array_equal(
+        signatures["embed"](photos)["embedding"], loaded.signatures["embed"](photos)["embedding"]
+    )
+    assert ModelInfo.load(path).accept == 0.75
+
+
+def test_a_model_without_pooled_features_has_no_embed_signature(run, tmp_path):
+    logits = {"subCategory": keras.layers.Dense(7)(keras.layers.Flatten()(run.model.input))}
+    plain = dataclasses.replace(
+        run,
+        model=keras.Model(run.model.input, logits),
+        labels={"subCategory": LABELS["subCategory"]},
+    )
+    loaded = tf.saved_model.load(str(export_saved_model(plain, tmp_path)))
+    assert set(loaded.signatures) == {"serving_default", "serve_pixels"}
 
 
 def test_saved_model_cli_answers_where_our_package_cannot_be_imported(run, exported, tmp_path):

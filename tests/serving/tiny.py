@@ -23,7 +23,7 @@ def tiny_model(labels=LABELS) -> keras.Model:
     x = keras.layers.Rescaling(1 / 64, offset=-2)(inputs)
     x = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(x)
     x = keras.layers.BatchNormalization()(x)
-    x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x))
+    x = keras.layers.Dropout(0.5)(keras.layers.Flatten(name="features")(x))
     heads = {
         label: keras.layers.Dense(len(classes), name=label)(x) for label, classes in labels.items()
     }

@@ -1,0 +1,215 @@
+"""A `Run` and what its folder holds in; the model card of its SavedModel, Markdown, out.
+
+The front matter is what model hubs read: https://huggingface.co/docs/hub/model-cards
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import yaml
+
+import fashion_keras
+from fashion_keras.run import DECISION_FILE, RECORDS_FILE, Run
+from fashion_keras.serving.card_scores import (
+    SCORES,
+    find_evaluation,
+    read_json,
+    scores_section,
+    table,
+)
+from fashion_keras.serving.formats import MAX_PIXELS
+
+CARD_FILE = "README.md"
+_FEW = 20  # training photos; below that a class's scores are luck
+
+
+def model_card(run: Run, name: str, signatures: Sequence[str]) -> str:
+    """Return the card of `run`'s model, served as `name` with the signatures named."""
+    folder = run.path if run.path.is_dir() else run.path.parent
+    evaluation, path = find_evaluation(folder, run.label)
+    source, split = _data(folder, evaluation)
+    parts = [
+        _front_matter(run, name, source, evaluation),
+        _introduction(run, name),
+        _calling(run, name, signatures),
+        _data_section(run, source, split),
+        scores_section(evaluation, path, folder / DECISION_FILE),
+        _decision(run),
+        _limits(run, source, evaluation),
+        _licence(source),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _data(folder, evaluation):
+    records = read_json(folder / RECORDS_FILE) or {}
+    evaluation = evaluation or {}
+    source = records.get("source") or evaluation.get("records_source") or {}
+    split = records.get("split") or evaluation.get("records_split") or {}
+    return source, split
+
+
+def _is_kaggle(source):
+    return source.get("layout") in ("small", "large")
+
+
+def _front_matter(run, name, source, evaluation):
+    kaggle = _is_kaggle(source)
+    data = {
+        "language": "en",
+        "license": "apache-2.0" if kaggle else "other",
+        "library_name": "keras",
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "fashion", "tensorflow", "tf-serving"],
+        "metrics": ["accuracy", "f1"],
+    }
+    if evaluation:
+        dataset = {
+            "name": "Fashion Product Images" if kaggle else source.get("path", "own catalogue"),
+            "type": "fashion-product-images" if kaggle else "own-catalogue",
+            "split": evaluation["split"],
+        }
+        metrics = [
+            {"type": kind, "name": f"{run.label} {SCORES[key]}", "value": _rounded(evaluation, key)}
+            for key, kind in (("accuracy", "accuracy"), ("macro_f1", "f1"))
+        ]
+        task = {"type": "image-classification"}
+        result = {"task": task, "dataset": dataset, "metrics": metrics}
+        data["model-index"] = [{"name": name, "results": [result]}]
+    return "---\n" + yaml.safe_dump(data, sort_keys=False, allow_unicode=True) + "---"
+
+
+def _introduction(run, name):
+    height, width = run.image_size
+    heads = table(
+        ("label", "classes", "outputs"),
+        [
+            (label, f"{len(classes)}", f"`{prefix}classes`, `{prefix}scores`, …")
+            for label, classes in run.labels.items()
+            for prefix in ("" if label == run.label else f"{label}_",)
+        ],
+    )
+    return (
+        f"# {name}\n\n"
+        f"Sorts product photos of a fashion shop: {run.model.name}, photos brought to "
+        f"{height}×{width} ({run.resize}), written by fashion_keras "
+        f"{fashion_keras.__version__} as a SavedModel for TF Serving.\n\n{heads}\n\n"
+        "The class names are in `assets/labels.json`."
+    )
+
+
+def _calling(run, name, signatures):
+    jpeg, png = (MAX_PIXELS[kind] // 1_000_000 for kind in ("JPEG", "PNG"))
+    height, width = run.image_size
+    rows = {
+        "serving_default": (
+            "`image_bytes` string [N]",
+            "`classes`, `scores` [N, k] best first, `probabilities` [N, C], `valid` [N]",
+        ),
+        "serve_pixels": (f"`pixels` uint8 [N, {height}, {width}, 3]", "the same"),
+        "embed": ("`image_bytes` string [N]", "`embedding` float32 [N, D], length 1, `valid` [N]"),
+    }
+    rows_table = table(
+        ("signature", "takes", "returns"), [(f"`{key}`", *rows[key]) for key in signatures]
+    )
+    return f"""## How to call it
+
+```sh
+printf '{{"instances": [{{"b64": "%s"}}]}}' "$(base64 < photo.jpg | tr -d '\\n')" |
+  curl -d @- http://localhost:8501/v1/models/{name}:predict
+```
+
+```python
+import tensorflow as tf
+
+model = tf.saved_model.load("{name}/1")  # this folder
+answer = model.signatures["serving_default"](tf.constant([open("photo.jpg", "rb").read()]))
+```
+
+{rows_table}
+
+Photos are JPEG (at most {jpeg} megapixels) or PNG ({png}), of any shape; JPEGs are turned
+upright by their EXIF orientation. A photo that cannot be decoded spares the others of its batch:
+its `valid` is 0, its class names are empty and its numbers 0. Look at `valid` first."""
+
+
+def _data_section(run, source, split):
+    if not source:
+        return "## Data\n\nNot recorded: the model was exported without its run's folder."
+    lines = [
+        f"- source: `{source.get('path')}`"
+        + (" (Kaggle, Fashion Product Images by Param Aggarwal)" if _is_kaggle(source) else ""),
+        f"- split: {', '.join(f'{key} {value}' for key, value in split.items())}",
+    ]
+    if source.get("fingerprint"):
+        lines.append(f"- fingerprint of the catalogue: `{source['fingerprint'][:16]}`")
+    if run.config:
+        lines.append(
+            f"- weights to begin with: {run.config.model.weights}; "
+            f"epochs: {run.config.training.epochs}; seed: {run.config.training.seed}"
+        )
+    return "## Data\n\n" + "\n".join(lines)
+
+
+def _decision(run):
+    decision = run.decision
+    if decision is None:
+        return (
+            "## Decision\n\nProbabilities are the softmax of the logits; no temperature and no "
+            "threshold has been fitted."
+        )
+    lines = [
+        f"- fitted on: {decision.fitted_on}, {decision.num_examples:,} photos",
+        f"- photo and mirror image averaged: {'yes' if decision.flip else 'no'}",
+        f"- finer labels that have a say: {', '.join(decision.combine) or 'none'}",
+        "- temperatures: "
+        + (", ".join(f"{k} {v:.3g}" for k, v in decision.temperature.items()) or "none"),
+        f"- classes with a bias: {len(decision.bias)}",
+    ]
+    if decision.accept:
+        lines.append(
+            f"- accept from a score of {decision.accept.threshold:.3f}: on "
+            f"{decision.fitted_on} that took {decision.accept.coverage:.1%} of the photos, "
+            f"{decision.accept.error:.2%} of them wrongly"
+        )
+    return "## Decision\n\n" + "\n".join(lines)
+
+
+def _limits(run, source, evaluation):
+    lines = ["It always answers with classes that it knows, also for a photo of something else."]
+    if _is_kaggle(source):
+        lines.append(
+            "It has seen packshots and catalogue models on plain backgrounds, of one Indian shop "
+            "up to 2018; expect less of street photos, other shops and other fashions."
+        )
+    if evaluation:
+        rare = [
+            row["class"]
+            for row in evaluation["per_class"]
+            if row["train_support"] is not None and row["train_support"] < _FEW
+        ]
+        if rare:
+            lines.append(
+                f"Fewer than {_FEW} training photos, so not to be relied on: {', '.join(rare)}."
+            )
+    if not (run.decision and run.label in run.decision.temperature):
+        lines.append("Scores are not calibrated: 0.9 does not mean nine in ten.")
+    lines.append("A file whose damage its decoder does not notice is classified as it looks.")
+    return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _licence(source):
+    if _is_kaggle(source):
+        return (
+            "## Licence\n\nApache-2.0, as fashion_keras; the photos it learned from are MIT "
+            "(Kaggle, Fashion Product Images)."
+        )
+    return (
+        "## Licence\n\nThat of whoever owns the photos it learned from: write it here and in the "
+        "first lines. The code that made it, fashion_keras, is Apache-2.0."
+    )
+
+
+def _rounded(evaluation, key):
+    return round(evaluation[key]["value"], 4)
