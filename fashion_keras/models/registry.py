@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ARCHITECTURES = {
     "resnet18": "fashion_keras.models.resnet",
     "efficientnetb0": "fashion_keras.models.efficientnet",
+    "efficientnetlite0": "fashion_keras.models.efficientnetlite",
 }
 
 
