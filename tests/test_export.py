@@ -27,6 +27,42 @@ def test_export_writes_the_next_version_and_says_where(run, tmp_path, capsys):
     assert "gender (2 classes)" in out
 
 
+def test_export_by_name_puts_what_a_server_needs_beside_the_model(run, tmp_path, capsys):
+    models = tmp_path / "models"
+    assert main(["--model", str(run), "--output", str(models), "--name", "shop"]) == 0
+    assert sorted(path.name for path in models.iterdir()) == [
+        "batching_parameters.txt",
+        "docker-compose.yml",
+        "models.config",
+        "shop",
+    ]
+    version = models / "shop" / "1"
+    assert {path.name for path in version.iterdir()} >= {
+        "README.md",
+        "assets",
+        "assets.extra",
+        "saved_model.pb",
+        "variables",
+    }
+    assert (version / "README.md").read_text("utf-8").count("v1/models/shop:predict") == 1
+    captured = capsys.readouterr()
+    assert str(models / "docker-compose.yml") in captured.out
+    assert captured.err == ""
+
+
+def test_export_without_a_name_writes_nothing_but_the_version(run, tmp_path):
+    assert main(["--model", str(run), "--output", str(tmp_path / "shop")]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["shop"]
+    assert [path.name for path in (tmp_path / "shop").iterdir()] == ["1"]
+
+
+def test_export_says_what_an_edited_models_config_lacks(run, tmp_path, capsys):
+    (tmp_path / "models.config").write_text("# ours\n")
+    assert main(["--model", str(run), "--output", str(tmp_path), "--name", "shop"]) == 0
+    assert "has been edited and does not list shop" in capsys.readouterr().err
+    assert (tmp_path / "models.config").read_text() == "# ours\n"
+
+
 def test_export_refuses_a_version_that_is_there(run, tmp_path, capsys):
     (tmp_path / "4").mkdir()
     assert main(["--model", str(run), "--output", str(tmp_path), "--version", "4"]) == 2
@@ -48,8 +84,11 @@ def test_export_of_no_run_says_so_and_makes_no_folder(tmp_path, capsys):
     assert not output.exists()
 
 
-@pytest.mark.parametrize("option", [["--version", "0"], ["--top", "0"], ["--top", "many"]])
-def test_export_refuses_numbers_that_make_no_sense(tmp_path, option):
+@pytest.mark.parametrize(
+    "option",
+    [["--version", "0"], ["--top", "0"], ["--top", "many"], ["--name", "a/b"], ["--name", "7"]],
+)
+def test_export_refuses_options_that_make_no_sense(tmp_path, option):
     with pytest.raises(SystemExit) as stopped:
         main(["--model", str(tmp_path), "--output", str(tmp_path), *option])
     assert stopped.value.code == 2
