@@ -11,7 +11,7 @@ from pathlib import Path
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.data.schema import DatasetInfo, did_you_mean
 from fashion_keras.errors import UserError
-from fashion_keras.evaluation.files import check_output, write_evaluation
+from fashion_keras.evaluation.files import REPORT_FILE, check_output, write_evaluation
 from fashion_keras.evaluation.table import table
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.run import BEST_MODEL_FILE, Run, check_run, load_run
@@ -21,9 +21,14 @@ examples:
   python -m fashion_keras.evaluate --model runs/resnet18 --data tfrecords/small --split test
   python -m fashion_keras.evaluate --model runs/resnet18/best.keras --data tfrecords/small \\
       --split validation --output /tmp/scores
+  python -m fashion_keras.evaluate --model runs/resnet18 --data tfrecords/small --split test \\
+      --report reports/resnet18 --target-error 0.01
 
 Writes evaluation.json, per_class.csv, confusion_matrix.csv, confusion_matrix.png and
-predictions.csv.gz. Choose models and settings on validation; look at test once, at the end.
+predictions.csv.gz. --report adds report.html, one page to open, print or send, with what is
+confused, the photos it got wrong and where it looked, how far its probabilities can be trusted,
+and how many photos need no person; and predictions.parquet and the page's pictures as PNG.
+Choose models and settings on validation; look at test once, at the end.
 """
 
 
@@ -34,13 +39,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def evaluate(argv: Sequence[str] | None = None) -> None:
     """Evaluate a model as the arguments say, write the folder and print the table."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if not options.report and (options.embeddings or options.target_error is not None):
+        parser.error("--target-error and --embeddings are of a report: give --report DIR too")
     # Cheap questions first: a wrong argument is answered before TensorFlow is loaded.
     info = DatasetInfo.load(options.data)
     info.shard_paths(options.data, options.split)
     if options.label:
         info.vocabulary(options.label)
-    output = options.output or _default_output(options.model, options.split, options.label)
+    output = (
+        options.report
+        or options.output
+        or _default_output(options.model, options.split, options.label)
+    )
     check_output(output)
     check_run(options.model)
     load_tensorflow()
@@ -56,9 +68,23 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
         batch_size=options.batch_size,
         progress=sys.stderr.isatty(),
     )
-    write_evaluation(output, result, predictions, run.labels)
+    report = None
+    if options.report:
+        from fashion_keras.evaluation.report import make_report
+
+        result, report = make_report(
+            run,
+            options.data,
+            result,
+            predictions,
+            target_error=options.target_error,
+            with_embeddings=options.embeddings,
+            batch_size=options.batch_size,
+            progress=sys.stderr.isatty(),
+        )
+    write_evaluation(output, result, predictions, run.labels, report)
     print(table(result))
-    print(f"\nwritten to {output}")
+    print(f"\nwritten to {output / REPORT_FILE if options.report else output}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,11 +113,31 @@ def _parser() -> argparse.ArgumentParser:
         "--label",
         help="the head to report first, where the model has several (default: the run's own)",
     )
-    parser.add_argument(
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument(
         "--output",
         type=Path,
         metavar="DIR",
         help="where to write (default: evaluation-SPLIT in the run's folder, or beside the file)",
+    )
+    output.add_argument(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="write there, with a page to read (predicts validation too, where the run has no "
+        "temperature and threshold of its own)",
+    )
+    parser.add_argument(
+        "--target-error",
+        type=_share,
+        metavar="SHARE",
+        help="mistakes allowed among the photos that need no person; the report chooses the "
+        "threshold on validation (default: the run's own, or 0.01)",
+    )
+    parser.add_argument(
+        "--embeddings",
+        action="store_true",
+        help="add the model's features of every photo to the report's predictions.parquet",
     )
     parser.add_argument(
         "--resamples",
@@ -108,6 +154,16 @@ def _parser() -> argparse.ArgumentParser:
         help="photos at a time; smaller needs less memory (default: %(default)s)",
     )
     return parser
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1, such as 0.01")
+    return share
 
 
 def _default_output(model: Path, split: str, label: str | None) -> Path:

@@ -3,15 +3,20 @@
 import csv
 import gzip
 import json
+import shutil
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 from evaluation.fake_run import COUNTS, LABELS, product, write_records, write_run
+from evaluation.html_check import Page
+from PIL import Image
 from sklearn import metrics as sklearn
 
+from fashion_keras.decision import Acceptance, Decision
 from fashion_keras.evaluate import main
-from fashion_keras.evaluation.files import FILES
+from fashion_keras.evaluation.files import FILES, REPORT_FILES
 
 NAMES = LABELS["subCategory"]
 
@@ -123,6 +128,115 @@ def test_a_keras_file_alone_takes_its_class_names_from_the_records(
     folder = tmp_path / "moved-evaluation-test"
     assert read_predictions(folder) == read_predictions(evaluated)
     assert read_json(folder)["config"] is None
+
+
+@pytest.fixture(scope="module")
+def reported(run, records, tmp_path_factory):
+    """The folder of a report of the test split, a third wrong allowed."""
+    output = tmp_path_factory.mktemp("out") / "report"
+    more = ("--report", output, "--resamples", 200, "--target-error", 0.34, "--embeddings")
+    assert evaluate(run, records, *more) == 0
+    return output
+
+
+def test_a_report_is_an_evaluation_and_more(reported, evaluated):
+    assert {path.name for path in reported.iterdir()} == {*FILES, *REPORT_FILES}
+    assert read_predictions(reported) == read_predictions(evaluated)
+    plain, full = read_json(evaluated), read_json(reported)
+    assert {key: full[key] for key in plain} == plain
+
+
+def test_the_reports_page_is_whole_and_fetches_nothing(reported):
+    page = Page((reported / "report.html").read_text(encoding="utf-8"))
+    assert len(page.ids) == len(set(page.ids))
+    assert all(link.startswith(("data:image/", "#")) for link in page.links)
+    assert page.count("svg") == 5
+    assert "80.00" in page.text  # the accuracy: every 5th is labelled wrongly
+
+
+def test_the_page_shows_each_mistake_with_where_the_model_looked(reported):
+    page = Page((reported / "report.html").read_text(encoding="utf-8"))
+    wrong = {product("test", index)[0] for index in range(0, COUNTS["test"], 5)}
+    shown = {a["alt"].split("product ")[1] for t, a in page.tags if "product " in a.get("alt", "")}
+    assert wrong <= shown
+    looked = [a for t, a in page.tags if a.get("alt", "").startswith("where the model looked")]
+    assert len(looked) == len(wrong) + 24
+
+
+def test_the_reports_pictures_are_pictures(reported):
+    for path in reported.glob("*.png"):
+        with Image.open(path) as picture:
+            picture.verify()
+
+
+def test_parquet_holds_truth_predictions_and_features(reported):
+    table = pd.read_parquet(reported / "predictions.parquet").set_index("id")
+    assert len(table) == COUNTS["test"]
+    for index in range(COUNTS["test"]):
+        identifier, colour, labels = product("test", index)
+        assert table.truth[identifier] == labels["subCategory"]
+        assert table.prediction[identifier] == NAMES[colour.index(max(colour))]
+        assert table.embedding[identifier] == pytest.approx([c / 100 for c in colour], rel=1e-4)
+
+
+def test_the_threshold_is_chosen_on_validation_and_checked_on_test(reported):
+    found = read_json(reported)["automation"]
+    assert (found["chosen_on"], found["target_error"]) == ("validation", 0.34)
+    # All are equally sure here: the threshold takes every photo or none.
+    if found["threshold"] is None:
+        assert found["check"] is None
+    else:
+        assert found["check"]["accepted"] == COUNTS["test"]
+
+
+def test_a_runs_own_temperature_and_threshold_are_shown_without_predicting_validation(
+    run, records, tmp_path
+):
+    decided = tmp_path / "run"
+    shutil.copytree(run, decided)
+    accept = Acceptance(0.5, 0.25, coverage=1.0, error=0.2)
+    temperature = {"subCategory": 0.5}
+    Decision("subCategory", num_examples=12, temperature=temperature, accept=accept).save(
+        decided / "decision.json"
+    )
+    only_test = write_records(tmp_path / "records", counts={**COUNTS, "validation": 0})
+    assert evaluate(decided, only_test, "--report", tmp_path / "out") == 0
+    found = read_json(tmp_path / "out")
+    assert found["automation"]["is_the_runs_own"]
+    assert found["automation"]["threshold"] == 0.5
+    assert found["calibration"]["built_in"]
+    assert found["calibration"]["temperature"] == 0.5
+
+
+def test_a_report_without_validation_says_so(run, tmp_path):
+    records = write_records(tmp_path / "records", counts={**COUNTS, "validation": 0})
+    assert evaluate(run, records, "--report", tmp_path / "out") == 0
+    assert "there is no validation split" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_report_of_a_head_that_misses_labels_leaves_those_photos_out(run, records, tmp_path):
+    more = ("--label", "gender", "--report", tmp_path / "out")
+    assert evaluate(run, records, *more) == 0
+    found = read_json(tmp_path / "out")
+    assert found["num_unlabelled"] > 0
+    assert found["automation"]["curve"]["accepted"][-1] == found["num_examples"]
+    assert found["calibration"]["after"]["nll"] <= found["calibration"]["before"]["nll"]
+
+
+@pytest.mark.parametrize("more", [("--target-error", "0.1"), ("--embeddings",)])
+def test_options_of_a_report_want_one(run, records, more, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        evaluate(run, records, *more)
+    assert stopped.value.code == 2
+    assert "give --report DIR too" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("share", ["0", "1", "-1", "nan", "5%"])
+def test_a_target_error_that_is_no_share_is_refused(run, records, tmp_path, share, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        evaluate(run, records, "--report", tmp_path / "out", f"--target-error={share}")
+    assert stopped.value.code == 2
+    assert "is not a share between 0 and 1" in capsys.readouterr().err
 
 
 def expect_error(capsys, code, *words):

@@ -21,18 +21,34 @@ MATRIX_FILE = "confusion_matrix.csv"
 MATRIX_PICTURE = "confusion_matrix.png"
 PREDICTIONS_FILE = "predictions.csv.gz"
 FILES = (EVALUATION_FILE, PER_CLASS_FILE, MATRIX_FILE, MATRIX_PICTURE, PREDICTIONS_FILE)
+
+REPORT_FILE = "report.html"
+PARQUET_FILE = "predictions.parquet"
+NORMALISED_PICTURE = "confusion_matrix_normalised.png"
+RELIABILITY_PICTURE = "reliability.png"
+AUTOMATION_PICTURE = "automation.png"
+TAIL_PICTURE = "long_tail.png"
+REPORT_FILES = (
+    REPORT_FILE,
+    PARQUET_FILE,
+    NORMALISED_PICTURE,
+    RELIABILITY_PICTURE,
+    AUTOMATION_PICTURE,
+    TAIL_PICTURE,
+)
 _NUMBERS = re.compile(r"\[\n[\d\s,.eE+-]*\]")
 
 
 def check_output(folder: str | os.PathLike) -> None:
     """Raise `UserError` unless an evaluation can be written to `folder` with nothing lost.
 
-    It may be absent, empty, or an earlier evaluation, which `write_evaluation` replaces.
+    It may be absent, empty, or an earlier evaluation or report, which `write_evaluation` replaces.
     """
     folder = Path(folder).resolve()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: --output names a folder")
-    foreign = sorted({p.name for p in folder.iterdir()} - set(FILES)) if folder.is_dir() else []
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    foreign = sorted(found - {*FILES, *REPORT_FILES})
     if foreign:
         raise UserError(
             f"{folder} holds other files than an evaluation's ({', '.join(foreign[:3])}"
@@ -49,11 +65,13 @@ def write_evaluation(
     result: dict,
     predictions: Predictions,
     labels: Mapping[str, Sequence[str]],
+    report: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write the files named in `FILES` into `folder`, beside and then renamed.
 
-    `result` is what `evaluate_predictions` returned for `predictions` and `labels`. An earlier
-    evaluation is replaced whole; any other file in the folder is a `UserError`.
+    `result` is what `evaluate_predictions` returned for `predictions` and `labels`; with
+    `report`, contents by name, what `make_report` returned. An earlier evaluation is replaced
+    whole; any other file in the folder is a `UserError`.
     """
     check_output(folder)
     folder = Path(folder).resolve()
@@ -62,6 +80,8 @@ def write_evaluation(
     partial.mkdir(parents=True)
     try:
         _write_files(partial, result, predictions, labels)
+        for name, content in (report or {}).items():
+            (partial / name).write_bytes(content)
         _replace(partial, folder, previous)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

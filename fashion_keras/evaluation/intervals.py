@@ -9,7 +9,12 @@ _CELLS_AT_ONCE = 1 << 21  # numbers drawn at a time: 16 MB, whatever the size of
 
 
 def bootstrap_intervals(
-    matrix: np.ndarray, *, resamples: int = 2000, confidence: float = 0.95, seed: int = 0
+    matrix: np.ndarray,
+    *,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    stratified: bool = False,
 ) -> dict[str, tuple[float, float]]:
     """Return the percentile bootstrap interval `(low, high)` of each score in `SCORES`.
 
@@ -22,18 +27,21 @@ def bootstrap_intervals(
     Args:
         matrix: counts `[C, C]`, rows truth, columns prediction.
         confidence: the share of resamples that the interval holds.
+        stratified: draw each true class's photos among themselves, so that every resample has
+            the split's class counts. The interval then leaves out that another sample of
+            photos would have had other counts, and rare classes are never missing.
 
     Raises:
         ValueError: the matrix is empty.
     """
-    drawn = resampled_scores(matrix, resamples=resamples, seed=seed)
+    drawn = resampled_scores(matrix, resamples=resamples, seed=seed, stratified=stratified)
     tail = (1 - confidence) / 2
     bounds = {name: np.quantile(values, (tail, 1 - tail)) for name, values in drawn.items()}
     return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
 
 
 def resampled_scores(
-    matrix: np.ndarray, *, resamples: int = 2000, seed: int = 0
+    matrix: np.ndarray, *, resamples: int = 2000, seed: int = 0, stratified: bool = False
 ) -> dict[str, np.ndarray]:
     """Return each score in `SCORES` of every bootstrap resample, float64 `[resamples]`."""
     matrix = np.asarray(matrix, np.int64)
@@ -52,10 +60,20 @@ def resampled_scores(
     parts = []
     for start in range(0, resamples, chunk):
         size = min(chunk, resamples - start)
-        draw = generator.multinomial(total, counts / total, size=size).astype(np.float64)
+        draw = _draw(generator, counts, truth if stratified else np.zeros_like(truth), size)
         parts.append(_scores(draw @ on_diagonal, draw @ by_truth, draw @ by_prediction))
     columns = np.concatenate(parts)
     return {name: columns[:, column] for column, name in enumerate(SCORES)}
+
+
+def _draw(generator, counts, stratum, size):
+    """Draw the cells' counts anew, each stratum's photos among themselves: float64 `[R, cells]`."""
+    drawn = np.empty((size, len(counts)))
+    for number in np.unique(stratum):
+        cells = stratum == number
+        total = counts[cells].sum()
+        drawn[:, cells] = generator.multinomial(total, counts[cells] / total, size=size)
+    return drawn
 
 
 def _scores(hits, support, predicted):

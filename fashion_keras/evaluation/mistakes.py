@@ -6,7 +6,8 @@ import os
 
 import numpy as np
 
-from fashion_keras.data.pipeline import make_dataset
+from fashion_keras.evaluation.examples import sure_mistakes
+from fashion_keras.evaluation.photos import load_photos
 from fashion_keras.evaluation.predictions import Predictions
 from fashion_keras.run import Run
 
@@ -22,9 +23,8 @@ def surest_mistakes(
     label, names = run.label, run.labels[run.label]
     truth, said = predictions.truth[label], predictions.prediction(label)
     probability = predictions.probabilities(label).max(axis=1)
-    wrong = np.flatnonzero((truth >= 0) & (said != truth))
-    chosen = wrong[np.argsort(-probability[wrong], kind="stable")][:most]
-    photos = _photos(run, records, predictions.split, {predictions.ids[i] for i in chosen})
+    chosen = sure_mistakes(predictions, label, most)
+    photos = load_photos(run, records, predictions.split, [predictions.ids[i] for i in chosen])
     captions = [
         [
             predictions.ids[i],
@@ -36,24 +36,3 @@ def surest_mistakes(
     height, width = run.image_size
     pixels = [photos[predictions.ids[i]] for i in chosen]
     return np.array(pixels, np.uint8).reshape(len(pixels), height, width, 3), captions
-
-
-def _photos(run, records, split, ids) -> dict[str, np.ndarray]:
-    dataset = make_dataset(
-        records,
-        split,
-        run.label,
-        run.image_size,
-        256,
-        resize=run.resize,
-        cache="none",
-        with_ids=True,
-    )
-    found = {}
-    for images, _, batch_ids in dataset:
-        for row, id in enumerate(batch_ids.numpy()):
-            if id.decode() in ids:
-                found[id.decode()] = images[row].numpy()
-        if len(found) == len(ids):
-            break
-    return found

@@ -6,30 +6,48 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-_CELL_TEXT_FROM = 0.26  # inches: in smaller cells a count of four digits does not fit
-_GRID = "#dddddd"
+from fashion_keras.evaluation.palette import INK, LINE, MUTED, RIGHT, WRONG
+
+_CELL_TEXT_FROM = 0.24  # inches: in smaller cells a count of four digits does not fit
+_NOTES = {
+    "shares of counts": "Shade: share of the row's photos (blue right, red wrong).",
+    "counts": "Shade: number of photos, logarithmic (blue right, red wrong).",
+    "shares": "In percent of the row's photos; shade: the same (blue right, red wrong).",
+}
+
+
+def occurring_classes(matrix: np.ndarray) -> np.ndarray:
+    """Return which classes are true or predicted, int64: those that the picture shows."""
+    matrix = np.asarray(matrix)
+    return np.flatnonzero(matrix.sum(axis=0) + matrix.sum(axis=1) > 0)
 
 
 def confusion_matrix_figure(
-    matrix: np.ndarray, classes: Sequence[str], *, title: str = "Confusion matrix"
+    matrix: np.ndarray,
+    classes: Sequence[str],
+    *,
+    title: str = "Confusion matrix",
+    shows: str = "shares of counts",
 ) -> Figure:
-    """Draw a confusion matrix, each row shaded by shares of the row's photos.
+    """Draw a confusion matrix.
 
-    Right predictions are blue and mistakes red. The shade grows with the square root of the
-    share, so that rare mistakes show. Counts are written where the cells are large enough.
-    Classes that are neither true nor predicted are left out, and the note below says how many.
+    Right predictions are blue and mistakes red. The shade grows with the square root of a cell's
+    share of its row, so that rare mistakes show, or with the count's logarithm. Numbers are
+    written where the cells are large enough. Classes that are neither true nor predicted are
+    left out, and the note below says how many.
 
     Args:
         matrix: counts `[C, C]`, rows truth, columns prediction.
         classes: the `C` class names.
+        shows: `counts`, `shares` (each row sums to 100), or `shares of counts`: counts are
+            written, and shaded by their share.
     """
     matrix = np.asarray(matrix, np.int64)
-    occurs = matrix.sum(axis=0) + matrix.sum(axis=1) > 0
-    shown = np.flatnonzero(occurs)
+    shown = occurring_classes(matrix)
     counts = matrix[np.ix_(shown, shown)]
     names = [classes[index] for index in shown]
     size, cell, font = len(shown), _cell_inches(len(shown)), _font_points(len(shown))
@@ -40,16 +58,17 @@ def confusion_matrix_figure(
     # Beside a large matrix the names stand on both sides: the way across is long.
     both_sides = size > 60
     right = _text_inches(names, font) + 0.3 if both_sides else 0.3
-    top = 0.75 + (_text_inches(names, font) if both_sides else 0)
+    top = (0.75 if title else 0.1) + (_text_inches(names, font) if both_sides else 0)
     side = max(size * cell, 2.5)
     width, height = max(left + side + right, 6.0), bottom + side + top
     figure = Figure(figsize=(width, height), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+    depth = _depth(counts, shows)
     if size:
-        _shade(axes, counts)
+        _shade(axes, counts, depth)
     if cell >= _CELL_TEXT_FROM:
-        _write_counts(axes, counts, font)
+        _write_numbers(axes, counts, depth, cell, font, percent=shows == "shares")
 
     axes.set_xticks([])
     axes.set_yticks([])
@@ -59,13 +78,15 @@ def confusion_matrix_figure(
     if both_sides:
         _write_names(axes, "top", -0.5 - gap, names, font)
         _write_names(axes, "right", size - 0.5 + gap, names, font)
-    axes.set_xlabel("prediction", labelpad=72 * (bottom - 0.55), fontsize=10)
-    axes.set_ylabel("truth, and its number of photos", labelpad=72 * (left - 0.4), fontsize=10)
-    figure.text(0.12 / width, 1 - 0.3 / height, title, fontsize=12, parse_math=False)
-    note = "Shade: share of the row's photos (blue right, red wrong)."
+    axes.set_xlabel("prediction", labelpad=72 * (bottom - 0.55), fontsize=10, color=INK)
+    axes.set_ylabel(
+        "truth, and its number of photos", labelpad=72 * (left - 0.4), fontsize=10, color=INK
+    )
+    figure.text(0.12 / width, 1 - 0.3 / height, title, fontsize=12, color=INK, parse_math=False)
+    note = _NOTES[shows]
     if size < len(matrix):
         note += f"\n{len(matrix) - size} of {len(matrix)} classes do not occur and are left out."
-    figure.text(0.12 / width, 0.1 / height, note, fontsize=8, color="#555555")
+    figure.text(0.12 / width, 0.1 / height, note, fontsize=8, color=MUTED)
     return figure
 
 
@@ -77,17 +98,28 @@ def figure_to_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _shade(axes, counts):
-    # From 0.12 on: the palest colours cannot be told from the empty cells' white.
-    shade = 0.12 + 0.88 * np.sqrt(_shares(counts))
+def _depth(counts, shows):
+    """Return how deep each cell is shaded, in [0, 1]; 0 where there are no photos."""
+    if shows == "counts":
+        return np.log1p(counts) / np.log1p(max(counts.max(initial=0), 1))
+    return np.sqrt(_shares(counts))
+
+
+def _shade(axes, counts, depth):
     right = np.eye(len(counts), dtype=bool)[..., None]
-    pixels = np.where(right, colormaps["Blues"](shade), colormaps["Reds"](shade))
-    pixels[counts == 0] = 1
-    axes.imshow(pixels, interpolation="nearest")
+    # From 0.12 on: the palest colours cannot be told from an empty cell. Deepness is opacity, so
+    # that the picture can lie on a light page and on a dark one.
+    opacity = np.where(counts > 0, 0.12 + 0.88 * depth, 0)
+    colours = np.where(right, to_rgb(RIGHT), to_rgb(WRONG))
+    colours = np.where(counts[..., None] > 0, colours, 1.0)
+    axes.imshow(np.dstack([colours, opacity]), interpolation="none")
+    axes.patch.set_visible(False)
     between = np.arange(1, len(counts)) - 0.5
     ends = (-0.5, len(counts) - 0.5)
-    axes.hlines(between, *ends, color=_GRID, linewidth=0.4)
-    axes.vlines(between, *ends, color=_GRID, linewidth=0.4)
+    axes.hlines(between, *ends, color=LINE, linewidth=0.4)
+    axes.vlines(between, *ends, color=LINE, linewidth=0.4)
+    for spine in axes.spines.values():
+        spine.set(color=LINE, linewidth=0.8)
 
 
 def _shares(counts):
@@ -105,28 +137,35 @@ def _write_names(axes, side, place, names, font):
             rotation=90 if upright else 0,
             ha="center" if upright else {"left": "right", "right": "left"}[side],
             va={"top": "bottom", "bottom": "top"}.get(side, "center_baseline"),
+            color=INK,
             parse_math=False,
         )
 
 
-def _write_counts(axes, counts, font):
+def _write_numbers(axes, counts, depth, cell, font, *, percent):
     shares = _shares(counts)
     for row, column in zip(*np.nonzero(counts), strict=True):
+        text = _percent(shares[row, column]) if percent else str(counts[row, column])
         axes.text(
             column,
             row,
-            str(counts[row, column]),
+            text,
             ha="center",
             va="center",
-            fontsize=font - 1,
-            color="white" if shares[row, column] > 0.35 else "black",
+            # 0.64 em is a digit of DejaVu Sans: a long count is written smaller.
+            fontsize=min(font - 1, 72 * cell / (0.64 * len(text) + 0.3)),
+            color="white" if depth[row, column] > 0.55 else INK,
         )
+
+
+def _percent(share):
+    return f"{100 * share:.0f}" if share >= 0.005 else "<1"
 
 
 def _cell_inches(size: int) -> float:
     if size <= 15:
         return 0.5
-    return 0.33 if size <= 60 else 0.15
+    return 0.26 if size <= 60 else 0.13
 
 
 def _font_points(size: int) -> float:

@@ -38,6 +38,17 @@ class Predictions:
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
         return exponentials / exponentials.sum(axis=1, keepdims=True)
 
+    def in_top(self, label: str, k: int) -> np.ndarray:
+        """Return whether the truth is among the k likeliest classes, bool `[N]`.
+
+        Of equals the first counts as likelier, as in `prediction`; False without a label.
+        """
+        logits, truth = self.logits[label], self.truth[label]
+        own = np.take_along_axis(logits, np.maximum(truth, 0)[:, None], axis=1)
+        earlier = np.arange(logits.shape[1]) < truth[:, None]
+        rank = ((logits > own) | ((logits == own) & earlier)).sum(axis=1)
+        return (truth >= 0) & (rank < k)
+
 
 def predict(
     run: Run,

@@ -26,6 +26,7 @@ RULES = {
     "scikit-learn's f1_score(average='macro')",
     "macro_f1_all": "mean F1 of every class of the vocabulary; one that occurs in neither counts 0",
     "weighted_f1": "mean F1 weighted by the number of photos of the class",
+    "top_3_accuracy": "share of the photos whose label is among the three likeliest classes",
     "division_by_zero": "precision, recall and F1 are 0 where they would divide by zero",
     "missing_label": "photos without a value in a label column are left out of its scores",
     "interval": "percentile bootstrap over photos; the model stays fixed, so it does not hold "
@@ -93,9 +94,10 @@ def evaluate_predictions(
 
     Returns:
         A dict of `split`, `label` and `rules`, the headline's `num_examples`,
-        `accuracy`, `macro_f1`, `macro_f1_all` and `weighted_f1` (each a dict of `value`, `low`,
-        `high`), `per_class` and `confusion_matrix`, and in `heads` the same of the other heads.
-        A head that no photo of the split has a label for holds only `num_examples`, 0.
+        `accuracy`, `macro_f1`, `macro_f1_all`, `weighted_f1` and `top_3_accuracy` (each a dict of
+        `value`, `low`, `high`), `per_class` and `confusion_matrix`, and in `heads` the same of
+        the other heads. A head that no photo of the split has a label for holds only
+        `num_examples`, 0.
 
     Raises:
         UserError: no photo of the split has a value in the headline label's column.
@@ -158,6 +160,7 @@ def _head(predictions, label, classes, resamples, seed, train_counts):
             }
             for name in SCORES
         },
+        "top_3_accuracy": _top_3(predictions, label, resamples, seed),
         "per_class": per_class,
         "confusion_matrix": {
             "rows": "truth",
@@ -166,3 +169,13 @@ def _head(predictions, label, classes, resamples, seed, train_counts):
             "counts": matrix.tolist(),
         },
     }
+
+
+def _top_3(predictions, label, resamples, seed):
+    hits = predictions.in_top(label, 3)
+    total = int((predictions.truth[label] >= 0).sum())
+    # Right and wrong in one row: such a matrix's accuracy is the share of the right ones.
+    matrix = [[hits.sum(), total - hits.sum()], [0, 0]]
+    intervals = bootstrap_intervals(matrix, resamples=resamples, confidence=CONFIDENCE, seed=seed)
+    low, high = intervals["accuracy"]
+    return {"value": float(hits.sum() / total), "low": low, "high": high}

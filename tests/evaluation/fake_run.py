@@ -80,8 +80,8 @@ def write_run(folder: Path, *, bias: float = 0.0) -> Path:
     """Write a run's folder as training leaves it; `bias` is added to every logit."""
     folder.mkdir(parents=True)
     inputs = keras.Input((*IMAGE_SIZE, 3), name="image")
-    colour = keras.layers.Rescaling(1 / 100)(inputs)
-    colour = keras.layers.GlobalAveragePooling2D()(colour)
+    colour = keras.layers.Rescaling(1 / 100, name="backbone")(inputs)
+    colour = keras.layers.GlobalAveragePooling2D(name="features")(colour)
     heads = {name: keras.layers.Dense(len(c), name=name) for name, c in LABELS.items()}
     model = keras.Model(inputs, {name: head(colour) for name, head in heads.items()}, name="plain")
     # Logit of a class: its colour; the fourth is never the strongest. Green is Women.

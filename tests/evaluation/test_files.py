@@ -51,6 +51,15 @@ def test_the_folder_holds_every_file_and_nothing_else(folder):
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
+def test_a_report_lies_beside_and_is_replaced_with_the_rest(folder, result, predictions):
+    report = {"report.html": b"<p>", "reliability.png": b"PNG"}
+    write_evaluation(folder, result, predictions, LABELS, report)
+    assert {path.name for path in folder.iterdir()} == {*FILES, *report}
+    assert (folder / "report.html").read_bytes() == b"<p>"
+    write_evaluation(folder, result, predictions, LABELS)
+    assert {path.name for path in folder.iterdir()} == set(FILES)
+
+
 def test_json_is_the_result(folder, result):
     assert json.loads((folder / "evaluation.json").read_text(encoding="utf-8")) == result
 

@@ -94,6 +94,29 @@ def test_drawing_in_parts_draws_the_same(photos, monkeypatch):
         assert in_parts[name] == pytest.approx(whole[name]), name
 
 
+def test_a_stratified_resample_has_the_splits_class_counts(photos):
+    truth, prediction = photos
+    drawn = resampled_scores(confusion_matrix(*photos, CLASSES), resamples=4000, stratified=True)
+    generator = np.random.default_rng(5)
+    rows = [np.flatnonzero(truth == number) for number in np.unique(truth)]
+    expected = []
+    for _ in range(3000):
+        chosen = np.concatenate([generator.choice(row, len(row)) for row in rows])
+        found = scores(confusion_matrix(truth[chosen], prediction[chosen], CLASSES))
+        expected.append([getattr(found, name) for name in SCORES])
+    for name, values in zip(SCORES, np.array(expected).T, strict=True):
+        assert drawn[name].mean() == pytest.approx(values.mean(), abs=0.005), name
+        assert drawn[name].std() == pytest.approx(values.std(), rel=0.07), name
+
+
+def test_stratified_intervals_are_narrower_where_classes_differ():
+    # One class always right, the other never: within a class nothing varies.
+    matrix = np.array([[80, 0], [20, 0]])
+    assert bootstrap_intervals(matrix, resamples=200, stratified=True)["accuracy"] == (0.8, 0.8)
+    low, high = bootstrap_intervals(matrix, resamples=200)["accuracy"]
+    assert low < 0.8 < high
+
+
 def test_an_empty_matrix_is_refused():
     with pytest.raises(ValueError, match="empty"):
         bootstrap_intervals(np.zeros((3, 3)))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from evaluation.fake_run import COUNTS, LABELS, product, write_records, write_run
 from scipy.special import softmax
+from sklearn.metrics import top_k_accuracy_score
 
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.predictions import Predictions, predict
@@ -63,6 +64,23 @@ def test_probabilities_are_the_softmax_even_of_large_logits():
     logits = np.array([[1.0, 2.0, 3.0], [1000.0, 0.0, -1000.0]], np.float32)
     found = Predictions("test", ["1", "2"], {}, {"gender": logits}).probabilities("gender")
     np.testing.assert_allclose(found, softmax(logits, axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_in_top_is_scikit_learns_top_k(k):
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(200, 5)).astype(np.float32)
+    truth = generator.integers(0, 5, 200)
+    found = Predictions("test", [], {"kind": truth}, {"kind": logits}).in_top("kind", k)
+    assert found.mean() == top_k_accuracy_score(truth, logits, k=k, labels=range(5))
+
+
+def test_in_top_counts_the_first_of_equals_as_prediction_does_and_no_missing_label():
+    logits = np.zeros((4, 3), np.float32)
+    found = Predictions("test", [], {"kind": np.array([0, 1, 2, -1])}, {"kind": logits})
+    assert found.in_top("kind", 1).tolist() == [True, False, False, False]
+    assert found.in_top("kind", 2).tolist() == [True, True, False, False]
+    assert (found.prediction("kind") == 0).all()
 
 
 def test_progress_draws_a_bar_and_silence_none(run, records, capsys):

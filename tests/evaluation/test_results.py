@@ -53,6 +53,8 @@ def test_every_score_has_an_interval_between_0_and_1(result):
     for head in (result, result["heads"]["gender"]):
         for key in ("accuracy", "macro_f1", "macro_f1_all", "weighted_f1"):
             assert 0 <= head[key]["low"] < head[key]["high"] <= 1
+        top = head["top_3_accuracy"]
+        assert 0 <= top["low"] <= top["value"] <= top["high"] <= 1
     assert result["interval"]["resamples"] == 200
 
 
