@@ -10,7 +10,7 @@ source .venv/bin/activate
 say() { printf '\n== %s\n' "$*"; }
 run() { printf '$ %s\n' "$*"; "$@"; }
 
-catalogue=data/sample-catalogue records=tfrecords/sample runs=runs/quickstart models=models/quickstart
+catalogue=data/sample-catalogue records=tfrecords/sample runs=runs/quickstart models=models name=quickstart
 workdir=$runs/$(date +%Y%m%d-%H%M%S)
 
 say "A catalogue of 2,000 drawn photos"
@@ -22,7 +22,7 @@ run python -m fashion_keras.train --config configs/quickstart.yaml --arch effici
 say "Its scores on the test split"
 run python -m fashion_keras.evaluate --model "$workdir" --data $records --split test
 say "A SavedModel for TF Serving"
-run python -m fashion_keras.export --model "$workdir" --output $models
+run python -m fashion_keras.export --model "$workdir" --output $models --name $name
 say "One photo"
 photos=("$catalogue"/images/*.jpg)
-run python -m fashion_keras.predict --model $models "${photos[0]}"
+run python -m fashion_keras.predict --model $models/$name "${photos[0]}"

@@ -16,6 +16,7 @@ SCORES = {
 }
 # Where evaluations of a split lie in a run's folder, the best account of the model first.
 _EVALUATIONS = ("evaluation-test", "evaluation-validation", ".")
+_NEEDED = {"split", "label", "num_examples", "interval", "rules", "heads", "per_class", *SCORES}
 
 
 def find_evaluation(folder: Path, label: str) -> tuple[dict, Path] | tuple[None, None]:
@@ -23,7 +24,7 @@ def find_evaluation(folder: Path, label: str) -> tuple[dict, Path] | tuple[None,
     for place in _EVALUATIONS:
         path = folder / place / EVALUATION_FILE
         found = read_json(path)
-        if found and found.get("label") == label:
+        if isinstance(found, dict) and found.keys() >= _NEEDED and found["label"] == label:
             return found, path
     return None, None
 
@@ -93,7 +94,7 @@ def scores_section(evaluation: dict | None, path: Path | None, decision: Path) -
                     row["class"],
                     f"{row['support']:,}",
                     "–" if row["train_support"] is None else f"{row['train_support']:,}",
-                    *(f"{row[key]:.3f}" for key in ("precision", "recall", "f1")),
+                    *(_class_score(row, key) for key in ("precision", "recall", "f1")),
                 )
                 for row in classes
             ],
@@ -108,6 +109,10 @@ def _interval(score):
 
 def _with_interval(score):
     return f"{score['value']:.4f} [{_interval(score)}]"
+
+
+def _class_score(row, key):
+    return f"{row[key]:.3f}" if row["support"] or row["predicted"] else "–"
 
 
 def _cell(text):

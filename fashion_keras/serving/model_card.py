@@ -180,8 +180,8 @@ def _limits(run, source, evaluation):
     lines = ["It always answers with classes that it knows, also for a photo of something else."]
     if _is_kaggle(source):
         lines.append(
-            "It has seen packshots and catalogue models on plain backgrounds, of one Indian shop "
-            "up to 2018; expect less of street photos, other shops and other fashions."
+            "It has seen packshots and catalogue models on plain backgrounds, of one shop's years; "
+            "expect less of street photos, other shops and other fashions."
         )
     if evaluation:
         rare = [

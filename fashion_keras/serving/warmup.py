@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
-_LONGER_SIDE = 640  # in pixels: about a shop's photo
+_JPEG_HEIGHT = 640  # in pixels: about a shop's photo
+_PNG_HEIGHT = 128  # less, for noise makes large PNGs
 
 
 def write_warmup(
@@ -20,7 +21,7 @@ def write_warmup(
 ) -> Path:
     """Write a `PredictionLog` for each signature and batch size into `version`; return the file.
 
-    `name` is the model's. The signatures take `image_bytes`; the photos are noise of 640×480,
+    `name` is the model's. The signatures take `image_bytes`; the photos are coarse noise,
     a JPEG and a PNG in turns so that both decoders have run.
     """
     from tensorflow_serving.apis.predict_pb2 import PredictRequest
@@ -47,9 +48,8 @@ def write_warmup(
 
 def _photos() -> tuple[bytes, bytes]:
     coarse = np.random.default_rng(0).integers(0, 256, [8, 6, 3], np.uint8)
-    picture = tf.image.resize(coarse, [_LONGER_SIDE, _LONGER_SIDE * 3 // 4])
-    picture = tf.cast(picture, tf.uint8)
-    return (
-        tf.io.encode_jpeg(picture, quality=85).numpy(),
-        tf.io.encode_png(picture).numpy(),
+    large, small = (
+        tf.cast(tf.image.resize(coarse, [height, height * 3 // 4]), tf.uint8)
+        for height in (_JPEG_HEIGHT, _PNG_HEIGHT)
     )
+    return tf.io.encode_jpeg(large, quality=85).numpy(), tf.io.encode_png(small).numpy()

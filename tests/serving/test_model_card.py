@@ -97,8 +97,9 @@ def test_without_an_evaluation_the_card_says_so_and_claims_nothing(run):
     assert "model-index" not in front_matter(card)
 
 
-def test_a_damaged_evaluation_counts_as_none(run, tmp_path):
-    (tmp_path / "evaluation.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", "[]", '{"label": "subCategory"}', "\xff"])
+def test_a_damaged_evaluation_counts_as_none(run, tmp_path, text):
+    (tmp_path / "evaluation.json").write_text(text, encoding="latin-1")
     assert "Not measured" in model_card(run, "shop", SIGNATURES)
 
 
