@@ -1,0 +1,108 @@
+"""`python -m fashion_keras.compare`: evaluated runs in, a table of differences and curves out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fashion_keras.commands import positive_int, run_command
+from fashion_keras.errors import UserError
+
+RESULT_FILE, TABLE_FILE = "comparison.json", "comparison.md"
+CURVES_FILE, CLASSES_FILE = "curves.png", "classes.png"
+
+EXAMPLES = """\
+examples:
+  is the second run better than the first, on the same test photos?
+    python -m fashion_keras.compare runs/resnet18-1 runs/efficientnetb0-1 --output comparison
+  while choosing, look at validation and leave test alone:
+    python -m fashion_keras.compare runs/a runs/b --split validation
+  three seeds of each config are pooled, and shown as mean ± standard deviation:
+    python -m fashion_keras.compare runs/a-seed{0,1,2} runs/b-seed{0,1,2}
+
+Each run is first scored with python -m fashion_keras.evaluate --split SPLIT. Prints a Markdown
+table; with --output also writes it, comparison.json, curves.png and classes.png.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code, 2 for what the user can mend."""
+    return run_command(compare, argv)
+
+
+def compare(argv: Sequence[str] | None = None) -> None:
+    """Compare the runs that the arguments name; print the table and write the folder."""
+    options = _parser().parse_args(argv)
+    if len(options.runs) < 2:
+        raise UserError("one run is given: a comparison needs two or more")
+    if options.output is not None and options.output.exists() and not options.output.is_dir():
+        raise UserError(f"{options.output} is a file: --output names a folder")
+    from fashion_keras.evaluation.comparison import compare_runs
+    from fashion_keras.evaluation.comparison_report import markdown
+    from fashion_keras.evaluation.comparison_runs import load_stored_runs, pool_seeds
+
+    runs = load_stored_runs(options.runs, options.split)
+    result = compare_runs(runs, resamples=options.resamples)
+    text = markdown(result)
+    print(text, end="")
+    if options.output is not None:
+        _write(options.output, result, text, pool_seeds(runs))
+        print(f"\nwritten to {options.output}")
+
+
+def _write(folder: Path, result: dict, text: str, groups) -> None:
+    from fashion_keras.evaluation.comparison_plots import curves_figure, differences_figure
+    from fashion_keras.evaluation.files import save_json
+    from fashion_keras.evaluation.plots import figure_to_png
+
+    folder.mkdir(parents=True, exist_ok=True)
+    save_json(folder / RESULT_FILE, result)
+    files = {
+        TABLE_FILE: text.encode(),
+        CURVES_FILE: figure_to_png(curves_figure(groups)),
+    }
+    if result["differences"]:  # seeds of one config alone have none
+        files[CLASSES_FILE] = figure_to_png(differences_figure(result))
+    for name, content in files.items():
+        partial = folder / f"{name}.partial"
+        partial.write_bytes(content)
+        os.replace(partial, folder / name)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fashion_keras.compare",
+        description="Say whether one run is better than another on the same photos: paired "
+        "bootstrap intervals of the differences, McNemar's exact test, wins and losses a class.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "runs",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="training runs' folders, each with an evaluation; the first is the baseline",
+    )
+    parser.add_argument(
+        "--split",
+        default="test",
+        choices=("train", "validation", "test"),
+        help="which evaluation to compare (default: %(default)s)",
+    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="also write files here")
+    parser.add_argument(
+        "--resamples",
+        type=positive_int,
+        default=2000,
+        metavar="N",
+        help="bootstrap resamples behind the intervals (default: %(default)s)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
