@@ -201,7 +201,7 @@ def test_whole_numbers_stay_whole(write):
 @pytest.mark.parametrize("text", ["- model\n", "3\n", "false\n", "just words\n"])
 def test_a_file_without_sections_is_told_what_is_expected(write, text):
     path = write(text)
-    expected = "expected sections (data, model, optimizer, training) with keys below them"
+    expected = "expected sections (data, model, optimizer, training, decision) with keys below them"
     assert refusal(path) == f"{path}: {expected}"
 
 
