@@ -15,6 +15,8 @@ COMMANDS = {
     "train": ("fashion_keras.train", "train a classifier on records"),
     "calibrate": ("fashion_keras.calibrate", "fit on validation how outputs become decisions"),
     "evaluate": ("fashion_keras.evaluate", "score a trained model on a split"),
+    "compare": ("fashion_keras.compare", "say whether one run is better than another"),
+    "audit": ("fashion_keras.audit", "find near-identical photos and doubtful labels"),
     "export": ("fashion_keras.export", "write a SavedModel for TF Serving"),
     "predict": ("fashion_keras.predict", "classify photos with a SavedModel"),
 }

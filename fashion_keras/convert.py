@@ -20,6 +20,11 @@ examples:
   one's own catalogue, a folder with a CSV and photos:
     python -m fashion_keras.convert --source shop/ --csv products.csv \\
         --id-column sku --image-column photo --label-column category --output tfrecords/shop
+  keep near-identical photos in one split, so that the test is honest:
+    python -m fashion_keras.convert --source archive.zip --split grouped --output tfrecords/grouped
+  act on what `python -m fashion_keras.audit` found and a person has confirmed:
+    python -m fashion_keras.convert --source archive.zip --output tfrecords/corrected \\
+        --exclude wrong.txt --relabel label_issues.csv
   check records that are there:
     python -m fashion_keras.convert --verify tfrecords/small
 """
@@ -41,8 +46,9 @@ def parser() -> argparse.ArgumentParser:
         "--split",
         choices=STRATEGIES,
         help="published: the split of the published results; stratified: every class in "
-        "proportion (default: published where the catalogue is that one and neither fractions "
-        "nor seed are given, else stratified)",
+        "proportion; grouped: that, with near-identical photos kept together (default: published "
+        "where the catalogue is that one and neither fractions nor seed are given, else "
+        "stratified)",
     )
     result.add_argument(
         "--fractions",
@@ -50,9 +56,22 @@ def parser() -> argparse.ArgumentParser:
         nargs=3,
         default=FRACTIONS,
         metavar=("TRAIN", "VAL", "TEST"),
-        help="of the stratified split (default: 0.7 0.15 0.15)",
+        help="of a stratified or grouped split (default: 0.7 0.15 0.15)",
     )
-    result.add_argument("--seed", type=int, default=0, help="of the stratified split (default: 0)")
+    result.add_argument(
+        "--seed", type=int, default=0, help="of a stratified or grouped split (default: 0)"
+    )
+    result.add_argument(
+        "--exclude",
+        metavar="FILE",
+        help="leave these products out: an id a line, or a CSV with a column id",
+    )
+    result.add_argument(
+        "--relabel",
+        metavar="FILE",
+        help="a CSV with a column id and a column for each label to change; an empty cell leaves "
+        "the label as it is, NA removes it",
+    )
     result.add_argument(
         "--max-size",
         type=int,
@@ -105,6 +124,8 @@ def convert(argv: Sequence[str] | None) -> None:
         id_column=options.id_column,
         image_column=options.image_column,
         label_columns=labels,
+        exclude=options.exclude,
+        relabel=options.relabel,
     )
     with PhaseBar("photos") as bar:
         info = conversion.convert(

@@ -13,8 +13,8 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "fashion_keras"
 
-COMMANDS = {"calibrate", "convert", "train", "evaluate", "export", "predict"}
-PARTS = {"data", "models", "training", "evaluation", "serving"}
+COMMANDS = {"audit", "calibrate", "compare", "convert", "train", "evaluate", "export", "predict"}
+PARTS = {"data", "models", "training", "evaluation", "serving", "auditing"}
 # Known to all: what went wrong, how a wait is shown, how TensorFlow is loaded.
 COMMON = {"errors", "progress", "quiet"}
 
@@ -32,6 +32,8 @@ MAY_IMPORT = {
     "training": COMMON | {"config", "run", "data", "models"},
     "evaluation": COMMON | {"config", "decision", "run", "data", "models", "training.metrics"},
     "serving": COMMON | {"config", "decision", "run", "data", "models"},
+    # Stands above both: cross-fitting trains, and scores what it trained.
+    "auditing": COMMON | (PARTS - {"serving"}) | {"config", "decision", "run"},
     "commands": {"errors"},
     **{name: COMMON | PARTS | {"config", "decision", "run", "commands"} for name in COMMANDS},
     "cli": {"data.schema"},  # and the commands by name, when one is asked for

@@ -31,7 +31,8 @@ NO_PHOTO = "no photo"
 UNREADABLE = "unreadable photo"
 DUPLICATE = "duplicate id"
 BAD_ROW = "bad row"
-REASONS = (NO_PHOTO, UNREADABLE, DUPLICATE, BAD_ROW)
+EXCLUDED = "excluded"
+REASONS = (NO_PHOTO, UNREADABLE, DUPLICATE, BAD_ROW, EXCLUDED)
 
 # What pandas.read_csv reads as missing by default, less its numeric spellings; the dataset
 # itself has '' and 'NA'.

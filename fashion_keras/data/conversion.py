@@ -10,9 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fashion_keras.data import schema
-from fashion_keras.data.archive import open_archive
+from fashion_keras.data.archive import Archive, open_archive
 from fashion_keras.data.catalog import Catalog, check_photos, read_catalog
-from fashion_keras.data.photos import JPEG_QUALITY
+from fashion_keras.data.corrections import Corrections, apply_corrections, read_corrections
+from fashion_keras.data.near_duplicates import describe_groups, near_duplicate_groups
+from fashion_keras.data.photo_hash import hash_photos
+from fashion_keras.data.photos import JPEG_QUALITY, stored_photo
 from fashion_keras.data.schema import SPLITS, DatasetInfo, SplitInfo
 from fashion_keras.data.shard_writer import ShardWriter, plan_shards
 from fashion_keras.data.splits import FRACTIONS, make_splits, published_split
@@ -37,7 +40,8 @@ class Request:
     `split` None takes the published split where the catalogue is the published one and neither
     fractions nor seed are given, and a stratified one elsewhere. `max_size` is the longer side
     of a stored photo in pixels, `shards` the number of training shards (None: one for every
-    4,000 photos).
+    4,000 photos). `exclude` and `relabel` are files as `read_corrections` reads them; the split
+    is made before they are applied, so that every product that stays stays in its split.
     """
 
     source: str
@@ -51,6 +55,8 @@ class Request:
     id_column: str | None = None
     image_column: str | None = None
     label_columns: tuple[str, ...] | None = None
+    exclude: str | None = None
+    relabel: str | None = None
 
 
 def convert(
@@ -73,16 +79,6 @@ def convert(
     workers = workers or os.cpu_count() or 1
     progress = progress or (lambda phase, done, total: None)
     with open_archive(request.source) as archive:
-        plan = {
-            "schema_version": schema.SCHEMA_VERSION,
-            "fingerprint": archive.fingerprint(),
-            "request": json.loads(json.dumps(dataclasses.asdict(request))),
-        }
-        plan["request"].pop("source")  # the same photos at another path are the same photos
-        existing = existing_records(output, plan, overwrite)
-        if existing:
-            say(f"{output} holds these records already: nothing to do")
-            return existing
         catalog = read_catalog(
             archive,
             csv=request.csv,
@@ -90,6 +86,12 @@ def convert(
             image_column=request.image_column,
             label_columns=request.label_columns,
         )
+        corrections = read_corrections(request.exclude, request.relabel, catalog.label_columns)
+        plan = _plan(request, archive, corrections)
+        existing = existing_records(output, plan, overwrite)
+        if existing:
+            say(f"{output} holds these records already: nothing to do")
+            return existing
         _splits(catalog, request)  # a wrong option is answered before all photos are looked at
         load_tensorflow()
         count = len(catalog.products)
@@ -100,8 +102,15 @@ def convert(
             progress=lambda done: progress("checking photos", done, count),
         )
         say(catalog.summary())
-        splits, described = _splits(catalog, request)
+        groups = None
+        if request.split == "grouped":
+            groups = _groups(catalog, archive, photos, request.max_size, workers, progress)
+        splits, described = _splits(catalog, request, groups)
         say(f"split: {described['strategy']}")
+        corrected = {}
+        if corrections:
+            catalog, corrected = apply_corrections(catalog, corrections, say)
+            splits = _remaining(splits, catalog)
         with work_folder(output, plan, say) as folder:
             words = vocabularies(catalog)
             writer = ShardWriter(
@@ -121,7 +130,11 @@ def convert(
             shards, sizes = writer.write(
                 parts, lambda done: progress("writing records", done, total)
             )
-            report = {**catalog.report(), "splits": {k: len(ids) for k, ids in splits.items()}}
+            report = {
+                **catalog.report(),
+                **corrected,
+                "splits": {k: len(ids) for k, ids in splits.items()},
+            }
             write_json(folder / REPORT_FILE, report, indent=1)
             info = _info(request, catalog, splits, described, shards, sizes, plan)
             info.save(folder)
@@ -137,7 +150,48 @@ def vocabularies(catalog: Catalog) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _splits(catalog: Catalog, request: Request) -> tuple[dict[str, list[str]], dict]:
+def _plan(request: Request, archive: Archive, corrections: Corrections) -> dict:
+    """Return what decides the records' bytes: another plan makes other records."""
+    options = json.loads(json.dumps(dataclasses.asdict(request)))
+    for name in ("source", "exclude", "relabel"):
+        options.pop(name)  # the same photos and corrections at another path are the same
+    if corrections:
+        options["corrections"] = corrections.describe()
+    return {
+        "schema_version": schema.SCHEMA_VERSION,
+        "fingerprint": archive.fingerprint(),
+        "request": options,
+    }
+
+
+def _groups(catalog, archive, photos, max_size, workers, progress) -> dict[str, int]:
+    """Return the near-duplicate group of each product that has one, by the photos as stored."""
+
+    def stored():
+        for product in catalog.products:
+            data = archive.read(product.photo)
+            yield product.id, stored_photo(data, photos[product.id], max_size, product.photo)[0]
+
+    count = len(catalog.products)
+    hashes = hash_photos(
+        stored(), workers=workers, progress=lambda done: progress("hashing photos", done, count)
+    )
+    return near_duplicate_groups(
+        hashes, progress=lambda done: progress("looking for near-duplicates", done, count)
+    )
+
+
+def _remaining(splits: dict[str, list[str]], catalog: Catalog) -> dict[str, list[str]]:
+    remaining = {product.id for product in catalog.products}
+    splits = {name: [id for id in ids if id in remaining] for name, ids in splits.items()}
+    if not splits["train"]:
+        raise UserError("--exclude leaves no product to train on: exclude fewer")
+    return splits
+
+
+def _splits(
+    catalog: Catalog, request: Request, groups: dict[str, int] | None = None
+) -> tuple[dict[str, list[str]], dict]:
     """Return the ids of each split, and what `dataset_info.json` says of how they were made."""
     own = tuple(request.fractions) != FRACTIONS or request.seed != 0
     if request.split == "published" and own:
@@ -161,8 +215,11 @@ def _splits(catalog: Catalog, request: Request) -> tuple[dict[str, list[str]], d
         label = catalog.label_columns[0]  # one's own labels: the first is the headline
     options = {"label": label, "fractions": request.fractions, "seed": request.seed}
     strategy = request.split or "stratified"
-    splits = make_splits(catalog, strategy, **options)
-    return splits, {"strategy": strategy, **options, "fractions": list(request.fractions)}
+    splits = make_splits(catalog, strategy, **options, groups=groups)
+    described = {"strategy": strategy, **options, "fractions": list(request.fractions)}
+    if groups is not None:
+        described["near_duplicates"] = describe_groups(groups)
+    return splits, described
 
 
 def _info(request, catalog, splits, described, shards, sizes, plan) -> DatasetInfo:

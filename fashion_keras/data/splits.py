@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from fashion_keras.errors import UserError
 
 Splits = dict[str, list[str]]
 
-STRATEGIES = ("published", "stratified")
+STRATEGIES = ("published", "stratified", "grouped")
 FRACTIONS = (0.7, 0.15, 0.15)
 
 # The published split of the Kaggle dataset: 70/15/15 of the rows that parse and have a photo.
@@ -44,18 +44,22 @@ def make_splits(
     label: str = "subCategory",
     fractions: Sequence[float] = FRACTIONS,
     seed: int = 0,
+    groups: Mapping[str, Hashable] | None = None,
 ) -> Splits:
     """Split a catalogue's products by a strategy's name, one of `STRATEGIES`.
 
-    `label`, `fractions` and `seed` are those of `stratified_split`; the published split has
-    its own. Raises `UserError` where the strategy is unknown or does not fit the catalogue.
+    `label`, `fractions` and `seed` are those of `stratified_split`, `groups` of
+    `grouped_split`; the published split has its own. Raises `UserError` where the strategy is
+    unknown or does not fit the catalogue.
     """
     if strategy == "published":
         return published_split(catalog)
     if strategy == "stratified":
         return stratified_split(catalog, label, fractions=fractions, seed=seed)
+    if strategy == "grouped":
+        return grouped_split(catalog, label, groups or {}, fractions=fractions, seed=seed)
     raise UserError(
-        f"unknown split {strategy!r}: expected {' or '.join(STRATEGIES)}"
+        f"unknown split {strategy!r}: expected one of {', '.join(STRATEGIES)}"
         + did_you_mean(strategy, STRATEGIES)
     )
 
@@ -117,25 +121,52 @@ def stratified_split(
         fractions: of train, validation and test; they sum to 1, and train's is positive.
         seed: another seed gives another split.
     """
+    return grouped_split(catalog, label, {}, fractions=fractions, seed=seed)
+
+
+def grouped_split(
+    catalog: Catalog,
+    label: str,
+    groups: Mapping[str, Hashable],
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+) -> Splits:
+    """Split as `stratified_split` does, with every group of products in one split.
+
+    `groups` maps ids to a group; a product that it does not name stands alone. Groups are
+    placed one by one, the largest first, where they leave their classes' splits least full for
+    their share; the products that stand alone then fill each class up to its share. (Of
+    scikit-learn, StratifiedGroupKFold knows folds of one size alone, and may leave a class of
+    few products out of a split that has room for it.)
+
+    A class may miss its share, or a split, where a single group holds much of it.
+    """
     if label not in catalog.label_columns:
         raise UserError(
             f"unknown label {label!r}: the catalogue has {', '.join(catalog.label_columns)}"
             + did_you_mean(label, catalog.label_columns)
         )
     fractions = _checked(fractions)
+    hashes = {product.id: _hash(seed, product.id) for product in catalog.products}
     classes: dict[str | None, list[str]] = defaultdict(list)
     for product in catalog.products:
         classes[product.labels[label]].append(product.id)
+    shares = {name: _allot(len(ids), fractions) for name, ids in classes.items()}
+    placed, filled = _place_groups(catalog, label, groups, shares, hashes)
 
     splits: Splits = {name: [] for name in SPLITS}
-    for ids in classes.values():
-        ids.sort(key=lambda id: _hash(seed, id))
+    for name, ids in classes.items():
+        alone = sorted((id for id in ids if id not in placed), key=hashes.__getitem__)
         start = 0
-        for name, count in zip(SPLITS, _allot(len(ids), fractions), strict=True):
-            splits[name] += ids[start : start + count]
+        counts = _fill(shares[name], filled[name], len(alone))
+        for split, count in zip(SPLITS, counts, strict=True):
+            splits[split] += alone[start : start + count]
             start += count
+    for id, split in placed.items():
+        splits[SPLITS[split]].append(id)
     # Mixes the classes; by a hash again, so that the order of rows plays no part.
-    return {name: sorted(ids, key=lambda id: _hash(seed, id)) for name, ids in splits.items()}
+    return {name: sorted(ids, key=hashes.__getitem__) for name, ids in splits.items()}
 
 
 def randperm(n: int, seed: int) -> list[int]:
@@ -175,6 +206,48 @@ def _checked(fractions: Sequence[float]) -> tuple[float, ...]:
 
 def _hash(seed: int, id: str) -> bytes:
     return hashlib.sha256(f"{seed}\n{id}".encode("utf-8", "surrogateescape")).digest()
+
+
+def _place_groups(
+    catalog: Catalog,
+    label: str,
+    groups: Mapping[str, Hashable],
+    shares: Mapping[str | None, Sequence[int]],
+    hashes: Mapping[str, bytes],
+) -> tuple[dict[str, int], dict[str | None, list[int]]]:
+    """Return the split (0, 1, 2) of each product in a group of several, and counts by class."""
+    members: dict[Hashable, list[str]] = defaultdict(list)
+    class_of = {product.id: product.labels[label] for product in catalog.products}
+    for id in class_of:
+        if id in groups:
+            members[groups[id]].append(id)
+    several = [sorted(ids, key=hashes.__getitem__) for ids in members.values() if len(ids) > 1]
+    # By what is in a group and not by its name or place, so that only data and seed matter.
+    several.sort(key=lambda ids: (-len(ids), hashes[ids[0]]))
+    placed: dict[str, int] = {}
+    filled = {name: [0, 0, 0] for name in shares}
+    for ids in several:
+        counts = Counter(class_of[id] for id in ids)
+
+        def fullness(split: int, counts=counts) -> float:
+            return sum(
+                count * (filled[name][split] + count) / (shares[name][split] or 1e-9)
+                for name, count in counts.items()
+            )
+
+        best = min(range(len(SPLITS)), key=fullness)
+        for name, count in counts.items():
+            filled[name][best] += count
+        placed |= dict.fromkeys(ids, best)
+    return placed, filled
+
+
+def _fill(share: Sequence[int], filled: Sequence[int], alone: int) -> list[int]:
+    """Return how many of the `alone` products of a class each split gets on top of `filled`."""
+    wanted = [max(0, a - b) for a, b in zip(share, filled, strict=True)]
+    while sum(wanted) > alone:  # groups have overfilled another split
+        wanted[wanted.index(max(wanted))] -= 1
+    return wanted
 
 
 def _allot(n: int, fractions: Sequence[float]) -> list[int]:

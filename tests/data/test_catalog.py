@@ -383,6 +383,7 @@ def test_the_report_survives_json_and_names_every_id(tmp_path):
         "unreadable photo": 0,
         "duplicate id": 1,
         "bad row": 1,
+        "excluded": 0,
     }
     assert report["repaired"] == ["3"]
     assert {k: [r["id"] for r in v] for k, v in report["left_out"].items()} == {
@@ -390,6 +391,7 @@ def test_the_report_survives_json_and_names_every_id(tmp_path):
         "unreadable photo": [],
         "duplicate id": ["1"],
         "bad row": ["4"],
+        "excluded": [],
     }
     assert report["empty_cells"] == dict.fromkeys(LABEL_COLUMNS, 0) | {"usage": 1}
 

@@ -1,0 +1,1 @@
+"""From records, and runs trained on them, to what is doubtful in the data."""

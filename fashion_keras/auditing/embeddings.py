@@ -1,0 +1,89 @@
+"""A run and its records in; photos that the model can hardly tell apart out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from fashion_keras.data.near_duplicates import Pairs, pixel_differences
+from fashion_keras.data.photo_hash import PhotoHashes
+
+FEATURES = "features"
+# Chosen by looking at pairs of the Kaggle catalogue at every similarity (docs/audit.md).
+MIN_SIMILARITY = 0.98
+NEIGHBOURS = 20  # a photo: what is beyond is linked through others anyway
+
+
+def embed(
+    run,
+    records: str | os.PathLike,
+    splits: Sequence[str],
+    *,
+    progress: Callable[[int], object] | None = None,
+) -> tuple[list[str], np.ndarray]:
+    """Return the ids of all photos of some splits and the model's pooled features of each.
+
+    The features are the layer `features` of `run.model`, scaled to length 1, float32 `[N, D]`.
+    """
+    import keras
+
+    from fashion_keras.data.pipeline import make_dataset
+
+    model = keras.Model(run.model.input, run.model.get_layer(FEATURES).output)
+    ids: list[str] = []
+    found = []
+    for split in splits:
+        dataset = make_dataset(
+            records,
+            split,
+            run.label,
+            run.image_size,
+            256,
+            resize=run.resize,
+            cache="none",
+            with_ids=True,
+        )
+        for images, _, batch_ids in dataset:
+            found.append(np.asarray(model.predict_on_batch(images), np.float32))
+            ids += [id.decode() for id in batch_ids.numpy()]
+            if progress is not None:
+                progress(len(ids))
+    features = np.concatenate(found)
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return ids, features / np.maximum(lengths, 1e-12)
+
+
+def similar_pairs(
+    photos: PhotoHashes,
+    ids: Sequence[str],
+    features: np.ndarray,
+    *,
+    min_similarity: float = MIN_SIMILARITY,
+    neighbours: int = NEIGHBOURS,
+) -> tuple[Pairs, np.ndarray]:
+    """Find pairs whose features have a cosine of at least `min_similarity`.
+
+    Looks at each photo's nearest `neighbours`. `ids` and `features` (unit length, `[N, D]`) are
+    in any order; positions in the pairs are those of `photos`. Returns the pairs, with their
+    hashes' distance and pixel difference, and the cosine of each.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    place = {id: index for index, id in enumerate(photos.ids)}
+    position = np.array([place[id] for id in ids])
+    count = min(neighbours + 1, len(ids))
+    index = NearestNeighbors(n_neighbors=count, metric="cosine", algorithm="brute").fit(features)
+    distances, nearest = index.kneighbors(features)
+    row, column = np.nonzero(distances <= 1 - min_similarity)
+    a, b = position[row], position[nearest[row, column]]
+    similarity = 1 - distances[row, column]
+    first, second = np.minimum(a, b), np.maximum(a, b)
+    # A pair is met from both sides, and each photo meets itself.
+    _, once = np.unique(first * np.int64(len(photos.ids)) + second, return_index=True)
+    once = once[first[once] < second[once]]
+    first, second = first[once], second[once]
+    distance = np.bitwise_count(photos.hashes[first] ^ photos.hashes[second]).sum(axis=1)
+    difference = pixel_differences(photos.thumbnails, first, second)
+    return Pairs(first, second, distance.astype(np.int64), difference), similarity[once]

@@ -1,0 +1,125 @@
+"""The options of `fashion_keras.audit --labels` in; the ranking written, a summary out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+
+from fashion_keras.auditing.cross_fitting import cross_fit, predict_unseen
+from fashion_keras.auditing.files import write_files
+from fashion_keras.auditing.labels import rank_label_issues
+from fashion_keras.auditing.photos import photo_bytes, read_photos
+from fashion_keras.auditing.sheets import Tile, tile_sheet
+from fashion_keras.config import Config
+from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.errors import UserError
+from fashion_keras.progress import PhaseBar
+from fashion_keras.run import check_records, load_run
+
+REPORT_FILE, ISSUES_FILE, SHEET_FILE = "labels.json", "label_issues.csv", "label_issues.png"
+FOLDS = "folds"
+_SHOWN = 96
+
+
+def audit_labels(options, info: DatasetInfo, config: Config | None) -> str:
+    """Rank the doubtful labels of `options.data`, write `options.output`, summarise.
+
+    With `config` the training split, by cross-fitting; else the splits that the runs
+    `options.model` did not train on.
+    """
+    progress = sys.stderr.isatty()
+    if config:
+        label, how = config.data.label, f"cross-fitted in {options.folds} folds"
+        if options.label not in (None, label):
+            raise UserError(
+                f"--label {options.label}, but the config learns {label}: change data.label there"
+            )
+        with PhaseBar("photos") as bar:
+            total = sum(split.num_examples for split in info.splits.values())
+            photos = read_photos(
+                options.data, progress=lambda done: bar.update("hashing", done, total)
+            )
+        sample = cross_fit(
+            config,
+            options.data,
+            photos,
+            options.output / FOLDS,
+            options.folds,
+            say=lambda line: print(line, flush=True),
+            progress=progress,
+        )
+    else:
+        runs = [load_run(path, info) for path in options.model]
+        for run in runs:
+            folder = run.path if run.path.is_dir() else run.path.parent
+            check_records(folder, info, options.data)
+        label = options.label or runs[0].label
+        for run in runs:
+            if label not in run.labels:
+                raise UserError(f"{run.path} has no head {label!r}: it has {', '.join(run.labels)}")
+        splits = options.splits or [
+            name for name in ("validation", "test") if info.splits[name].num_examples
+        ]
+        how = "by runs that trained on neither of them: " + ", ".join(map(str, options.model))
+        sample = predict_unseen(runs, options.data, splits, label, progress=progress)
+    classes = info.vocabulary(label)
+    rows = rank_label_issues(
+        sample.ids, sample.splits, sample.truth, sample.probabilities, label, classes
+    )
+    looked_at = Counter(
+        split for split, index in zip(sample.splits, sample.truth, strict=True) if index >= 0
+    )
+    report = {
+        "records": os.fspath(options.data),
+        "label": label,
+        "method": "confident learning (cleanlab find_label_issues, ranked by self-confidence)",
+        "probabilities": how,
+        "models": [os.fspath(path) for path in options.model],
+        "photos": dict(looked_at),
+        "issues": len(rows),
+        "issues_by_given": dict(Counter(row["given"] for row in rows).most_common()),
+        "issues_by_change": [
+            {"given": given, "suggested": suggested, "photos": count}
+            for (given, suggested), count in Counter(
+                (row["given"], row[label]) for row in rows
+            ).most_common()
+        ],
+    }
+    files = {
+        REPORT_FILE: report,
+        ISSUES_FILE: rows,
+        SHEET_FILE: _sheet(options.data, rows, label),
+    }
+    write_files(options.output, files)
+    total = sum(looked_at.values())
+    lines = [
+        f"{label}: {len(rows):,} of {total:,} labels are doubtful ({len(rows) / total:.1%}); "
+        f"{', '.join(f'{name} {count:,} photos' for name, count in looked_at.items())}, {how}",
+        *(
+            f"  {row['id']}: {row['given']} → {row[label]}? ({row['p_suggested']:.2f})"
+            for row in rows[:10]
+        ),
+        f"Look at {SHEET_FILE}; delete the rows of {ISSUES_FILE} that you disagree with, and give "
+        "it to\npython -m fashion_keras.convert --relabel",
+    ]
+    return "\n".join(lines)
+
+
+def _sheet(records, rows, label) -> bytes:
+    shown = rows[:_SHOWN]
+    found = photo_bytes(records, {row["id"] for row in shown})
+    tiles = [
+        Tile(
+            [found[row["id"]]],
+            [
+                f"{row['rank']}. id {row['id']}, {row['split']}",
+                f"given: {row['given']} {row['p_given']:.2f}",
+                f"model: {row[label]} {row['p_suggested']:.2f}",
+            ],
+        )
+        for row in shown
+    ]
+    title = f"{len(rows):,} doubtful labels of {label}"
+    title += f", the {_SHOWN} most doubtful" if len(rows) > _SHOWN else ""
+    return tile_sheet(title, tiles, columns=8)
