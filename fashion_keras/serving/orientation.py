@@ -39,11 +39,16 @@ def turn_upright(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
         sideways = orientation >= 5
         left_right = tf.reduce_any(orientation == [2, 3, 6, 7])
         up_down = tf.reduce_any(orientation == [3, 4, 7, 8])
-        x = tf.cond(sideways, lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels)
+        x = tf.cond(sideways, lambda: _transposed(pixels), lambda: pixels)
         x = tf.cond(left_right, lambda: tf.reverse(x, [1]), lambda: x)
         return tf.cond(up_down, lambda: tf.reverse(x, [0]), lambda: x)
 
     return tf.cond(orientation > 1, turned, lambda: pixels)
+
+
+def _transposed(pixels):
+    # oneDNN prints an error for uint8 on CPUs without AVX-512, though it falls back.
+    return tf.cast(tf.transpose(tf.cast(pixels, tf.int32), [1, 0, 2]), pixels.dtype)
 
 
 def _read(jpeg, start):
