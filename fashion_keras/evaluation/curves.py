@@ -88,14 +88,15 @@ def automation_figure(automation: dict) -> Figure:
     axes.fill_between(coverage, low, high, color=RIGHT, alpha=0.16, linewidth=0)
     axes.plot(coverage, error, color=RIGHT, linewidth=1.8)
     axes.axhline(target, color=MUTED, linewidth=1, dashes=(4, 3))
-    # Below its line at the right, where the curve of a model that errs is above it.
+    # At the right, where the curve is far above; below the line unless the axis is near.
+    above = target < 0.1 * top
     axes.annotate(
         f"target {100 * target:.4g}%",
         (1, target),
-        xytext=(-2, -4),
+        xytext=(-2, 4 if above else -4),
         textcoords="offset points",
         ha="right",
-        va="top",
+        va="bottom" if above else "top",
         color=MUTED,
         fontsize=_FONT,
     )

@@ -26,7 +26,7 @@ def embed(
 
     In the records' order, as `predict` returns its photos.
     """
-    model = keras.Model(run.model.input, run.model.get_layer(FEATURES).output)
+    model = keras.Model(run.model.inputs[0], run.model.get_layer(FEATURES).output)
     dataset = make_dataset(
         records, split, run.label, run.image_size, batch_size, resize=run.resize, cache="none"
     )

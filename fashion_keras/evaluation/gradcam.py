@@ -70,4 +70,4 @@ def _parts(model, label):
             f"the model {model.name!r} has no layer {FEATURES!r}, so Grad-CAM cannot look into "
             "it: expected a model trained by fashion_keras"
         ) from error
-    return keras.Model(model.input, features), keras.Model(features, model.output[label])
+    return keras.Model(model.inputs[0], features), keras.Model(features, model.output[label])
