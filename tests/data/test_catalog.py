@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fashion_keras.data import catalog as catalog_module
+from fashion_keras.data import photo_check
 from fashion_keras.data.archive import open_archive
-from fashion_keras.data.catalog import check_photos, read_catalog
+from fashion_keras.data.catalog import read_catalog
+from fashion_keras.data.photo_check import check_photos
 from fashion_keras.data.schema import LABEL_COLUMNS
 from fashion_keras.errors import UserError
 
@@ -506,7 +507,7 @@ def test_nothing_but_unreadable_photos_is_an_error(tmp_path):
 
 
 def test_workers_do_not_change_the_result_and_progress_counts_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalog_module, "_CHUNK", 4)
+    monkeypatch.setattr(photo_check, "_CHUNK", 4)
     photos = {str(i): photo(size=(10, 10 + i)) for i in range(20)} | {"bad": b"junk"}
     done = []
     one = check(tmp_path, photos, workers=1)
@@ -517,11 +518,11 @@ def test_workers_do_not_change_the_result_and_progress_counts_up(tmp_path, monke
 
 
 def test_an_error_in_progress_stops_the_check(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalog_module, "_CHUNK", 1)
+    monkeypatch.setattr(photo_check, "_CHUNK", 1)
     looked = []
-    original = catalog_module._check_photo
+    original = photo_check._check_photo
     monkeypatch.setattr(
-        catalog_module, "_check_photo", lambda a, n: looked.append(n) or original(a, n)
+        photo_check, "_check_photo", lambda a, n: looked.append(n) or original(a, n)
     )
 
     def interrupt(done):
