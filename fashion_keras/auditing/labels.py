@@ -55,18 +55,11 @@ def rank_label_issues(
     # float32 sums to 1 only roughly, and cleanlab minds.
     sure = probabilities[known].astype(np.float64)
     sure /= sure.sum(axis=1, keepdims=True)
-    # cleanlab wants every class to occur; others keep their probability nowhere.
-    occurring = np.unique(given)
-    narrowed = sure[:, occurring]
-    narrowed = narrowed / np.maximum(narrowed.sum(axis=1, keepdims=True), 1e-12)
-    if len(occurring) < 2:
+    if len(np.unique(given)) < 2:
         raise UserError(f"every photo has the same {label}: there is no label to doubt")
-    ranked = find_label_issues(
-        np.searchsorted(occurring, given),
-        narrowed,
-        return_indices_ranked_by="self_confidence",
-        n_jobs=1,
-    )
+    doubtful = np.flatnonzero(find_label_issues(given, sure, n_jobs=1))
+    self_confidence = sure[doubtful, given[doubtful]]
+    ranked = doubtful[np.argsort(self_confidence, kind="stable")]
     rows = []
     for rank, place in enumerate(ranked, start=1):
         index, best = known[place], int(sure[place].argmax())
