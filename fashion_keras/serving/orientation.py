@@ -47,8 +47,11 @@ def turn_upright(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 
 def _transposed(pixels):
-    # oneDNN prints an error for uint8 on CPUs without AVX-512, though it falls back.
-    return tf.cast(tf.transpose(tf.cast(pixels, tf.int32), [1, 0, 2]), pixels.dtype)
+    # Not tf.transpose: for uint8, oneDNN prints an error on CPUs without AVX-512, though it falls
+    # back; and a cast around it is optimised away.
+    height, width, channels = tf.unstack(tf.shape(pixels))
+    index = tf.range(width)[:, None] + width * tf.range(height)[None, :]
+    return tf.gather(tf.reshape(pixels, [-1, channels]), index)
 
 
 def _read(jpeg, start):
