@@ -210,7 +210,12 @@ def test_photos_grow_and_the_head_is_trained_again_and_a_run_cut_between_resumes
 
 
 def test_training_the_head_again_changes_nothing_else(records, tmp_path):
-    overrides = {**OVERRIDES, "training.epochs": 2, "training.early_stopping": 0}
+    overrides = {
+        **OVERRIDES,
+        "training.epochs": 2,
+        "training.early_stopping": 0,
+        "training.batch_size": 8,  # six steps an epoch, and the average takes every fourth
+    }
     train(load_config(None, overrides), records, tmp_path / "plain", say=lambda line: None)
     overrides |= {"training.epochs": 3, "training.retrain_epochs": 1}
     train(load_config(None, overrides), records, tmp_path / "again", say=lambda line: None)
