@@ -224,11 +224,30 @@ def _read_yaml(path) -> Any:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise UserError(f"cannot read the config {path}: {reason}") from None
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=_UniqueKeys)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{line}: not valid YAML") from None
+        reason = error.problem if isinstance(error, _KeyTwice) else "not valid YAML"
+        raise UserError(f"{path}{line}: {reason}") from None
+
+
+class _KeyTwice(yaml.constructor.ConstructorError):
+    """A key stands twice in one mapping."""
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML's safe loader, but a key that stands twice is an error: PyYAML takes the last."""
+
+    def construct_mapping(self, node, deep=False):
+        """Build a dict as the parent does, once its keys have been looked at."""
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key.value, str):  # not a list or a mapping, which YAML allows as keys
+                if key.value in seen:
+                    raise _KeyTwice(None, None, f"{key.value!r} stands here twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def _sections(raw: Any, path) -> dict[str, dict[str, Any]]:

@@ -54,6 +54,18 @@ def test_an_empty_section_takes_an_override(write):
     assert load_config(write("model:\n"), {"model.arch": "resnet18"}).model.arch == "resnet18"
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        ("model:\n  arch: a\n  arch: b\n", 3, "arch"),
+        ("model:\n  arch: a\ndata:\nmodel:\n", 4, "model"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(write, text, line, key):
+    path = write(text)
+    assert refusal(path) == f"{path}, line {line}: {key!r} stands here twice"
+
+
 def test_saved_and_loaded_again_it_is_equal(tmp_path):
     config = load_config(
         None,
