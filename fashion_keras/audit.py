@@ -87,9 +87,14 @@ def _check(options, info: DatasetInfo) -> None:
                 raise UserError(f"--{name} belongs to --labels: add it, or leave --{name} out")
         if len(options.model) > 1:
             raise UserError("looking for near-duplicates takes one --model")
+        if options.min_similarity is not None and not options.model:
+            raise UserError("--min-similarity is of a model's features: add --model RUN")
+        _check_limits(options)
         return
-    if options.predictions:
-        raise UserError("--predictions belongs to the audit of near-duplicates: leave out --labels")
+    for name in ("predictions", "max_distance", "max_difference", "min_similarity"):
+        if getattr(options, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{option} belongs to the audit of near-duplicates: leave out --labels")
     if options.folds:
         if options.model or not options.config:
             raise UserError(
@@ -114,6 +119,14 @@ def _check(options, info: DatasetInfo) -> None:
                 f"unknown split {split!r}: the records have {known}"
                 + did_you_mean(split, info.splits)
             )
+
+
+def _check_limits(options) -> None:
+    for name, most in (("max_distance", 256), ("max_difference", 1), ("min_similarity", 1)):
+        value = getattr(options, name)
+        if value is not None and not 0 <= value <= most:
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{option} {value}: expected a number from 0 to {most}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -133,6 +133,9 @@ def test_similar_pairs_are_those_of_the_cosine():
         (["--label", "hue"], "unknown label 'hue'"),
         (["--predictions", "nowhere.csv.gz"], "cannot read the predictions nowhere.csv.gz"),
         (["--labels", "--model", "nowhere", "--predictions", "x"], "leave out --labels"),
+        (["--max-difference", "1.5"], "--max-difference 1.5: expected a number from 0 to 1"),
+        (["--max-distance", "-1"], "--max-distance -1: expected a number from 0 to 256"),
+        (["--min-similarity", "0.9"], "add --model RUN"),
         (["--output", "CONFIG"], "is a file: --output names a folder"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,7 +58,9 @@ def rank_label_issues(
     sure /= sure.sum(axis=1, keepdims=True)
     if len(np.unique(given)) < 2:
         raise UserError(f"every photo has the same {label}: there is no label to doubt")
-    doubtful = np.flatnonzero(find_label_issues(given, sure, n_jobs=1))
+    with warnings.catch_warnings():  # of classes too rare for it to flag all of
+        warnings.simplefilter("ignore", UserWarning)
+        doubtful = np.flatnonzero(find_label_issues(given, sure, n_jobs=1))
     self_confidence = sure[doubtful, given[doubtful]]
     ranked = doubtful[np.argsort(self_confidence, kind="stable")]
     rows = []

@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from drawn_catalogue import encode, pixels
+from drawn_catalogue import encode
+from drawn_products import product
 from PIL import Image
 from sklearn.metrics import accuracy_score, f1_score
 
@@ -47,7 +48,7 @@ def records(tmp_path_factory):
         examples = [
             to_example(
                 Record(
-                    id, "", encode(pixels(seed), quality=quality), 80, 60, {"kind": kind or None}
+                    id, "", encode(product(seed), quality=quality), 80, 60, {"kind": kind or None}
                 ),
                 {"kind": {name: i for i, name in enumerate(KINDS)}},
             )
@@ -80,7 +81,7 @@ def test_records_are_read_with_split_and_labels(photos):
 
 def test_stored_bytes_are_found_by_id(records):
     found = photo_bytes(records, {"3", "9"})
-    assert found == {"3": encode(pixels(2)), "9": encode(pixels(5))}
+    assert found == {"3": encode(product(2)), "9": encode(product(5))}
 
 
 def test_pairs_are_counted_by_their_splits(photos, pairs):
@@ -136,7 +137,7 @@ def test_a_missing_value_conflicts_with_nothing(photos, pairs):
 
 
 def test_no_pairs_at_all():
-    hashes = hash_photos([(str(i), encode(pixels(i))) for i in range(3)])
+    hashes = hash_photos([(str(i), encode(product(i))) for i in range(3)])
     photos = RecordedPhotos(np.array(["train"] * 3), {"kind": np.array(["Hat"] * 3)}, hashes)
     none = Pairs(*(np.zeros(0, int) for _ in range(3)), np.zeros(0))
     report = duplicates_report(photos, none)

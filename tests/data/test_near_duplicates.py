@@ -6,6 +6,7 @@ import imagehash
 import numpy as np
 import pytest
 from drawn_catalogue import encode, pixels
+from drawn_products import product
 from PIL import Image
 from scipy.spatial.distance import braycurtis
 
@@ -18,16 +19,6 @@ from fashion_keras.data.near_duplicates import (
 )
 from fashion_keras.data.photo_hash import PhotoHashes, hash_photos
 from fashion_keras.errors import UserError
-
-
-def product(seed, colour=(180, 40, 40), shift=0):
-    """A photo of a few bars on white, in one colour."""
-    array = np.full((80, 60, 3), 255, np.uint8)
-    rng = np.random.default_rng(seed)
-    for _ in range(4):
-        y, x, height, width = rng.integers([8, 6, 4, 4], [60, 40, 20, 20]).tolist()
-        array[y : y + height, x + shift : x + shift + width] = colour
-    return array
 
 
 def hashed(arrays):
