@@ -1,6 +1,7 @@
-"""A run's folder or `.keras` file in; a SavedModel that TF Serving loads out.
+"""A run's folder or `.keras` file in; a SavedModel that TF Serving loads, or a small model, out.
 
 python -m fashion_keras.export --model RUN --output DIR [--name NAME] [--version N] [--top K]
+    [--format saved_model|litert|litert-int8|onnx …] [--data RECORDS]
 """
 
 from __future__ import annotations
@@ -11,8 +12,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fashion_keras.commands import positive_int, run_command
+from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.serving.layout import new_version
 from fashion_keras.serving.server_files import COMPOSE_FILE, model_name, write_server_files
+from fashion_keras.serving.small_formats import (
+    FORMATS,
+    INT8,
+    SAVED_MODEL,
+    SMALL_FORMATS,
+    check_installed,
+)
+
+CHECK_PHOTOS = 1000
+REPRESENTATIVE_PHOTOS = 200  # as TensorFlow's guide: a few hundred settle the ranges
+CHECK_SPLIT = "validation"
 
 _EXAMPLES = """\
 examples:
@@ -21,6 +34,11 @@ examples:
       docker-compose.yml; a second time it is models/fashion/2
   python -m fashion_keras.export --model runs/efficientnetb0-1 --output models/fashion
       models/fashion/1 alone
+  python -m fashion_keras.export --model runs/efficientnetb0-1 --output models --name fashion \\
+      --format litert litert-int8 onnx --data tfrecords/small
+      models/fashion/litert/1/model.tflite (float16), models/fashion/litert-int8/1/model.tflite and
+      models/fashion/onnx/1/model.onnx, and a table of what each loses against the Keras model
+      on the validation split
 
 A version holds the SavedModel with the signatures serving_default, serve_pixels and embed,
 warm-up requests for TF Serving, and a model card (README.md).
@@ -33,16 +51,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _export(argv: Sequence[str] | None) -> None:
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    formats = list(dict.fromkeys(arguments.format))
+    small = [format for format in formats if format != SAVED_MODEL]
+    if INT8 in formats and not arguments.data:
+        parser.error(f"--format {INT8} needs --data: the ranges of its numbers are measured on it")
+    # Cheap questions first: a wrong argument is answered before TensorFlow is loaded.
+    output = arguments.output / arguments.name if arguments.name else arguments.output
+    for format in formats:
+        new_version(output if format == SAVED_MODEL else output / format, arguments.version)
+        check_installed(format)
+    if small and arguments.data:
+        info = DatasetInfo.load(arguments.data)
+        for split in ("train", CHECK_SPLIT):
+            info.shard_paths(arguments.data, split)
     # Imported here, so that --help and a wrong argument are answered at once.
     from fashion_keras.quiet import load_tensorflow
     from fashion_keras.run import check_run, load_run
 
-    output = arguments.output / arguments.name if arguments.name else arguments.output
-    new_version(output, arguments.version)  # a wrong one fails before the slow start
     check_run(arguments.model)
     load_tensorflow()
     run = load_run(arguments.model)
+    if SAVED_MODEL in formats:
+        _export_saved_model(run, output, arguments)
+    if small:
+        _export_small_models(run, output, small, arguments)
+
+
+def _export_saved_model(run, output, arguments):
     from fashion_keras.serving.savedmodel import export_saved_model
 
     path = export_saved_model(run, output, version=arguments.version, top=arguments.top)
@@ -57,10 +94,48 @@ def _export(argv: Sequence[str] | None) -> None:
         print(f"Serve it: docker compose -f {arguments.output / COMPOSE_FILE} up")
 
 
+def _export_small_models(run, output, formats, arguments):
+    from fashion_keras.serving import format_check, small_models
+
+    def photos_of(split, count):
+        return format_check.load_photos(
+            arguments.data, split, run.labels, run.image_size, run.resize, count
+        )
+
+    representative = photos_of("train", REPRESENTATIVE_PHOTOS).images if INT8 in formats else None
+    models = {name: small_models.convert(run, name, representative) for name in formats}
+    results = {}
+    if arguments.data:
+        photos = photos_of(CHECK_SPLIT, arguments.check_photos)
+        results = small_models.check(run, models, photos)
+        count = len(photos.images)
+        print(f"{run.label} of {count:,} photos of split {CHECK_SPLIT}:")
+        print(format_check.table(results, run.label))
+    for name, model in models.items():
+        checked = None
+        if results:
+            checked = {"split": CHECK_SPLIT, "num_photos": count, "label": run.label}
+            checked["results"] = {key: results[key] for key in (small_models.KERAS, name)}
+            lost = format_check.points_lost(results[small_models.KERAS], results[name], run.label)
+            if lost > format_check.MOST_LOST:
+                print(
+                    f"warning: {name} loses {lost:.1f} points of accuracy, more than the "
+                    f"{format_check.MOST_LOST:g} it may: do not use it unseen",
+                    file=sys.stderr,
+                )
+        path = small_models.write_small_model(
+            run, output / name, SMALL_FORMATS[name], model, checked, arguments.version
+        )
+        print(path / SMALL_FORMATS[name])
+    if not results:
+        print("Not checked against the Keras model: give --data for that")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m fashion_keras.export",
-        description="Write a trained model as a SavedModel: photo bytes in, class names out.",
+        description="Write a trained model as a SavedModel, photo bytes in and class names out, "
+        "or as a small model for a phone or a small box.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -78,6 +153,27 @@ def _parser() -> argparse.ArgumentParser:
         "--name",
         type=model_name,
         help="write DIR/NAME/1, DIR/NAME/2, …, and what TF Serving needs into DIR",
+    )
+    parser.add_argument(
+        "--format",
+        nargs="+",
+        choices=FORMATS,
+        default=[SAVED_MODEL],
+        help=f"one or several (default: {SAVED_MODEL}); litert stores float16",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="RECORDS",
+        help="the records that the model was trained on: small models are checked on their "
+        f"validation split, and {INT8} takes its ranges from their training split",
+    )
+    parser.add_argument(
+        "--check-photos",
+        type=positive_int,
+        default=CHECK_PHOTOS,
+        metavar="N",
+        help=f"photos that small models are checked on (default: {CHECK_PHOTOS})",
     )
     parser.add_argument(
         "--version", type=positive_int, help="version to write (default: one above the highest)"

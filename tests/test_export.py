@@ -1,11 +1,13 @@
 """The export command: what it writes, prints and refuses."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from serving.tiny import save_tiny_run
+from tiny_records import LABELS, write_tiny_records
 
 from fashion_keras.export import main
 
@@ -92,6 +94,85 @@ def test_export_refuses_options_that_make_no_sense(tmp_path, option):
     with pytest.raises(SystemExit) as stopped:
         main(["--model", str(tmp_path), "--output", str(tmp_path), *option])
     assert stopped.value.code == 2
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("records")
+    write_tiny_records(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_on_records(tmp_path_factory):
+    return save_tiny_run(tmp_path_factory.mktemp("runs") / "tiny", LABELS)
+
+
+def test_small_models_are_checked_and_written_beside_the_savedmodels(
+    run_on_records, records, tmp_path, capsys
+):
+    argv = ["--model", str(run_on_records), "--output", str(tmp_path), "--name", "shop"]
+    argv += ["--format", "litert", "litert-int8", "--data", str(records), "--check-photos", "10"]
+    assert main(argv) == 0
+    folder = tmp_path / "shop"
+    assert (folder / "litert" / "1" / "model.tflite").is_file()
+    checked = json.loads((folder / "litert-int8" / "1" / "check.json").read_text("utf-8"))
+    assert (checked["split"], checked["num_photos"]) == ("validation", 10)
+    assert set(checked["results"]) == {"keras", "litert-int8"}
+    result = checked["results"]["litert-int8"]
+    assert result["bytes"] == (folder / "litert-int8" / "1" / "model.tflite").stat().st_size
+    assert 0.5 < result["agreement"]["subCategory"] <= 1
+    out = capsys.readouterr().out
+    assert "subCategory of 10 photos of split validation" in out
+    for start in ("keras", "litert ", "litert-int8"):
+        assert [line for line in out.splitlines() if line.startswith(start)]
+    # TF Serving, which reads this folder, takes a version with no SavedModel in it for broken.
+    assert sorted(path.name for path in folder.iterdir()) == ["litert", "litert-int8"]
+
+
+def test_a_small_model_without_records_is_written_unchecked(run, tmp_path, capsys):
+    assert main(["--model", str(run), "--output", str(tmp_path), "--format", "litert"]) == 0
+    assert sorted(path.name for path in (tmp_path / "litert" / "1").iterdir()) == [
+        "assets",
+        "model.tflite",
+    ]
+    assert "Not checked" in capsys.readouterr().out
+
+
+def test_int8_that_loses_more_than_a_point_says_so(
+    run_on_records, records, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("fashion_keras.serving.format_check.points_lost", lambda *results: 1.04)
+    argv = ["--model", str(run_on_records), "--output", str(tmp_path), "--format", "litert"]
+    assert main([*argv, "--data", str(records), "--check-photos", "5"]) == 0
+    assert "litert loses 1.0 points of accuracy" in capsys.readouterr().err
+
+
+def test_int8_needs_records(run, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--model", str(run), "--output", str(tmp_path), "--format", "litert-int8"])
+    assert stopped.value.code == 2
+    assert "needs --data" in capsys.readouterr().err
+
+
+def test_records_of_other_classes_are_refused(run, records, tmp_path, capsys):
+    argv = ["--model", str(run), "--output", str(tmp_path), "--format", "litert"]
+    assert main([*argv, "--data", str(records)]) == 2
+    assert "other subCategory classes" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_onnx_without_its_packages_says_what_to_install(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["--model", str(run), "--output", str(tmp_path), "--format", "onnx"]) == 2
+    assert 'pip install "fashion-keras[onnx]"' in capsys.readouterr().err
+
+
+def test_a_small_model_of_a_version_that_is_there_is_refused(run, tmp_path, capsys):
+    (tmp_path / "litert" / "2").mkdir(parents=True)
+    argv = ["--model", str(run), "--output", str(tmp_path), "--format", "litert", "--version", "2"]
+    assert main(argv) == 2
+    assert "never overwritten" in capsys.readouterr().err
 
 
 def test_argument_errors_need_no_tensorflow(tmp_path):

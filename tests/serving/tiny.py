@@ -35,11 +35,11 @@ def tiny_run(resize="stretch", labels=LABELS) -> Run:
     return Run(Path("run"), tiny_model(labels), labels, label, IMAGE_SIZE, resize, None)
 
 
-def save_tiny_run(folder: Path) -> Path:
+def save_tiny_run(folder: Path, labels=LABELS) -> Path:
     """Write a run's folder as training leaves it."""
     folder.mkdir(parents=True)
-    tiny_model().save(folder / "best.keras")
-    save_labels(folder, LABELS)
+    tiny_model(labels).save(folder / "best.keras")
+    save_labels(folder, labels)
     sizes = {"data.image_size": list(IMAGE_SIZE), "data.resize": "pad"}
     load_config(None, sizes).save(folder / "config.yaml")
     return folder

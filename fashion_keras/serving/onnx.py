@@ -1,0 +1,73 @@
+"""A run in; an ONNX model as bytes out; and such bytes, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fashion_keras.errors import UserError
+from fashion_keras.run import Run
+from fashion_keras.serving.small_graph import INPUT, small_graph
+
+OPSET = 18  # what ONNX Runtime reads since 1.14
+EXTRA = 'pip install "fashion-keras[onnx]"'
+
+
+def onnx_model(run: Run) -> bytes:
+    """Convert `run.predictor` to ONNX, in float32.
+
+    Returns the model. It takes `image`, uint8 `[N, height, width, 3]`, and gives the logits of
+    each head by name, float32 `[N, C]`. Raises `UserError` where tf2onnx is not installed or
+    cannot convert the model.
+    """
+    try:
+        import tf2onnx
+    except ImportError as error:
+        raise UserError(
+            f"ONNX needs tf2onnx, which is not installed ({error}).\nInstall it: {EXTRA}"
+        ) from None
+    function = small_graph(run)
+    try:
+        model, _ = tf2onnx.convert.from_function(
+            function, input_signature=function.input_signature, opset=OPSET
+        )
+    except Exception as error:  # tf2onnx raises whatever the operation's handler does
+        reason = (str(error).splitlines() or [repr(error)])[0][:200]
+        raise UserError(f"{run.path} cannot be converted to ONNX: {reason}") from error
+    _fill_in_constants(model.graph, function.get_concrete_function())
+    return model.SerializeToString()
+
+
+def onnx_classifier(model: bytes) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Return a function from photos, uint8 `[N, height, width, 3]`, to each head's logits.
+
+    Runs on the CPU, on all cores. Raises `UserError` where ONNX Runtime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(
+            f"ONNX needs onnxruntime, which is not installed ({error}).\nInstall it: {EXTRA}"
+        ) from None
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda photos: dict(zip(names, session.run(None, {INPUT: photos}), strict=True))
+
+
+def _fill_in_constants(graph, function) -> None:
+    """Make constants of what a Keras model's function has captured, a Normalization layer's mean.
+
+    tf2onnx takes captured tensors for inputs of the model and leaves their values behind.
+    """
+    from onnx.numpy_helper import from_array
+
+    values = {inner.name: outer for outer, inner in function.graph.captures}
+    surplus = [value.name for value in graph.input if value.name != INPUT]
+    read = {name for node in graph.node for name in node.input}
+    graph.initializer.extend(
+        from_array(np.asarray(values[name]), name) for name in surplus if name in read
+    )
+    kept = [value for value in graph.input if value.name == INPUT]
+    del graph.input[:]
+    graph.input.extend(kept)

@@ -1,0 +1,126 @@
+"""A run and a format in; a checked LiteRT or ONNX model in a folder of its own out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+import fashion_keras
+from fashion_keras.errors import UserError
+from fashion_keras.run import BEST_MODEL_FILE, Run, save_labels
+from fashion_keras.serving.format_check import Classifier, Photos, agreement, measure
+from fashion_keras.serving.layout import ASSETS, ModelInfo, new_version
+from fashion_keras.serving.litert import litert_classifier, litert_model
+from fashion_keras.serving.onnx import onnx_classifier, onnx_model
+from fashion_keras.serving.small_formats import INT8
+
+CHECK_FILE = "check.json"
+KERAS = "keras"
+
+
+def convert(run: Run, format: str, representative: np.ndarray | None = None) -> bytes:
+    """Return the run's model in a format of `small_formats.SMALL_FORMATS`.
+
+    `representative` are training photos, uint8 `[N, H, W, 3]`, for INT8. Raises `UserError` where
+    it cannot be converted, or what converts it is not installed.
+    """
+    with _notes_kept_off():
+        if format == "onnx":
+            return onnx_model(run)
+        return litert_model(run, representative if format == INT8 else None)
+
+
+def classifier(format: str, model: bytes) -> Classifier:
+    """Return the function that runs a converted model: uint8 photos to each head's logits."""
+    return onnx_classifier(model) if format == "onnx" else litert_classifier(model)
+
+
+def check(run: Run, models: Mapping[str, bytes], photos: Photos) -> dict[str, dict]:
+    """Measure the Keras model and each converted one on the same photos, one after another.
+
+    Returns `format_check.measure`'s result, with `agreement` with the Keras model, by format;
+    the Keras model comes first, under `keras`.
+    """
+    predictor = tf.function(lambda images: run.predictor(images, training=False))
+
+    def keras_classifier(images):
+        return {label: logits.numpy() for label, logits in predictor(images).items()}
+
+    file = run.path / BEST_MODEL_FILE if run.path.is_dir() else run.path
+    size = file.stat().st_size if file.is_file() else 0
+    results = {KERAS: measure(keras_classifier, photos, size)}
+    for format, model in models.items():
+        with _notes_kept_off():
+            classify = classifier(format, model)
+            classify(photos.images[:1])
+        results[format] = measure(classify, photos, len(model))
+    reference = dict(results[KERAS])
+    for result in results.values():
+        result["agreement"] = agreement(reference, result)
+    for result in results.values():
+        del result["predictions"]
+    return results
+
+
+def write_small_model(
+    run: Run, folder: Path, file: str, model: bytes, checked: dict | None, version: int | None
+) -> Path:
+    """Write `folder/<version>/`: the model as `file`, its class names, what was checked.
+
+    Written beside and renamed; `version` defaults to one above the highest present. Returns the
+    version's folder. Raises `UserError` where the version is there already.
+    """
+    target = folder / str(new_version(folder, version))
+    partial = folder / f"{target.name}.partial-{os.getpid()}"
+    accept = run.decision.accept if run.decision else None
+    info = ModelInfo(
+        fashion_keras=fashion_keras.__version__,
+        label=run.label,
+        labels=run.labels,
+        image_size=run.image_size,
+        resize=run.resize,
+        top=1,
+        accept=accept.threshold if accept else None,
+    )
+    try:
+        (partial / ASSETS).mkdir(parents=True)
+        (partial / file).write_bytes(model)
+        info.save(partial / ASSETS)
+        save_labels(partial / ASSETS, run.labels)
+        if checked is not None:
+            text = json.dumps(checked, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+            (partial / CHECK_FILE).write_text(text, encoding="utf-8")
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+@contextlib.contextmanager
+def _notes_kept_off():
+    """Keep off the terminal what converters write to the file descriptor, unless one fails."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            yield
+        except UserError:
+            raise
+        except BaseException:
+            notes.seek(0)
+            os.write(saved, notes.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
