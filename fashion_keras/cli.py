@@ -19,6 +19,7 @@ COMMANDS = {
     "audit": ("fashion_keras.audit", "find near-identical photos and doubtful labels"),
     "export": ("fashion_keras.export", "write a SavedModel for TF Serving"),
     "predict": ("fashion_keras.predict", "classify photos with a SavedModel"),
+    "demo": ("fashion_keras.demo", "show a web page that classifies dropped photos"),
 }
 
 

@@ -13,7 +13,17 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "fashion_keras"
 
-COMMANDS = {"audit", "calibrate", "compare", "convert", "train", "evaluate", "export", "predict"}
+COMMANDS = {
+    "audit",
+    "calibrate",
+    "compare",
+    "convert",
+    "demo",
+    "train",
+    "evaluate",
+    "export",
+    "predict",
+}
 PARTS = {"data", "models", "training", "evaluation", "serving", "auditing"}
 # Known to all: what went wrong, how a wait is shown, how TensorFlow is loaded.
 COMMON = {"errors", "progress", "quiet"}

@@ -1,0 +1,237 @@
+"""`python -m fashion_keras.demo`: a bundle in, a web page to drop photos on out.
+
+python -m fashion_keras.demo --model BUNDLE [--index DIR] [--run RUN] [--examples DIR]
+python -m fashion_keras.demo --model BUNDLE --index DIR --build-index RECORDS
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from fashion_keras.commands import positive_int, run_command
+from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.errors import UserError
+from fashion_keras.run import check_run, load_run
+from fashion_keras.serving.layout import ModelInfo, find_version
+from fashion_keras.serving.page import LOOPBACK, check_gradio, make_app
+
+_EXAMPLES = """\
+examples:
+  python -m fashion_keras.demo --model models/fashion
+      drop photos at http://127.0.0.1:7860 and see every label's best classes, and whether the
+      photo would be accepted or reviewed
+  python -m fashion_keras.demo --model models/fashion --index models/fashion-index \\
+      --build-index tfrecords/small
+      embed the training products once; then
+  python -m fashion_keras.demo --model models/fashion --index models/fashion-index \\
+      --run runs/efficientnetb0-1
+      shows the most similar of them beside each photo, and, by the Keras model that the bundle
+      was exported from, a heat map of where it looked (Grad-CAM)
+
+The page needs Gradio (pip install "fashion-keras[demo]"), loads nothing from the network, and
+listens on this machine alone unless --host says otherwise.
+"""
+_PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
+_MOST_EXAMPLES = 12
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return run_command(_demo, argv)
+
+
+def _demo(argv: Sequence[str] | None) -> None:
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.build_index and not options.index:
+        parser.error("--build-index needs --index DIR, the folder to write")
+    if options.limit and not options.build_index:
+        parser.error("--limit is of --build-index: give that too")
+    version = find_version(options.model)
+    if options.build_index:
+        _build_index(version, options)
+    else:
+        _serve(version, options)
+
+
+def _build_index(version, options):
+    DatasetInfo.load(options.build_index)
+    from fashion_keras.quiet import load_tensorflow
+
+    load_tensorflow()
+    from fashion_keras.progress import PhaseBar
+    from fashion_keras.serving.bundle import Bundle
+    from fashion_keras.serving.gallery import build_gallery, check_gallery_folder
+
+    check_gallery_folder(options.index)
+    bundle = Bundle(version)
+    with PhaseBar("photo") as bar:
+        count = build_gallery(
+            bundle,
+            options.build_index,
+            options.index,
+            limit=options.limit,
+            progress=lambda done, total: bar.update("embedding", done, total),
+        )
+    print(f"{options.index}: {count:,} training products of {options.build_index}")
+    print(f"See it: python -m fashion_keras.demo --model {options.model} --index {options.index}")
+
+
+def _serve(version, options):
+    # Cheap questions first: a wrong argument is answered before TensorFlow is loaded.
+    info = ModelInfo.load(version)
+    examples = _example_photos(options.examples) if options.examples else ()
+    if options.run:
+        check_run(options.run)
+    check_gradio()
+    listening = _listen(options.host, options.port)
+    from fashion_keras.quiet import load_tensorflow
+
+    load_tensorflow()
+    import uvicorn
+
+    from fashion_keras.serving.answers import answer_files, answers_html
+    from fashion_keras.serving.bundle import Bundle
+    from fashion_keras.serving.gallery import Gallery
+
+    gallery = Gallery.load(options.index) if options.index else None
+    bundle = Bundle(version)
+    if gallery and gallery.weights_sha256 != bundle.weights_sha256():
+        raise UserError(
+            f"{options.index} was made with another model than {version}: build it again with\n"
+            f"python -m fashion_keras.demo --model {options.model} --index {options.index} "
+            "--build-index RECORDS"
+        )
+    look = _looker(options.run, info, version) if options.run else None
+
+    def answer(paths):
+        return answers_html(
+            bundle, answer_files(bundle, paths, gallery=gallery, look=look), len(paths)
+        )
+
+    with listening, tempfile.TemporaryDirectory(prefix="fashion-keras-demo-") as uploads:
+        app = make_app(
+            answer,
+            title=f"{info.label}: {Path(options.model).name}",
+            introduction=_introduction(options.model, info, gallery),
+            examples=examples or (gallery.examples if gallery else ()),
+            uploads=Path(uploads),
+            any_host=options.host not in LOOPBACK,
+        )
+        port = listening.getsockname()[1]
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        print(f"Open http://{host}:{port} (Ctrl-C ends it)", flush=True)
+        if options.host not in LOOPBACK:
+            print("warning: anyone who reaches this machine can use the page", file=sys.stderr)
+        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
+
+
+def _looker(path, info, version):
+    """Return the function that draws heat maps, with the Keras model of a run."""
+    import tensorflow as tf
+
+    from fashion_keras.evaluation.gradcam import grad_cam
+    from fashion_keras.evaluation.thumbnails import thumbnail
+    from fashion_keras.serving.decoding import decode_photos
+
+    run = load_run(path)
+    if run.labels != info.labels or run.image_size != info.image_size:
+        raise UserError(
+            f"{path} is another model than {version}: its heads, classes or photo size differ.\n"
+            "Give the --run that the bundle was exported from"
+        )
+
+    def look(encoded, classes):
+        photos, _ = decode_photos(tf.constant(encoded), run.image_size, run.resize)
+        photos = photos.numpy()
+        maps = grad_cam(run.model, run.label, photos, classes)
+        return [thumbnail(photo, heat) for photo, heat in zip(photos, maps, strict=True)]
+
+    return look
+
+
+def _introduction(model, info, gallery) -> str:
+    heads = ", ".join(f"{label} ({len(classes)})" for label, classes in info.labels.items())
+    lines = [f"# What is it?\nThe model `{Path(model).name}` sorts a product's photo by {heads}."]
+    if info.accept is not None:
+        lines.append(f"From {info.accept:.1%} on it accepts; below, a person should look.")
+    if gallery:
+        lines.append(f"Its answer is shown beside the most alike of {len(gallery):,} products.")
+    return " ".join(lines)
+
+
+def _example_photos(folder: Path) -> tuple[Path, ...]:
+    if not folder.is_dir():
+        raise UserError(f"no folder of examples at {folder}")
+    photos = sorted(p for p in folder.iterdir() if p.suffix.lower() in _PHOTO_SUFFIXES)
+    if not photos:
+        raise UserError(
+            f"no photos in {folder}: expected files ending in {', '.join(_PHOTO_SUFFIXES)}"
+        )
+    return tuple(photos[:_MOST_EXAMPLES])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; `UserError` where the port is taken."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            raise UserError(f"port {port} is in use: give another --port, or 0 for any") from None
+        raise UserError(f"cannot listen on {host}, port {port}: {error}") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fashion_keras.demo",
+        description="Show a web page that classifies the photos dropped on it.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--model",
+        required=True,
+        type=Path,
+        metavar="BUNDLE",
+        help="a SavedModel that fashion_keras.export has written: its folder, or a version's",
+    )
+    parser.add_argument(
+        "--run",
+        type=Path,
+        help="the run that the bundle was exported from: adds heat maps of where it looked",
+    )
+    parser.add_argument(
+        "--index", type=Path, metavar="DIR", help="an index: adds the most similar products"
+    )
+    parser.add_argument(
+        "--build-index",
+        type=Path,
+        metavar="RECORDS",
+        help="write the index of these records' training products to --index, and end",
+    )
+    parser.add_argument(
+        "--limit",
+        type=positive_int,
+        metavar="N",
+        help="with --build-index: the first N training products only",
+    )
+    parser.add_argument(
+        "--examples",
+        type=Path,
+        metavar="DIR",
+        help="a folder of photos to pick from (default: the index's, of the validation split)",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
+    parser.add_argument("--port", type=int, default=7860, help="default: 7860; 0 is any free one")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

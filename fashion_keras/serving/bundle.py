@@ -1,0 +1,91 @@
+"""Photo bytes in; the best classes of every head, and embeddings, of a SavedModel of ours out.
+
+Needs neither Keras nor the run that the bundle was exported from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from fashion_keras.errors import UserError
+from fashion_keras.serving.layout import ModelInfo
+
+CLASSIFY, EMBED = "serving_default", "embed"
+# Head to its best classes with their probabilities, best first; the headline's head first.
+Heads = dict[str, tuple[tuple[str, float], ...]]
+
+
+class Bundle:
+    """A version folder that `fashion_keras.export` has written, loaded into this process.
+
+    Raises `UserError` where it is not ours or cannot be loaded.
+
+    Attributes:
+        info: what the bundle says of itself.
+    """
+
+    def __init__(self, version: Path):
+        self.info = ModelInfo.load(version)
+        self._version = Path(version)
+        try:
+            self._loaded = tf.saved_model.load(str(version))
+            self._classify = self._loaded.signatures[CLASSIFY]
+        except Exception as error:  # protobuf, TensorFlow and plain OS errors, by what is damaged
+            reason = (str(error).splitlines() or [repr(error)])[0][:160]
+            raise UserError(f"{version} is no SavedModel that can be loaded: {reason}") from error
+        self._embed = self._loaded.signatures.get(EMBED)
+
+    @property
+    def can_embed(self) -> bool:
+        """Whether the bundle has the signature `embed`."""
+        return self._embed is not None
+
+    def classify(self, encoded: Sequence[bytes]) -> list[Heads | None]:
+        """Return the best classes of each photo, JPEG or PNG; None for one that is damaged."""
+        if not encoded:
+            return []
+        outputs = {name: value.numpy() for name, value in self._run(encoded).items()}
+        return [
+            self._heads(outputs, row) if outputs["valid"][row] else None
+            for row in range(len(encoded))
+        ]
+
+    def embed(self, encoded: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """Return float32 `[N, D]` of length 1, and bool `[N]`: False where a photo is damaged.
+
+        Raises `UserError` where the bundle has no signature `embed`.
+        """
+        if self._embed is None:
+            raise UserError(
+                f"{self._version} has no signature {EMBED!r}, so its photos have no neighbours: "
+                "export a model that fashion_keras has trained"
+            )
+        outputs = self._embed(image_bytes=tf.constant(list(encoded), tf.string))
+        return outputs["embedding"].numpy(), outputs["valid"].numpy().astype(bool)
+
+    def weights_sha256(self) -> str:
+        """Return the sha256 of the weights: the same for two exports of one model."""
+        digest = hashlib.sha256()
+        for path in sorted((self._version / "variables").glob("variables.data-*")):
+            with open(path, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
+
+    def _run(self, encoded):
+        return self._classify(image_bytes=tf.constant(list(encoded), tf.string))
+
+    def _heads(self, outputs, row) -> Heads:
+        heads = {}
+        for label in (self.info.label, *(n for n in self.info.labels if n != self.info.label)):
+            prefix = "" if label == self.info.label else f"{label}_"
+            names, scores = outputs[f"{prefix}classes"][row], outputs[f"{prefix}scores"][row]
+            heads[label] = tuple(
+                (name.decode("utf-8"), float(score))
+                for name, score in zip(names, scores, strict=True)
+            )
+        return heads

@@ -1,0 +1,151 @@
+"""The demo command: what it refuses, builds and serves."""
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from serving.tiny import tiny_run
+from tiny_records import LABELS, write_tiny_records
+
+from fashion_keras import demo
+from fashion_keras.errors import UserError
+from fashion_keras.serving.savedmodel import export_saved_model
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+needs_gradio = pytest.mark.skipif(
+    importlib.util.find_spec("gradio") is None, reason="needs the extra [demo]"
+)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "shop"
+    export_saved_model(tiny_run(labels=LABELS), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("records")
+    write_tiny_records(folder)
+    return folder
+
+
+def refusal(capsys, *argv):
+    assert demo.main([str(argument) for argument in argv]) == 2
+    return capsys.readouterr().err
+
+
+def test_no_bundle_is_answered_with_how_to_make_one(tmp_path, capsys):
+    assert "fashion_keras.export" in refusal(capsys, "--model", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options", [["--build-index", "records"], ["--limit", "3"], ["--limit", "0"], ["--port", "x"]]
+)
+def test_options_that_make_no_sense_are_refused(tmp_path, options):
+    with pytest.raises(SystemExit) as stopped:
+        demo.main(["--model", str(tmp_path), *options])
+    assert stopped.value.code == 2
+
+
+def test_no_photos_to_pick_from(shop, tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("no photo")
+    assert "no photos in" in refusal(capsys, "--model", shop, "--examples", tmp_path)
+    assert "no folder" in refusal(capsys, "--model", shop, "--examples", tmp_path / "none")
+
+
+def test_no_run_at_the_path_of_one(shop, tmp_path, capsys):
+    assert "no trained model" in refusal(capsys, "--model", shop, "--run", tmp_path)
+
+
+def test_without_gradio_it_says_what_to_install(shop, capsys, monkeypatch):
+    from importlib import metadata
+
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert 'pip install "fashion-keras[demo]"' in refusal(capsys, "--model", shop)
+
+
+@needs_gradio
+def test_a_port_that_is_taken_is_named(shop, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"port {port} is in use" in refusal(capsys, "--model", shop, "--port", port)
+
+
+def test_the_index_is_built_and_the_next_command_printed(shop, records, tmp_path, capsys):
+    index = tmp_path / "index"
+    argv = ["--model", shop, "--index", index, "--build-index", records, "--limit", "5"]
+    assert demo.main([str(argument) for argument in argv]) == 0
+    out = capsys.readouterr().out
+    assert "5 training products" in out
+    assert f"--model {shop} --index {index}" in out
+    assert (index / "embeddings.npy").is_file()
+
+
+@needs_gradio
+def test_an_index_of_another_model_is_refused(shop, records, tmp_path, capsys):
+    import keras
+
+    index = tmp_path / "index"
+    argv = ["--model", shop, "--index", index, "--build-index", records, "--limit", "2"]
+    assert demo.main([str(argument) for argument in argv]) == 0
+    other = tiny_run(labels=LABELS)
+    other.model.set_weights([weight + 1 for weight in other.model.get_weights()])
+    keras.backend.clear_session()
+    export_saved_model(other, tmp_path / "other")
+    error = refusal(capsys, "--model", tmp_path / "other", "--index", index, "--port", "0")
+    assert "made with another model" in error
+
+
+def test_heat_maps_are_refused_from_another_model(tmp_path):
+    from serving.tiny import save_tiny_run
+
+    from fashion_keras.serving.layout import ModelInfo
+
+    info = ModelInfo("0", "subCategory", LABELS, (40, 32), "pad", 5)
+    with pytest.raises(UserError, match="another model"):
+        demo._looker(save_tiny_run(tmp_path / "run"), info, tmp_path)
+
+
+def test_help_needs_no_tensorflow():
+    script = (
+        "import sys; from fashion_keras import demo\n"
+        "demo.main(['--model', 'none'])\n"
+        "print([name for name in ('tensorflow', 'keras', 'gradio') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.stdout == "[]\n"
+
+
+@needs_gradio
+def test_the_page_is_served_on_this_machine_until_interrupted(shop):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fashion_keras.demo", "--model", str(shop), "--port", "0"],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("Open http://127.0.0.1:")
+        address = line.split()[1]
+        with urllib.request.urlopen(address, timeout=60) as page:
+            assert "subCategory: shop" in page.read().decode()
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors
