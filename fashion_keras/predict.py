@@ -1,6 +1,6 @@
-"""Photos, folders or zips in; each photo's class and score, on screen or as CSV, out.
+"""Photos, folders, zips or CSVs of paths in; each photo's class and score, on screen or in a table.
 
-python -m fashion_keras.predict --model DIR PHOTO|FOLDER|ZIP… [--csv out.csv]
+python -m fashion_keras.predict --model DIR PHOTO|FOLDER|ZIP|CSV… [--output out.csv]
 """
 
 from __future__ import annotations
@@ -16,11 +16,21 @@ from tqdm import tqdm
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.errors import UserError
 from fashion_keras.quiet import load_tensorflow
+from fashion_keras.serving.batches import Model, classify_all
 from fashion_keras.serving.layout import ModelInfo, find_version
-from fashion_keras.serving.photos import PhotoSource, batches
-from fashion_keras.serving.prediction import LineFormat, Prediction, csv_writer, printable
+from fashion_keras.serving.path_table import PathColumns
+from fashion_keras.serving.photos import Photo, PhotoSource, batches
+from fashion_keras.serving.prediction import LineFormat, Prediction, longest, table_row
+from fashion_keras.serving.retries import Retries
+from fashion_keras.serving.servers import check_address, connect
+from fashion_keras.serving.table import Table, check_table, open_table
+from fashion_keras.serving.tally import Tally
 
 DEFAULT_TOP = 2  # the class and its runner-up
+BATCH_SIZE = 32  # photos: half as fast again on a CPU as 64, whose layers leave its cache
+# Requests to a server; here, so that one batch is decoded while another is classified.
+IN_FLIGHT, IN_FLIGHT_HERE = 4, 2
+_CLASS_WIDTH = 16  # characters, where a server does not say what classes there are
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,58 +40,93 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _predict(argv: Sequence[str] | None) -> None:
     arguments = _parser().parse_args(argv)
-    version = find_version(arguments.model)
-    info = ModelInfo.load(version)
+    _check(arguments)
+    version = find_version(arguments.model) if arguments.model else None
+    info = ModelInfo.load(version) if version else None
     top = _checked_top(arguments.top, info, version)
-    _check_csv(arguments.csv)
-    with PhotoSource(arguments.photos) as source:
-        # Imported here, so that --help and a wrong path are answered at once.
-        load_tensorflow()
-        from fashion_keras.serving.client import LocalModel
-
-        model = LocalModel(version)
-        with _output(arguments.csv, info, top, source) as write:
-            failures, first = 0, None
-            for batch in batches(source.photos(), arguments.batch_size):
-                for prediction in model.classify(batch):
-                    write(prediction)
-                    if prediction.error:
-                        failures, first = failures + 1, first or prediction
-        total = len(source)
-    if arguments.csv:
-        print(f"{arguments.csv}: {total:,} photos, {total - failures:,} classified")
-    if failures == total:
-        raise UserError(f"none of {total:,} photos could be classified; {_told(first)}")
-    if failures:
-        print(
-            f"warning: {failures:,} of {total:,} photos could not be classified; {_told(first)}",
-            file=sys.stderr,
-        )
+    threshold = arguments.threshold
+    if threshold is None and info:
+        threshold = info.accept
+    columns = PathColumns(arguments.path_column, arguments.id_column, arguments.path_root)
+    with PhotoSource(arguments.photos, columns) as source:
+        if arguments.output:
+            _write_table(arguments, version, source, threshold)
+        else:
+            _print_lines(arguments, version, source, _line_format(source, info, top, threshold))
 
 
-def _told(failure: Prediction) -> str:
-    return f"the first: {printable(failure.path)}: {printable(failure.error)}"
+def _print_lines(arguments, version, source, line) -> None:
+    tally = Tally()
+    with _model(arguments, version) as model:
+        for batch in _classified(source.photos(), model, arguments):
+            for prediction in batch:
+                print(line(prediction))
+            tally.add(batch)
+    tally.conclude()
+
+
+def _write_table(arguments, version, source, threshold) -> None:
+    tally = Tally()
+    with open_table(arguments.output, resume=arguments.resume) as table:
+        kept, kept_errors = table.rows, table.errors
+        photos = source.photos(table.take_done)
+        # disable=None: no bar where stderr is no terminal.
+        bar = tqdm(total=len(source), initial=min(kept, len(source)), unit="photo", disable=None)
+        with _told_what_is_kept(table), bar, _model(arguments, version) as model:
+            for batch in _classified(photos, model, arguments):
+                table.write(table_row(prediction, threshold) for prediction in batch)
+                tally.add(batch)
+                bar.update(len(batch))
+    classified = table.rows - table.errors
+    before = f", {kept:,} of them before" if kept else ""
+    print(f"{arguments.output}: {table.rows:,} photos, {classified:,} classified{before}")
+    tally.conclude(classified_before=kept - kept_errors)
 
 
 @contextlib.contextmanager
-def _output(
-    csv: Path | None, info: ModelInfo, top: int, source: PhotoSource
-) -> Iterator[Callable[[Prediction], None]]:
-    if csv is None:
-        line = LineFormat(source.paths, info.labels[info.label], top)
-        yield lambda prediction: print(line(prediction))
+def _told_what_is_kept(table: Table) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if table.rows:
+            print(f"{table.partial} keeps {table.rows:,} rows: --resume goes on", file=sys.stderr)
+        raise
+
+
+def _classified(photos: Iterator[Photo], model: Model, arguments) -> Iterator[list[Prediction]]:
+    in_flight = arguments.in_flight if arguments.server else IN_FLIGHT_HERE
+    return classify_all(batches(photos, arguments.batch_size), model, in_flight)
+
+
+@contextlib.contextmanager
+def _model(arguments, version: Path | None) -> Iterator[Model]:
+    if arguments.server:
+        retries = Retries(
+            arguments.retries, arguments.server, lambda line: tqdm.write(line, file=sys.stderr)
+        )
+        try:
+            with contextlib.closing(
+                connect(arguments.server, arguments.name, retries, arguments.in_flight)
+            ) as model:
+                yield model
+        finally:
+            retries.stop()
         return
-    # disable=None: no bar where stderr is no terminal.
-    with csv_writer(csv) as write, tqdm(total=len(source), unit="photo", disable=None) as bar:
+    # Imported here, so that --help and a wrong path are answered at once.
+    load_tensorflow()
+    from fashion_keras.serving.client import LocalModel
 
-        def write_and_count(prediction):
-            write(prediction)
-            bar.update()
-
-        yield write_and_count
+    yield LocalModel(version)
 
 
-def _checked_top(top: int | None, info: ModelInfo, version: Path) -> int:
+def _line_format(source, info, top, threshold) -> Callable[[Prediction], str]:
+    width = longest(info.labels[info.label]) if info else _CLASS_WIDTH
+    return LineFormat(longest(path for _, path in source.names()), width, top, threshold)
+
+
+def _checked_top(top: int | None, info: ModelInfo | None, version: Path | None) -> int:
+    if info is None:
+        return top or DEFAULT_TOP
     available = min(info.top, len(info.labels[info.label]))
     if top is None:
         return min(DEFAULT_TOP, available)
@@ -90,36 +135,87 @@ def _checked_top(top: int | None, info: ModelInfo, version: Path) -> int:
     return top
 
 
-def _check_csv(path: Path | None) -> None:
-    if path is None:
-        return
-    if path.is_dir():
-        raise UserError(f"--csv {path} is a folder: expected a file to write")
-    if not path.parent.is_dir():
-        raise UserError(f"--csv {path}: there is no folder {path.parent}")
+def _check(arguments) -> None:
+    if not arguments.model and not arguments.server:
+        raise UserError("nothing to classify with: give --model DIR, or --server URL --name NAME")
+    if arguments.server:
+        check_address(arguments.server)
+        if not arguments.name:
+            raise UserError(f"--server {arguments.server}: which of its models? Give --name NAME")
+    if arguments.output:
+        check_table(arguments.output, "--output")
+    elif arguments.resume:
+        raise UserError("--resume continues a table: give it by --output FILE")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m fashion_keras.predict",
-        description="Classify photos with a SavedModel made by fashion_keras.export. Ends with "
-        "0 if at least one photo was classified; those that cannot be read are listed.",
+        description="Classify photos with a SavedModel made by fashion_keras.export, here or "
+        "behind TF Serving. Ends with 0 if at least one photo was classified; those that cannot "
+        "be read are listed with a reason.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "photos", nargs="+", metavar="PHOTO|FOLDER|ZIP", help="what to classify, in this order"
+        "photos", nargs="+", metavar="PHOTO|FOLDER|ZIP|CSV", help="what to classify, in this order"
     )
-    parser.add_argument(
+    model = parser.add_argument_group("model")
+    model.add_argument(
         "--model",
-        required=True,
         type=Path,
         metavar="DIR",
-        help="a SavedModel's version folder, or its parent (then the highest version)",
+        help="a SavedModel's version folder, or its parent (then the highest version); beside "
+        "--server, only its threshold and class names are used",
     )
-    parser.add_argument(
-        "--csv", type=Path, metavar="FILE", help="write rows there instead of printing lines"
+    model.add_argument(
+        "--server", metavar="URL", help="TF Serving: http://HOST:8501 or grpc://HOST:8500"
     )
-    parser.add_argument(
-        "--batch-size", type=positive_int, default=64, help="photos at once (default: 64)"
+    model.add_argument("--name", help="the model's name on the server")
+    model.add_argument(
+        "--batch-size", type=positive_int, default=BATCH_SIZE, help=f"photos at once ({BATCH_SIZE})"
+    )
+    model.add_argument(
+        "--in-flight",
+        type=positive_int,
+        default=IN_FLIGHT,
+        help=f"requests to the server at once ({IN_FLIGHT})",
+    )
+    model.add_argument(
+        "--retries",
+        type=_count,
+        default=6,
+        help="how often to ask a server again that does not answer, after 0.5, 1, 2, 4 … s (6)",
+    )
+    table = parser.add_argument_group("table")
+    table.add_argument(
+        "--output",
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="write rows there instead of printing lines: .csv, .jsonl or .parquet",
+    )
+    table.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep the rows that an interrupted or finished run has written, do the rest",
+    )
+    table.add_argument(
+        "--threshold",
+        type=_share,
+        help="from which score a class is accepted and not to be reviewed (default: the model's, "
+        "if calibrate has fitted one)",
+    )
+    paths = parser.add_argument_group("CSVs of paths")
+    paths.add_argument("--path-column", default="path", metavar="COLUMN", help="(path)")
+    paths.add_argument(
+        "--id-column", metavar="COLUMN", help="(id, where there is one; else the file's name)"
+    )
+    paths.add_argument(
+        "--path-root",
+        type=Path,
+        metavar="DIR",
+        help="folder that relative paths start from (the CSV's own)",
     )
     parser.add_argument(
         "--top",
@@ -128,6 +224,34 @@ def _parser() -> argparse.ArgumentParser:
     )
     return parser
 
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return number
+
+
+_EXAMPLES = """\
+examples:
+  two photos, on screen:
+    python -m fashion_keras.predict --model models/fashion a.jpg b.png
+  a catalogue overnight, and on from where it was interrupted:
+    python -m fashion_keras.predict --model models/fashion photos/ --output tags.parquet
+    python -m fashion_keras.predict --model models/fashion photos/ --output tags.parquet --resume
+  the photos that a CSV names, by a running TF Serving:
+    python -m fashion_keras.predict --server http://localhost:8501 --name fashion \\
+        products.csv --path-column photo --id-column sku --output tags.csv
+"""
 
 if __name__ == "__main__":
     sys.exit(main())

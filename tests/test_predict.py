@@ -1,16 +1,20 @@
-"""The predict command: photos, folders and zips, on screen and as CSV, good and bad."""
+"""The predict command: photos, folders, zips and CSVs, on screen and in tables, good and bad."""
 
 import csv
+import dataclasses
 import shutil
 import zipfile
 
 import numpy as np
+import pandas
 import pytest
 import tensorflow as tf
 from serving.tiny import PHOTOS, photo, tiny_run
 
 from fashion_keras.predict import main
+from fashion_keras.serving.layout import ModelInfo
 from fashion_keras.serving.photos import PhotoSource
+from fashion_keras.serving.prediction import COLUMNS
 from fashion_keras.serving.savedmodel import export_saved_model
 
 GOOD = {
@@ -65,7 +69,8 @@ def test_a_folder_gives_a_row_a_photo_in_order(model, folder, tmp_path):
     code, rows = predict_csv(model, tmp_path, folder)
     assert code == 0
     assert [row["path"] for row in rows] == [f"{folder}/{name}" for name in GOOD]
-    assert list(rows[0]) == ["path", "class", "score", "runner_up", "runner_up_score", "error"]
+    assert [row["id"] for row in rows] == ["a", "c", "d", "e"]
+    assert list(rows[0]) == list(COLUMNS)
     with PhotoSource([str(folder)]) as source:
         encoded = [found.encoded for found in source.photos()]
     served = tf.saved_model.load(str(model / "1")).signatures["serving_default"](
@@ -78,7 +83,7 @@ def test_a_folder_gives_a_row_a_photo_in_order(model, folder, tmp_path):
     )
     assert [row["class"] for row in rows] == [name.decode() for name in classes[:, 0]]
     assert [row["runner_up"] for row in rows] == [name.decode() for name in classes[:, 1]]
-    assert {row["error"] for row in rows} == {""}
+    assert {(row["decision"], row["error"]) for row in rows} == {("", "")}
 
 
 def test_a_zip_gives_the_folders_answers(model, folder, tmp_path):
@@ -93,6 +98,69 @@ def test_a_zip_gives_the_folders_answers(model, folder, tmp_path):
     _, from_folder = predict_csv(model, tmp_path / "2", folder)
     assert [row["class"] for row in from_zip] == [row["class"] for row in from_folder]
     assert from_zip[0]["path"] == f"{path}/a.jpg"
+
+
+def test_a_csv_of_paths_gives_the_photos_answers_by_its_ids(model, folder, tmp_path):
+    (tmp_path / "1").mkdir()
+    _, from_folder = predict_csv(model, tmp_path / "1", folder)
+    lines = [f"{number};{name}" for number, name in enumerate(GOOD)]
+    (folder / "list.csv").write_text("\n".join(["sku;photo", *lines]))
+    options = ["--path-column", "photo", "--id-column", "sku"]
+    code, rows = predict_csv(model, tmp_path, folder / "list.csv", options=options)
+    assert code == 0
+    assert [(row["id"], row["path"]) for row in rows] == [
+        (str(number), name) for number, name in enumerate(GOOD)
+    ]
+    assert [row["class"] for row in rows] == [row["class"] for row in from_folder]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_other_formats_hold_the_csvs_rows(model, folder, tmp_path, ending):
+    write(folder, {"bad.jpg": b""})
+    _, rows = predict_csv(model, tmp_path, folder)
+    out = tmp_path / f"out.{ending}"
+    assert main(["--model", str(model), str(folder), "--output", str(out)]) == 0
+    found = pandas.read_parquet(out) if ending == "parquet" else pandas.read_json(out, lines=True)
+    for one, other in zip(rows, found.to_dict("records"), strict=True):
+        for name, cell in other.items():
+            if name.endswith("score") and one[name]:
+                assert float(one[name]) == pytest.approx(cell, abs=2e-6)
+            else:
+                assert one[name] == ("" if pandas.isna(cell) else cell)
+
+
+def with_threshold(model, folder, threshold):
+    """A copy of a model for which calibrate has fitted a threshold."""
+    shutil.copytree(model / "1", folder / "1")
+    info = ModelInfo.load(folder / "1")
+    dataclasses.replace(info, accept=threshold).save(folder / "1" / "assets")
+    return folder
+
+
+def test_the_models_threshold_decides_unless_another_is_given(model, folder, tmp_path):
+    _, rows = predict_csv(model, tmp_path, folder)
+    scores = sorted(float(row["score"]) for row in rows)
+    middle = (scores[1] + scores[2]) / 2
+    fitted = with_threshold(model, tmp_path / "fitted", middle)
+    _, rows = predict_csv(fitted, tmp_path, folder)
+    assert [row["decision"] for row in rows] == [
+        "accept" if float(row["score"]) > middle else "review" for row in rows
+    ]
+    _, rows = predict_csv(fitted, tmp_path, folder, options=["--threshold", "0"])
+    assert {row["decision"] for row in rows} == {"accept"}
+
+
+def test_resume_classifies_what_has_no_row_yet(model, folder, tmp_path, capsys):
+    code, before = predict_csv(model, tmp_path, folder)
+    (folder / "a.jpg").unlink()  # would be an error, were it looked at
+    write(folder, {"f.jpg": PHOTOS["grey jpeg"]})
+    list_of_all = "path\n" + "\n".join(row["path"] for row in before) + f"\n{folder}/f.jpg\n"
+    (tmp_path / "list.csv").write_text(list_of_all)
+    code, rows = predict_csv(model, tmp_path, tmp_path / "list.csv", options=["--resume"])
+    assert code == 0
+    assert rows[:-1] == before
+    assert (rows[-1]["path"], rows[-1]["error"]) == (f"{folder}/f.jpg", "")
+    assert "5 photos, 5 classified, 4 of them before" in capsys.readouterr().out
 
 
 def test_bad_photos_become_rows_with_a_reason_and_spare_the_others(model, folder, tmp_path, capsys):
@@ -208,3 +276,32 @@ def test_a_csv_that_cannot_be_written_is_an_error(model, folder, tmp_path, capsy
     out = tmp_path / "no" / "out.csv"
     assert "no folder" in error_of(capsys, "--model", model, folder, "--csv", out)
     assert "is a folder" in error_of(capsys, "--model", model, folder, "--csv", folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ([], "give --model DIR, or --server URL"),
+        (["--server", "http://localhost:8501"], "Give --name"),
+        (["--server", "localhost:8501", "--name", "shop"], "expected http://HOST:8501"),
+        (["--model", "models", "--resume"], "--output FILE"),
+        (["--model", "models", "--output", "tags.xlsx"], ".csv, .jsonl, .parquet"),
+    ],
+)
+def test_options_that_do_not_go_together_are_an_error(options, reason, capsys):
+    assert reason in error_of(capsys, "a.jpg", *options)
+
+
+@pytest.mark.parametrize("option", [["--threshold", "1.5"], ["--retries", "-1"]])
+def test_numbers_out_of_range_are_an_error(option, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--model", "models", "a.jpg", *option])
+    assert ended.value.code == 2
+    assert option[1] in capsys.readouterr().err
+
+
+def test_rows_of_an_interrupted_run_are_an_error_without_resume(model, folder, tmp_path, capsys):
+    (tmp_path / "out.csv.partial").write_text("rows")
+    error = error_of(capsys, "--model", model, folder, "--csv", tmp_path / "out.csv")
+    assert "--resume" in error
+    assert (tmp_path / "out.csv.partial").read_text() == "rows"

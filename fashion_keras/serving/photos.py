@@ -1,4 +1,4 @@
-"""Photos, folders and zips in; batches of photo bytes, read ahead in a thread, out.
+"""Photos, folders, zips and CSVs of paths in; batches of photo bytes, read ahead in a thread, out.
 
 Imports no TensorFlow. Only names are held for the whole catalogue, bytes for a few batches.
 """
@@ -20,6 +20,7 @@ from fashion_keras.data.catalog import PhotoInfo
 from fashion_keras.data.photos import stored_photo
 from fashion_keras.errors import UserError
 from fashion_keras.serving.formats import MAX_PIXELS
+from fashion_keras.serving.path_table import PathColumns, read_paths
 
 # Files that a folder or zip is searched for. Those that cannot be classified are listed too:
 # the shop learns of them by a row with a reason.
@@ -46,22 +47,26 @@ class Photo:
     encoded: bytes = b""
     error: str = ""
     cost: int = 0
+    id: str = ""
 
 
 class PhotoSource(contextlib.ExitStack):
     """The photos of all inputs, in their order; a context manager.
 
+    Args:
+        inputs: photos, folders, zips and CSVs of paths.
+        columns: what the CSVs' columns are called.
+
     Raises `UserError` where no input can be opened, or none holds a photo. If only some cannot,
     each of those is a photo with an error.
-
-    Attributes:
-        paths: what each photo is called: the input as given, and below it the name in it.
     """
 
-    def __init__(self, inputs: Iterable[str]):
+    def __init__(self, inputs: Iterable[str], columns: PathColumns | None = None):
         super().__init__()
-        self._read: list[Callable[[], bytes]] = []
-        self.paths: list[str] = []
+        self._columns = columns or PathColumns()
+        # What stands before the name in a path, the name, the id if it has one of its own, and
+        # what reads it by its name: nothing is made a photo that many share.
+        self._photos: list[tuple[str, str, str | None, Callable[[str], bytes]]] = []
         failures: list[UserError] = []
         inputs = list(inputs)
         try:
@@ -70,10 +75,10 @@ class PhotoSource(contextlib.ExitStack):
                     self._add(source)
                 except UserError as error:
                     failures.append(error)
-                    self._add_photo(source, _raiser(_shortened(error, source)))
+                    self._photos.append(("", source, None, _raiser(_shortened(error, source))))
             if len(failures) == len(inputs):
                 raise UserError("\n".join(str(error) for error in failures[:2]))
-            if not self.paths:
+            if not self._photos:
                 raise UserError(
                     f"no photos in {', '.join(inputs)}: expected files ending in "
                     f"{', '.join(sorted(SUFFIXES))}"
@@ -83,33 +88,48 @@ class PhotoSource(contextlib.ExitStack):
             raise
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self._photos)
 
-    def photos(self) -> Iterator[Photo]:
-        """Read the photos, one at a time, each with its header checked."""
-        for path, read in zip(self.paths, self._read, strict=True):
+    def names(self) -> Iterator[tuple[str, str]]:
+        """Yield what each photo is called, its id and path, without reading it.
+
+        The path is the input as given, and below it the name in it; of a photo in a CSV what
+        stands there. The id is the CSV's, or the file's name without its ending.
+        """
+        for prefix, name, id, _ in self._photos:
+            yield _stem(name) if id is None else id, prefix + name
+
+    def photos(self, is_done: Callable[[str, str], bool] = lambda *_: False) -> Iterator[Photo]:
+        """Read the photos, one at a time, each with its header checked.
+
+        Those are left out, and not read, of which `is_done` says so, given id and path.
+        """
+        for (id, path), (_, name, _, read) in zip(self.names(), self._photos, strict=True):
+            if is_done(id, path):
+                continue
             try:
-                encoded, pixels = _servable(read())
+                encoded, pixels = _servable(read(name))
             except UserError as error:
-                yield Photo(path, error=str(error))
+                yield Photo(path, error=str(error), id=id)
             else:
-                yield Photo(path, encoded, cost=max(3 * pixels, len(encoded)))
+                yield Photo(path, encoded, cost=max(3 * pixels, len(encoded)), id=id)
 
     def _add(self, source: str) -> None:
         path = Path(source)
         if not path.exists():
             raise UserError(f"{source} does not exist")
-        if path.is_dir() or _is_zip(path):
+        if path.suffix.lower() == ".csv" and path.is_file():
+            root = self._columns.root or path.parent
+            for id, name in read_paths(path, self._columns):
+                self._photos.append(("", name, id, lambda name: _read_file(root / name)))
+        elif path.is_dir() or _is_zip(path):
             archive = self.enter_context(open_archive(path))
-            for name in archive.names():
-                if _is_photo(name):
-                    self._add_photo(f"{source.rstrip('/')}/{name}", _reader(archive, name))
+            prefix, read = f"{source.rstrip('/')}/", _reader(archive)
+            self._photos += [
+                (prefix, name, None, read) for name in archive.names() if _is_photo(name)
+            ]
         else:
-            self._add_photo(source, lambda: _read_file(path))
-
-    def _add_photo(self, path: str, read: Callable[[], bytes]) -> None:
-        self.paths.append(path)
-        self._read.append(read)
+            self._photos.append(("", source, None, lambda name: _read_file(Path(name))))
 
 
 def batches(photos: Iterable[Photo], size: int) -> Iterator[list[Photo]]:
@@ -181,6 +201,10 @@ def _is_photo(name: str) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem
+
+
 def _read_file(path: Path) -> bytes:
     try:
         with open(path, "rb") as file:
@@ -192,8 +216,8 @@ def _read_file(path: Path) -> bytes:
     return data
 
 
-def _reader(archive: Archive, name: str) -> Callable[[], bytes]:
-    def read():
+def _reader(archive: Archive) -> Callable[[str], bytes]:
+    def read(name):
         try:
             return archive.read(name)
         except UserError as error:
@@ -207,8 +231,8 @@ def _shortened(error: UserError, path: str) -> UserError:
     return UserError(str(error).removeprefix(path).lstrip(": "))
 
 
-def _raiser(error: UserError) -> Callable[[], bytes]:
-    def read():
+def _raiser(error: UserError) -> Callable[[str], bytes]:
+    def read(name):
         raise error
 
     return read

@@ -1,16 +1,13 @@
-"""Predictions in; aligned lines on screen, or rows of a CSV, out. Imports no TensorFlow."""
+"""Predictions in; aligned lines on screen, or rows of a table, out. Imports no TensorFlow."""
 
 from __future__ import annotations
 
-import contextlib
-import csv
 import dataclasses
-import os
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable
+from typing import NamedTuple
 
-COLUMNS = ("path", "class", "score", "runner_up", "runner_up_score", "error")
 MAX_PATH_WIDTH = 60
+ACCEPT, REVIEW = "accept", "review"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,20 +18,65 @@ class Prediction:
     classes: tuple[str, ...] = ()
     scores: tuple[float, ...] = ()
     error: str = ""
+    id: str = ""
+
+
+class Row(NamedTuple):
+    """A row of a table, in the order of its columns; what there is not is None."""
+
+    id: str
+    path: str
+    label: str | None = None  # the column `class`
+    score: float | None = None
+    runner_up: str | None = None
+    runner_up_score: float | None = None
+    decision: str | None = None
+    error: str | None = None
+
+
+COLUMNS = tuple("class" if name == "label" else name for name in Row._fields)
+
+
+def table_row(prediction: Prediction, threshold: float | None = None) -> Row:
+    """Return a prediction's row, its scores with 6 digits.
+
+    `decision` is `accept` where the score is at least `threshold`, else `review`, also for a
+    photo that could not be classified; None where there is no threshold.
+    """
+    decision = None if threshold is None else REVIEW
+    id, path = written(prediction.id), written(prediction.path)
+    if prediction.error:
+        return Row(id, path, decision=decision, error=written(prediction.error))
+    if threshold is not None and prediction.scores[0] >= threshold:
+        decision = ACCEPT
+    pairs = list(zip(prediction.classes, prediction.scores, strict=True))[:2]
+    best, runner_up = (*((name, round(score, 6)) for name, score in pairs), (None, None))[:2]
+    return Row(id, path, *best, *runner_up, decision)
+
+
+def written(text: str) -> str:
+    r"""Return `text` as a table holds it: what is no valid Unicode as `\udce9`, readable.
+
+    Names from other systems may hold such bytes; the same in every format.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class LineFormat:
-    """Makes one line a photo: path, class, score, and what came next in brackets.
+    """Makes one line a photo: path, class, score, what came next in brackets, the decision.
 
     Args:
-        paths, classes: all that can occur; the columns are as wide as the longest.
+        path_width: characters of the longest path.
+        class_width: characters of the longest class name.
         top: how many classes a line shows.
+        threshold: as in `table_row`; None shows no decision.
     """
 
-    def __init__(self, paths: Sequence[str], classes: Sequence[str], top: int):
-        self._path = min(MAX_PATH_WIDTH, max(len(path) for path in paths))
-        self._class = max(len(name) for name in classes)
+    def __init__(self, path_width: int, class_width: int, top: int, threshold: float | None = None):
+        self._path = min(MAX_PATH_WIDTH, path_width)
+        self._class = class_width
         self._top = top
+        self._threshold = threshold
 
     def __call__(self, prediction: Prediction) -> str:
         """Return the line, without a line break."""
@@ -44,36 +86,17 @@ class LineFormat:
         best, *others = zip(prediction.classes, prediction.scores, strict=True)
         line = f"{path}  {best[0]:<{self._class}}  {best[1]:.3f}"
         others = [f"{name} {score:.3f}" for name, score in others[: self._top - 1]]
-        return f"{line}  ({', '.join(others)})" if others else line
+        if others:
+            line = f"{line}  ({', '.join(others)})"
+        decision = table_row(prediction, self._threshold).decision
+        return f"{line}  {decision}" if decision else line
 
 
-@contextlib.contextmanager
-def csv_writer(path: str | os.PathLike) -> Iterator[Callable[[Prediction], None]]:
-    """Yield a function that writes a prediction as a row of `COLUMNS`.
-
-    Rows go to `<path>.partial`, which takes the place of `path` at the end; if it comes to no
-    good end, it stays there with the rows so far and `path` is untouched.
-    """
-    partial = Path(f"{path}.partial")
-    # Names from other systems may be no valid Unicode; they come out readable.
-    with open(partial, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        yield lambda prediction: writer.writerow(_row(prediction))
-    os.replace(partial, path)
+def longest(texts: Iterable[str]) -> int:
+    """Return the number of characters of the longest text, 0 where there is none."""
+    return max(map(len, texts), default=0)
 
 
 def printable(text: str) -> str:
     """Return `text` with `?` for what a terminal cannot show, or would obey."""
     return "".join(character if character.isprintable() else "?" for character in text)
-
-
-def _row(prediction: Prediction) -> tuple[str, ...]:
-    if prediction.error:
-        return (prediction.path, "", "", "", "", prediction.error)
-    pairs = [
-        (name, f"{score:.6f}")
-        for name, score in zip(prediction.classes[:2], prediction.scores[:2], strict=True)
-    ]
-    best, runner_up = (*pairs, ("", ""))[:2]
-    return (prediction.path, *best, *runner_up, "")

@@ -10,6 +10,7 @@ from PIL import Image
 from serving.tiny import photo
 
 from fashion_keras.errors import UserError
+from fashion_keras.serving.path_table import PathColumns
 from fashion_keras.serving.photos import MAX_BATCH_BYTES, Photo, PhotoSource, batches
 
 
@@ -114,3 +115,63 @@ def test_inputs_that_are_gone_are_photos_with_an_error(tmp_path):
 def test_nothing_but_missing_inputs_is_an_error(tmp_path):
     with pytest.raises(UserError, match="gone does not exist"):
         PhotoSource([str(tmp_path / "gone"), str(tmp_path / "too")])
+
+
+def names(*inputs, **columns):
+    with PhotoSource(map(str, inputs), PathColumns(**columns)) as source:
+        return list(source.names())
+
+
+def test_the_id_is_the_files_name_without_its_ending(tmp_path):
+    (tmp_path / "b").mkdir()
+    for name in ("1163.jpg", "b/1164.v2.png"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "1.csv").write_text("path\n1163.jpg\n")
+    found = names(tmp_path, tmp_path / "1163.jpg", tmp_path / "1.csv")
+    assert [id for id, _ in found] == ["1163", "1164.v2", "1163", "1163"]
+    assert [path for _, path in found] == [
+        f"{tmp_path}/1163.jpg",
+        f"{tmp_path}/b/1164.v2.png",
+        f"{tmp_path}/1163.jpg",
+        "1163.jpg",
+    ]
+
+
+def test_a_csv_names_photos_beside_it(tmp_path):
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "a.jpg").write_bytes(photo())
+    path = tmp_path / "shop" / "list.csv"
+    path.write_text(f"id,path\n7,a.jpg\n8,{tmp_path}/shop/a.jpg\n9,gone.jpg\n")
+    with PhotoSource([str(path)]) as source:
+        first, second, third = source.photos()
+    assert (first.id, first.path, first.encoded) == ("7", "a.jpg", photo())
+    assert (second.id, second.encoded) == ("8", photo())
+    assert (third.id, third.path) == ("9", "gone.jpg")
+    assert "No such file" in third.error
+
+
+def test_relative_paths_of_a_csv_start_from_the_root_that_is_given(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(photo())
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "1.csv").write_text("path\na.jpg\n")
+    with PhotoSource([str(tmp_path / "lists" / "1.csv")], PathColumns(root=tmp_path)) as source:
+        assert [found.error for found in source.photos()] == [""]
+
+
+def test_what_is_done_is_not_read_again(tmp_path):
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (tmp_path / name).write_bytes(photo())
+    with PhotoSource([str(tmp_path)]) as source:
+        (tmp_path / "a.jpg").unlink()  # it would be an error
+        found = list(source.photos(lambda id, path: id != "c"))
+    assert [(each.id, each.error) for each in found] == [("c", "")]
+
+
+def test_photos_are_read_when_they_are_asked_for_and_not_before(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(photo())
+    with PhotoSource([str(tmp_path)]) as source:
+        stream = source.photos()
+        assert next(stream).error == ""
+        (tmp_path / "b.jpg").write_bytes(b"")
+        assert next(stream).error == "empty file"

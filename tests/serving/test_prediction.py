@@ -2,52 +2,53 @@
 
 import pytest
 
-from fashion_keras.serving.prediction import LineFormat, Prediction, csv_writer
+from fashion_keras.serving.prediction import LineFormat, Prediction, Row, table_row
 
-SHOES = Prediction("a.jpg", ("Shoes", "Bags", "Ties"), (0.75, 0.2, 0.05))
-BAD = Prediction("b\x1b[2J.jpg", error="empty file")
+SHOES = Prediction("a.jpg", ("Shoes", "Bags", "Ties"), (0.75, 0.2, 0.05), id="a")
+BAD = Prediction("b\x1b[2J.jpg", error="empty file", id="b")
 
 
 def test_lines_are_aligned():
-    line = LineFormat(["a.jpg", "a longer path.jpg"], ["Shoes", "Flip Flops"], top=2)
+    line = LineFormat(17, 10, top=2)
     assert line(SHOES) == "a.jpg              Shoes       0.750  (Bags 0.200)"
 
 
 def test_a_line_may_show_one_class_or_several():
-    assert LineFormat(["a.jpg"], ["Shoes"], top=1)(SHOES) == "a.jpg  Shoes  0.750"
-    three = LineFormat(["a.jpg"], ["Shoes"], top=3)(SHOES)
+    assert LineFormat(5, 5, top=1)(SHOES) == "a.jpg  Shoes  0.750"
+    three = LineFormat(5, 5, top=3)(SHOES)
     assert three.endswith("(Bags 0.200, Ties 0.050)")
 
 
 def test_a_line_shows_an_error_and_nothing_a_terminal_obeys():
-    assert LineFormat([BAD.path], ["Shoes"], top=2)(BAD) == "b?[2J.jpg  error: empty file"
+    assert LineFormat(len(BAD.path), 5, top=2)(BAD) == "b?[2J.jpg  error: empty file"
 
 
-def test_rows_hold_the_best_two_classes_or_the_reason(tmp_path):
-    path = tmp_path / "out.csv"
-    alone = Prediction("c, d.jpg", ("Shoes",), (1.0,))
-    with csv_writer(path) as write:
-        for prediction in (SHOES, BAD, alone):
-            write(prediction)
-    assert path.read_text(encoding="utf-8").splitlines() == [
-        "path,class,score,runner_up,runner_up_score,error",
-        "a.jpg,Shoes,0.750000,Bags,0.200000,",
-        "b\x1b[2J.jpg,,,,,empty file",
-        '"c, d.jpg",Shoes,1.000000,,,',
-    ]
+def test_a_line_ends_with_the_decision_where_there_is_a_threshold():
+    assert LineFormat(5, 5, top=2, threshold=0.7)(SHOES).endswith("(Bags 0.200)  accept")
+    assert LineFormat(5, 5, top=1, threshold=0.8)(SHOES).endswith("0.750  review")
 
 
-def test_names_that_are_no_unicode_can_be_written(tmp_path):
-    with csv_writer(tmp_path / "out.csv") as write:
-        write(Prediction(b"caf\xe9.jpg".decode("utf-8", "surrogateescape"), error="gone"))
-    assert "caf\\udce9.jpg,,,,,gone" in (tmp_path / "out.csv").read_text(encoding="utf-8")
+def test_a_row_holds_the_best_two_classes():
+    assert table_row(SHOES) == Row("a", "a.jpg", "Shoes", 0.75, "Bags", 0.2)
 
 
-def test_a_table_that_was_there_survives_an_interruption(tmp_path):
-    path = tmp_path / "out.csv"
-    path.write_text("precious")
-    with pytest.raises(KeyboardInterrupt), csv_writer(path) as write:
-        write(SHOES)
-        raise KeyboardInterrupt
-    assert path.read_text() == "precious"
-    assert "a.jpg,Shoes" in (tmp_path / "out.csv.partial").read_text()
+def test_a_row_of_the_only_class_has_no_runner_up():
+    assert table_row(Prediction("c.jpg", ("Shoes",), (1.0,))) == Row("", "c.jpg", "Shoes", 1.0)
+
+
+def test_a_row_of_a_bad_photo_holds_the_reason_alone():
+    assert table_row(BAD) == Row("b", BAD.path, error="empty file")
+
+
+@pytest.mark.parametrize(("threshold", "decision"), [(0.75, "accept"), (0.7501, "review")])
+def test_a_score_from_the_threshold_on_is_accepted(threshold, decision):
+    assert table_row(SHOES, threshold).decision == decision
+
+
+def test_a_bad_photo_is_to_be_reviewed_where_there_is_a_threshold():
+    assert table_row(BAD, 0.0).decision == "review"
+
+
+def test_scores_have_six_digits():
+    row = table_row(Prediction("a.jpg", ("Shoes", "Bags"), (2 / 3, 1 / 3)))
+    assert (row.score, row.runner_up_score) == (0.666667, 0.333333)

@@ -1,0 +1,63 @@
+"""A call that may fail for a while in; its result, or a `UserError` when patience ends, out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from fashion_keras.errors import UserError
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds
+T = TypeVar("T")
+
+
+class Unavailable(Exception):
+    """A server cannot answer now; its message says why. A later try may succeed."""
+
+
+class Retries:
+    """Calls again after 0.5, 1, 2, 4 … seconds, at most 30.
+
+    Args:
+        count: how often to call again.
+        server: what the server is called in the error.
+        tell: is told of each failure in a line, once for calls that wait at the same time.
+    """
+
+    def __init__(self, count: int, server: str, tell: Callable[[str], None]):
+        self._count, self._server, self._tell = count, server, tell
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._told = 0
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Return what `function` returns; `UserError` where it is Unavailable to the last."""
+        for attempt in range(self._count + 1):
+            try:
+                result = function()
+            except Unavailable as unavailable:
+                reason = str(unavailable)
+            else:
+                self._told = 0
+                return result
+            if attempt < self._count:
+                wait = min(_FIRST_WAIT * 2**attempt, _LONGEST_WAIT)
+                self._say(attempt + 1, f"{self._server}: {reason}; trying again in {wait:g} s")
+                if self._stopped.wait(wait):
+                    break
+        raise UserError(
+            f"{self._server} does not answer: {reason} (tried {attempt + 1} times).\n"
+            "Start TF Serving, or check the address, and run the same command with --resume"
+        )
+
+    def stop(self) -> None:
+        """Have calls that wait give up at once."""
+        self._stopped.set()
+
+    def _say(self, failures, line):
+        with self._lock:
+            if failures <= self._told:
+                return
+            self._told = failures
+        self._tell(line)

@@ -1,0 +1,42 @@
+"""A server's address in; the model behind it, by REST or gRPC, out.
+
+Imports neither TensorFlow nor gRPC until an address asks for them.
+"""
+
+from __future__ import annotations
+
+import re
+
+from fashion_keras.errors import UserError
+from fashion_keras.quiet import load_tensorflow
+from fashion_keras.serving.batches import Model
+from fashion_keras.serving.retries import Retries
+
+_REST = re.compile(r"https?://[^/\s]+(/[^?#\s]*)?")
+_GRPC = re.compile(r"grpc://([^/\s]+:\d+)/?")
+
+
+def check_address(url: str) -> None:
+    """Raise `UserError` where `url` is no server's address."""
+    if _GRPC.fullmatch(url) or (_REST.fullmatch(url) and "/v1/" not in f"{url}/"):
+        return
+    raise UserError(
+        f"--server {url}: expected http://HOST:8501 (REST) or grpc://HOST:8500, and the model by "
+        "--name"
+    )
+
+
+def connect(url: str, name: str, retries: Retries, connections: int) -> Model:
+    """Return the model `name` of the server at `url`; it has a `close` of its own.
+
+    Raises `UserError` where the server does not answer, has no such model, or one of another
+    kind.
+    """
+    if grpc := _GRPC.fullmatch(url):
+        load_tensorflow()  # whose messages these are
+        from fashion_keras.serving.grpc_client import GrpcModel
+
+        return GrpcModel(grpc[1], name, retries)
+    from fashion_keras.serving.rest_client import RestModel
+
+    return RestModel(url, name, retries, connections)

@@ -1,0 +1,138 @@
+"""Measure bulk tagging against plain Keras: photos a second of both on the same photos, in one run.
+
+python scripts/benchmark_predict.py --model models/fashion --run runs/efficientnetb0-first \\
+    fashion-product-images-small.zip --output bulk.json
+
+Plain Keras is what a notebook does: Pillow opens, converts and resizes each photo of the archive,
+`numpy.stack` makes one array, `model.predict` classifies it. Bulk tagging is what
+`python -m fashion_keras.predict --output` does, from the archive to the finished CSV. Neither the
+start of TensorFlow nor loading the model is counted, and both have classified a batch before. They
+take turns, so that other work on the machine slows both; the ratio of their medians is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+from fashion_keras.commands import positive_int, run_command
+from fashion_keras.quiet import load_tensorflow
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the command's argument parser."""
+    result = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    result.add_argument("archive", help="a zip of photos")
+    result.add_argument("--run", required=True, metavar="DIR", help="the trained run")
+    result.add_argument("--model", required=True, type=Path, metavar="DIR", help="its SavedModel")
+    result.add_argument("--photos", type=positive_int, default=1500, help="(default: 1500)")
+    result.add_argument("--rounds", type=positive_int, default=3, help="of each (default: 3)")
+    result.add_argument("--batch-size", type=positive_int, help="of bulk tagging (its own)")
+    result.add_argument("--keras-batch-size", type=positive_int, default=32, help="(Keras's: 32)")
+    result.add_argument("--output", metavar="FILE", help="write the figures as JSON")
+    return result
+
+
+def plain_keras(run, options) -> list[str]:
+    """Classify the archive's first photos as a notebook does; return the headline's classes."""
+    import numpy as np
+    from PIL import Image
+
+    height, width = run.image_size
+    pixels = []
+    with zipfile.ZipFile(options.archive) as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))
+        for name in names[: options.photos]:
+            with archive.open(name) as file:
+                photo = Image.open(file).convert("RGB").resize((width, height))
+            pixels.append(np.asarray(photo))
+    logits = run.predictor.predict(np.stack(pixels), batch_size=options.keras_batch_size, verbose=0)
+    classes = run.labels[run.label]
+    return [classes[index] for index in logits[run.label].argmax(axis=1)]
+
+
+def bulk_tagging(model, options) -> list[str]:
+    """Tag the same photos with what the command is made of; return the headline's classes."""
+    from fashion_keras import predict
+    from fashion_keras.serving.batches import classify_all
+    from fashion_keras.serving.photos import PhotoSource, batches
+    from fashion_keras.serving.prediction import table_row
+    from fashion_keras.serving.table import open_table
+
+    found = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        PhotoSource([options.archive]) as source,
+        open_table(Path(folder) / "tags.csv") as table,
+    ):
+        photos = itertools.islice(source.photos(), options.photos)
+        grouped = batches(photos, options.batch_size or predict.BATCH_SIZE)
+        for batch in classify_all(grouped, model, predict.IN_FLIGHT_HERE):
+            table.write(table_row(prediction) for prediction in batch)
+            found += [prediction.classes[0] for prediction in batch]
+    return found
+
+
+def measure(options) -> dict:
+    """Let both take turns; return the figures."""
+    from fashion_keras.run import load_run
+    from fashion_keras.serving.client import LocalModel
+    from fashion_keras.serving.layout import find_version
+
+    run, model = load_run(options.run), LocalModel(find_version(options.model))
+    ways = {
+        "plain_keras": lambda: plain_keras(run, options),
+        "bulk_tagging": lambda: bulk_tagging(model, options),
+    }
+    rates, classes = {name: [] for name in ways}, {}
+    wanted, options.photos = options.photos, 2 * 64
+    for classify in ways.values():
+        classify()
+    options.photos = wanted
+    for turn in range(options.rounds):
+        for name, classify in ways.items():
+            start = time.perf_counter()
+            classes[name] = classify()
+            rates[name].append(round(len(classes[name]) / (time.perf_counter() - start), 1))
+            print(f"round {turn + 1}: {name} {rates[name][-1]} photos/s", file=sys.stderr)
+    plain, bulk = (statistics.median(rates[name]) for name in ways)
+    same = sum(map(str.__eq__, classes["plain_keras"], classes["bulk_tagging"]))
+    return {
+        "photos": len(classes["bulk_tagging"]),
+        "image_size": list(run.image_size),
+        "photos_per_second": rates,
+        "median_photos_per_second": {"plain_keras": plain, "bulk_tagging": bulk},
+        "ratio": round(bulk / plain, 2),
+        "same_class": round(same / len(classes["bulk_tagging"]), 4),
+        "load_average": [round(load, 1) for load in os.getloadavg()],
+        "cores": os.cpu_count(),
+        "machine": platform.processor() or platform.machine(),
+    }
+
+
+def main() -> int:
+    """Measure, print the figures as JSON, and write them where that is asked for."""
+    return run_command(_main)
+
+
+def _main(argv) -> None:
+    options = parser().parse_args(argv)
+    load_tensorflow()
+    figures = {"command": f"python {' '.join(sys.argv)}", **measure(options)}
+    text = json.dumps(figures, indent=1) + "\n"
+    print(text, end="")
+    if options.output:
+        Path(options.output).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

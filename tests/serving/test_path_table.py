@@ -1,0 +1,47 @@
+"""CSVs that name photos."""
+
+from pathlib import Path
+
+import pytest
+
+from fashion_keras.errors import UserError
+from fashion_keras.serving.path_table import PathColumns, read_paths
+
+
+def read(tmp_path: Path, content: str | bytes, **columns):
+    file = tmp_path / "list.csv"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return read_paths(file, PathColumns(**columns))
+
+
+def test_rows_have_an_id_where_there_is_such_a_column(tmp_path):
+    assert read(tmp_path, "name,path,id\nshirt,a.jpg,7\n") == [("7", "a.jpg")]
+    assert read(tmp_path, "path\na.jpg\nb.jpg\n") == [(None, "a.jpg"), (None, "b.jpg")]
+
+
+def test_the_columns_can_be_named(tmp_path):
+    text = "id;sku;photo\n1;A-7;été/a, b.jpg\n"
+    assert read(tmp_path, text, path="photo", id="sku") == [("A-7", "été/a, b.jpg")]
+
+
+def test_quotes_and_a_byte_order_mark_are_no_part_of_a_name(tmp_path):
+    assert read(tmp_path, b'\xef\xbb\xbfpath,id\r\n"a, ""b"".jpg",\r\n') == [(None, 'a, "b".jpg')]
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "reason"),
+    [
+        ("id,photo\n1,a.jpg\n", {}, "--path-column"),
+        ("id,path\n1,a.jpg\n", {"id": "sku"}, "--id-column"),
+        ("id,image_path\n1,a.jpg\n", {"path": "imagepath"}, "did you mean 'image_path'"),
+        ("path,id\na.jpg,1\n,2\n", {}, "row 2 after the header names no photo"),
+        ("id,path\n1,a.jpg\n2\n", {}, "row 2 after the header names no photo"),
+        ("path\n", {}, "is empty"),
+        (b"path\ncaf\xe9.jpg\n", {}, "is not UTF-8"),
+    ],
+)
+def test_what_is_wrong_with_a_csv_is_said(tmp_path, content, columns, reason):
+    with pytest.raises(UserError) as error:
+        read(tmp_path, content, **columns)
+    assert reason in str(error.value)
+    assert len(str(error.value).splitlines()) <= 2
