@@ -14,7 +14,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.evaluation.files import REPORT_FILE, check_output, write_evaluation
 from fashion_keras.evaluation.table import table
 from fashion_keras.quiet import load_tensorflow
-from fashion_keras.run import BEST_MODEL_FILE, Run, check_run, load_run
+from fashion_keras.run import BEST_MODEL_FILE, TENSORBOARD, Run, check_run, load_run
 
 EXAMPLES = """\
 examples:
@@ -43,6 +43,8 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if not options.report and (options.embeddings or options.target_error is not None):
         parser.error("--target-error and --embeddings are of a report: give --report DIR too")
+    if options.tensorboard and not options.model.is_dir():
+        parser.error(f"--tensorboard writes into a run's folder, {options.model} is none")
     # Cheap questions first: a wrong argument is answered before TensorFlow is loaded.
     info = DatasetInfo.load(options.data)
     info.shard_paths(options.data, options.split)
@@ -84,6 +86,12 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
         )
     write_evaluation(output, result, predictions, run.labels, report)
     print(table(result))
+    if options.tensorboard:
+        from fashion_keras.evaluation.board import write_board
+
+        board = options.model / TENSORBOARD / f"evaluation-{options.split}"
+        write_board(run, options.data, predictions, board)
+        print(f"\nPR curves and projector: tensorboard --logdir {options.model / TENSORBOARD}")
     print(f"\nwritten to {output / REPORT_FILE if options.report else output}")
 
 
@@ -138,6 +146,12 @@ def _parser() -> argparse.ArgumentParser:
         "--embeddings",
         action="store_true",
         help="add the model's features of every photo to the report's predictions.parquet",
+    )
+    parser.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="also write each class's precision-recall curve, and the features of 1,000 photos "
+        "for the projector, into the run's TensorBoard",
     )
     parser.add_argument(
         "--resamples",

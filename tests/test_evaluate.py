@@ -335,3 +335,25 @@ def test_help_and_wrong_arguments_load_no_tensorflow(arguments):
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "loaded []"
+
+
+def test_tensorboard_gets_curves_and_projector_of_the_split(records, tmp_path):
+    run = write_run(tmp_path / "run")
+    for _ in range(2):  # again replaces it
+        assert evaluate(run, records, "--resamples", 50, "--tensorboard") == 0
+    board = run / "tensorboard" / "evaluation-test"
+    lines = (board / "products.tsv").read_text().splitlines()
+    assert lines[0] == "subCategory\tprediction\tright\tid"
+    assert len(lines) == 1 + COUNTS["test"]
+    said = {row["id"]: row for row in read_predictions(run / "evaluation-test")}
+    for line in lines[1:]:
+        truth, prediction, right, identifier = line.split("\t")
+        assert (truth, prediction) == (said[identifier]["truth"], said[identifier]["prediction"])
+        assert right == ("yes" if truth == prediction else "no")
+    assert len(list(board.glob("events*"))) == 1
+
+
+def test_tensorboard_of_a_bare_file_is_refused(run, records, capsys):
+    with pytest.raises(SystemExit) as ended:
+        evaluate(run / "best.keras", records, "--tensorboard")
+    assert ended.value.code == 2 and "writes into a run's folder" in capsys.readouterr().err

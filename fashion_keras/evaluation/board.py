@@ -7,17 +7,56 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 from tensorboard.plugins import projector
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
+from fashion_keras.evaluation.gradcam import FEATURES
+from fashion_keras.evaluation.photos import load_photos
 from fashion_keras.evaluation.predictions import Predictions
+from fashion_keras.run import Run
 
 THRESHOLDS = 201
+PROJECTED = 1000  # photos: more, and the projector crawls
 TENSOR_FILE, METADATA_FILE, SPRITE_FILE = "features.tsv", "products.tsv", "photos.png"
 _LARGEST_SPRITE = 8192  # pixels a side: TensorBoard draws no larger one
+
+
+def write_board(
+    run: Run,
+    records: str | os.PathLike,
+    predictions: Predictions,
+    folder: str | os.PathLike,
+    *,
+    most: int = PROJECTED,
+) -> None:
+    """Write the headline's PR curves, and the projector of at most `most` photos.
+
+    `predictions` are of a split of `records`; `folder` becomes a run in TensorBoard and is
+    replaced. The projector shows id, label, prediction and whether it is right.
+    """
+    label, classes = run.label, run.labels[run.label]
+    write_pr_curves(folder, predictions, label, classes)
+    rows = sample_rows(predictions, label, most)
+    ids = [predictions.ids[row] for row in rows]
+    by_id = load_photos(run, records, predictions.split, ids)
+    photos = np.stack([by_id[identifier] for identifier in ids])
+    model = keras.Model(run.model.input, run.model.get_layer(FEATURES).output)
+    features = model.predict(photos, batch_size=256, verbose=0)
+    said, truth = predictions.prediction(label), predictions.truth[label]
+    products = [
+        {
+            label: classes[truth[row]],
+            "prediction": classes[said[row]],
+            "right": "yes" if said[row] == truth[row] else "no",
+            "id": predictions.ids[row],
+        }
+        for row in rows
+    ]
+    write_projector(folder, features, photos, products)
 
 
 def write_pr_curves(
