@@ -175,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
         "--min-similarity",
         type=float,
         metavar="COSINE",
-        help="of two photos' features, with --model (default: 0.98); see similar.png",
+        help="of two photos' features, with --model (default: 0.99); see similar.png",
     )
     doubt = parser.add_argument_group("wrong labels")
     doubt.add_argument("--labels", action="store_true", help="rank labels that are doubtful")

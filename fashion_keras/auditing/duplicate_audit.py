@@ -13,6 +13,7 @@ from fashion_keras.auditing.duplicates import (
     has_near_duplicate_in,
     pair_rows,
 )
+from fashion_keras.auditing.embeddings import MAX_DIFFERENCE as EMBEDDED_DIFFERENCE
 from fashion_keras.auditing.embeddings import MIN_SIMILARITY, embed, similar_pairs
 from fashion_keras.auditing.files import write_files
 from fashion_keras.auditing.leakage import scores_with_and_without
@@ -167,12 +168,13 @@ def _by_embedding(options, photos, pairs, ids, features, label):
     for row, value in zip(rows, cosine, strict=True):
         row["cosine"] = round(float(value), 6)
     title = (
-        f"Pairs that the model can hardly tell apart (cosine from {least:g}) and that are not "
-        f"near-duplicates by hash: {int(new.sum()):,}"
+        f"Alike to the model (cosine from {least:g}) and in pixels, missed by hash: "
+        f"{int(new.sum()):,} pairs"
     )
     report = {
         "model": os.fspath(options.model[0]),
         "min_similarity": least,
+        "max_difference": EMBEDDED_DIFFERENCE,
         "pairs": len(similar),
         "new_pairs": int(new.sum()),
         "found_of_the_hash_pairs": len(similar) - int(new.sum()),
