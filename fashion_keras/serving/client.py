@@ -63,8 +63,8 @@ class LocalModel:
 def _frozen(signature):
     """Return a function of photos that computes `OUTPUTS` alone, its weights constants.
 
-    So TensorFlow folds each batch normalisation into the convolution before it, which takes the
-    operations of EfficientNetB0 from 20 to 9 ms a photo on two busy cores.
+    So TensorFlow folds each batch normalisation into the convolution before it; docs/serving.md
+    says what that gains.
     """
     frozen = convert_variables_to_constants_v2(signature)
     # Outputs of a signature lie in the order of their names.
