@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 import shutil
 import zipfile
 
@@ -9,7 +10,10 @@ import numpy as np
 import pandas
 import pytest
 import tensorflow as tf
+from serving.http_stand_in import serving
+from serving.rest import request_from_json, response_to_json
 from serving.tiny import PHOTOS, photo, tiny_run
+from tensorflow_serving.apis.predict_pb2 import PredictResponse
 
 from fashion_keras.predict import main
 from fashion_keras.serving.layout import ModelInfo
@@ -127,6 +131,40 @@ def test_other_formats_hold_the_csvs_rows(model, folder, tmp_path, ending):
                 assert float(one[name]) == pytest.approx(cell, abs=2e-6)
             else:
                 assert one[name] == ("" if pandas.isna(cell) else cell)
+
+
+def by_rest(model):
+    """How TF Serving answers a REST request to a model, by its documented conversions."""
+    signature = tf.saved_model.load(str(model / "1")).signatures["serving_default"]
+
+    def post(path, body):
+        request = request_from_json(json.dumps(body), "image_bytes", tf.string)
+        photos = tf.make_ndarray(request.inputs["image_bytes"])
+        response = PredictResponse()
+        for name, value in signature(image_bytes=tf.constant(photos)).items():
+            response.outputs[name].CopyFrom(tf.make_tensor_proto(value.numpy()))
+        return 200, json.loads(response_to_json(response))
+
+    return post
+
+
+def test_a_server_gives_the_rows_of_the_same_model_here(model, folder, tmp_path):
+    write(folder, {"0.jpg": TRUNCATED})
+    _, here = predict_csv(model, tmp_path, folder)
+    with serving() as server:
+        server.post = by_rest(model)
+        out = tmp_path / "server.csv"
+        options = ["--server", server.url, "--name", "shop", "--output", str(out)]
+        assert main([*options, str(folder)]) == 0
+    with open(out, encoding="utf-8", newline="") as file:
+        there = list(csv.DictReader(file))
+    assert len(there) == len(here)
+    for one, other in zip(here, there, strict=True):
+        for name in COLUMNS:
+            if name.endswith("score") and one[name]:
+                assert float(one[name]) == pytest.approx(float(other[name]), abs=3e-6)
+            else:
+                assert one[name] == other[name]
 
 
 def with_threshold(model, folder, threshold):
