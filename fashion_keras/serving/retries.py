@@ -47,8 +47,8 @@ class Retries:
                 if self._stopped.wait(wait):
                     break
         raise UserError(
-            f"{self._server} does not answer: {reason} (tried {attempt + 1} times).\n"
-            "Start TF Serving, or check the address, and run the same command with --resume"
+            f"{self._server} does not answer: {reason} (tries: {attempt + 1}).\n"
+            "Start TF Serving there, or check the address"
         )
 
     def stop(self) -> None:
