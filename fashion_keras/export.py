@@ -116,19 +116,29 @@ def _export_small_models(run, output, formats, arguments):
         if results:
             checked = {"split": CHECK_SPLIT, "num_photos": count, "label": run.label}
             checked["results"] = {key: results[key] for key in (small_models.KERAS, name)}
-            lost = format_check.points_lost(results[small_models.KERAS], results[name], run.label)
-            if lost > format_check.MOST_LOST:
-                print(
-                    f"warning: {name} loses {lost:.1f} points of accuracy, more than the "
-                    f"{format_check.MOST_LOST:g} it may: do not use it unseen",
-                    file=sys.stderr,
-                )
+            _warn_of_losses(run, results, name)
         path = small_models.write_small_model(
             run, output / name, SMALL_FORMATS[name], model, checked, arguments.version
         )
         print(path / SMALL_FORMATS[name])
     if not results:
         print("Not checked against the Keras model: give --data for that")
+
+
+def _warn_of_losses(run, results, name):
+    from fashion_keras.serving import format_check, small_models
+
+    lost = {
+        label: format_check.points_lost(results[small_models.KERAS], results[name], label)
+        for label in results[name]["accuracy"]
+    }
+    too_much = [f"{k} {v:.1f}" for k, v in lost.items() if v > format_check.MOST_LOST]
+    if too_much:
+        print(
+            f"warning: {name} loses more than {format_check.MOST_LOST:g} point of accuracy: "
+            f"{', '.join(too_much)}",
+            file=sys.stderr,
+        )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -145,7 +145,8 @@ def test_int8_that_loses_more_than_a_point_says_so(
     monkeypatch.setattr("fashion_keras.serving.format_check.points_lost", lambda *results: 1.04)
     argv = ["--model", str(run_on_records), "--output", str(tmp_path), "--format", "litert"]
     assert main([*argv, "--data", str(records), "--check-photos", "5"]) == 0
-    assert "litert loses 1.0 points of accuracy" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "litert loses more than 1 point of accuracy: subCategory 1.0, baseColour 1.0" in error
 
 
 def test_int8_needs_records(run, tmp_path, capsys):

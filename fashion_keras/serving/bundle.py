@@ -49,7 +49,14 @@ class Bundle:
         """Return the best classes of each photo, JPEG or PNG; None for one that is damaged."""
         if not encoded:
             return []
-        outputs = {name: value.numpy() for name, value in self._run(encoded).items()}
+        try:
+            outputs = self._classify(image_bytes=tf.constant(list(encoded), tf.string))
+        except tf.errors.OpError:
+            if len(encoded) == 1:
+                return [None]
+            # What the graph could not catch spares the other photos all the same.
+            return [self.classify([photo])[0] for photo in encoded]
+        outputs = {name: value.numpy() for name, value in outputs.items()}
         return [
             self._heads(outputs, row) if outputs["valid"][row] else None
             for row in range(len(encoded))
@@ -75,9 +82,6 @@ class Bundle:
             with open(path, "rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
-
-    def _run(self, encoded):
-        return self._classify(image_bytes=tf.constant(list(encoded), tf.string))
 
     def _heads(self, outputs, row) -> Heads:
         heads = {}

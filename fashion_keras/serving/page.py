@@ -89,8 +89,6 @@ def make_app(
                 examples,
                 label="Or pick an example",
                 columns=len(examples),
-                rows=1,
-                height=130,
                 object_fit="contain",
                 allow_preview=False,
                 interactive=False,

@@ -46,7 +46,7 @@ def address(photos, tmp_path_factory):
         rows = "".join(f"<li>{path.name} {path.stat().st_size}</li>" for path in paths)
         return f"<ul id='told'>{rows}</ul>"
 
-    examples = [photos / "green.png", photos / "blue.png"]
+    examples = [photos / "green.png"] + [photos / "blue.png"] * 9
     uploads = tmp_path_factory.mktemp("uploads")
     app = make_app(answer, "a tab's title", "# A headline", examples, uploads=uploads)
     listening = socket.create_server(("127.0.0.1", 0))
