@@ -131,8 +131,13 @@ def test_help_needs_no_tensorflow():
 
 @needs_gradio
 def test_the_page_is_served_on_this_machine_until_interrupted(shop):
+    # As python -m fashion_keras.demo, but a shell's background job inherits an ignored SIGINT.
+    command = (
+        "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "runpy.run_module('fashion_keras.demo', run_name='__main__')"
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "fashion_keras.demo", "--model", str(shop), "--port", "0"],
+        [sys.executable, "-c", command, "--model", str(shop), "--port", "0"],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -11,7 +11,15 @@ from fashion_keras.models.registry import ARCHITECTURES, build_backbone, check_a
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+# EfficientNetB0's graphs take as long to trace as all the others' together.
+SLOWEST = "efficientnetb0"
+PARAMS = [
+    pytest.param(arch, marks=pytest.mark.slow) if arch == SLOWEST else arch
+    for arch in ARCHITECTURES
+]
+
+
+@pytest.fixture(scope="module", params=PARAMS)
 def model(request):
     keras.utils.set_random_seed(0)
     return build_classifier(request.param, (40, 32), {"subCategory": 5, "gender": 2}, dropout=0.1)

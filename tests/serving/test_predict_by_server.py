@@ -45,8 +45,15 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+# As python -m fashion_keras.predict, but a shell's background job inherits an ignored SIGINT.
+COMMAND = (
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "runpy.run_module('fashion_keras.predict', run_name='__main__')"
+)
+
+
 def start(server, *more):
-    command = [sys.executable, "-m", "fashion_keras.predict", *arguments(server, *more)]
+    command = [sys.executable, "-c", COMMAND, *arguments(server, *more)]
     return subprocess.Popen(
         command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -137,6 +137,7 @@ def test_killed_in_mid_epoch_and_resumed_it_has_the_history_of_the_whole_run(
             assert row[name] == pytest.approx(wanted[name], rel=1e-3, abs=1e-4), (row, name)
 
 
+@pytest.mark.slow
 def test_stages_share_the_epochs_and_a_run_stopped_between_them_resumes_to_the_same_history(
     records, tmp_path, monkeypatch
 ):
