@@ -24,6 +24,7 @@ from fashion_keras.run import (
     BEST_MODEL_FILE,
     CHECKPOINTS,
     CONFIG_FILE,
+    DECISION_FILE,
     EVALUATION_FILE,
     LABELS_FILE,
     RECORDS_FILE,
@@ -147,8 +148,11 @@ def _finish(trained, records: Path, workdir: Path) -> None:
 
     print(f"best epoch: {trained.best_epoch}; scoring it on the validation split", flush=True)
     run = load_run(workdir)
-    run, steps = calibrate_run(run, records, run.config.decision)
-    print(f"{steps_table(steps)}\n{acceptance_line(run.decision)}\n", flush=True)
+    # A finished run resumed keeps its decision: fashion_keras.calibrate may have fitted another.
+    if not _is_newer(workdir / DECISION_FILE, workdir / BEST_MODEL_FILE):
+        run, steps = calibrate_run(run, records, run.config.decision)
+        print(steps_table(steps), flush=True)
+    print(f"{acceptance_line(run.decision)}\n", flush=True)
     result, predictions = evaluate_run(run, records, "validation")
     save_json(workdir / EVALUATION_FILE, result)
     photos, captions = surest_mistakes(run, records, predictions)
@@ -169,6 +173,10 @@ def _finish(trained, records: Path, workdir: Path) -> None:
     saved = export_saved_model(run, workdir / SAVED_MODEL)
     print(f"SavedModel: {saved}")
     print(f"next: python -m fashion_keras.evaluate --model {workdir} --data {records} --split test")
+
+
+def _is_newer(path: Path, than: Path) -> bool:
+    return path.is_file() and path.stat().st_mtime >= than.stat().st_mtime
 
 
 def _resolve(options) -> tuple[Config, Path]:

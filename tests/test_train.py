@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 from tiny_records import LABELS, write_tiny_records
@@ -229,3 +231,18 @@ def test_the_module_runs_as_a_program(home):
     )
     assert ended.returncode == 2 and ended.stdout == ""
     assert ended.stderr == f"error: nothing to resume at {home}/none: it has no config.yaml\n"
+
+
+def test_a_finished_run_finished_again_keeps_the_decision_that_calibrate_fitted(tmp_path):
+    from evaluation.fake_run import write_records, write_run
+
+    from fashion_keras.decision import Decision
+
+    records, run = write_records(tmp_path / "plain"), write_run(tmp_path / "run")
+    trained = SimpleNamespace(best_epoch=1, board=MagicMock())
+    train._finish(trained, records, run)
+    assert Decision.load(run / "decision.json").temperature, "the config asks for temperatures"
+    own = Decision("subCategory", flip=True)
+    own.save(run / "decision.json")
+    train._finish(trained, records, run)
+    assert Decision.load(run / "decision.json") == own
