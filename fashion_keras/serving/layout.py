@@ -10,8 +10,13 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import fashion_keras
 from fashion_keras.errors import UserError
+
+if TYPE_CHECKING:
+    from fashion_keras.run import Run
 
 SAVED_MODEL_FILE = "saved_model.pb"
 ASSETS = "assets"
@@ -38,6 +43,20 @@ class ModelInfo:
     top: int
     accept: float | None = None
     format: int = FORMAT
+
+    @classmethod
+    def of(cls, run: Run, top: int) -> ModelInfo:
+        """Describe a run's model, with its acceptance threshold where one has been fitted."""
+        accept = run.decision.accept if run.decision else None
+        return cls(
+            fashion_keras=fashion_keras.__version__,
+            label=run.label,
+            labels=run.labels,
+            image_size=run.image_size,
+            resize=run.resize,
+            top=top,
+            accept=accept.threshold if accept else None,
+        )
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write `fashion_keras.json` into `folder`."""

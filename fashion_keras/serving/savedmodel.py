@@ -10,7 +10,6 @@ from pathlib import Path
 
 import tensorflow as tf
 
-import fashion_keras
 from fashion_keras.run import LABELS_FILE, Run, save_labels
 from fashion_keras.serving.layout import INFO_ASSET, ModelInfo, new_version
 from fashion_keras.serving.model_card import CARD_FILE, model_card
@@ -51,16 +50,7 @@ def export_saved_model(run: Run, output: Path, *, version: int | None = None, to
 
 def _write(run: Run, folder: Path, top: int) -> list[str]:
     """Write the SavedModel; return the names of its signatures."""
-    accept = run.decision.accept if run.decision else None
-    info = ModelInfo(
-        fashion_keras=fashion_keras.__version__,
-        label=run.label,
-        labels=run.labels,
-        image_size=run.image_size,
-        resize=run.resize,
-        top=top,
-        accept=accept.threshold if accept else None,
-    )
+    info = ModelInfo.of(run, top)
     # A bare module and not keras.export.ExportArchive, which has no public way to an asset.
     # The model stays out of it: its layers would be saved as well, for no one.
     module = tf.Module()

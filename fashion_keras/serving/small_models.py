@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-import fashion_keras
 from fashion_keras.errors import UserError
 from fashion_keras.run import BEST_MODEL_FILE, Run, save_labels
 from fashion_keras.serving.format_check import Classifier, Photos, agreement, measure
@@ -81,16 +80,7 @@ def write_small_model(
     """
     target = folder / str(new_version(folder, version))
     partial = folder / f"{target.name}.partial-{os.getpid()}"
-    accept = run.decision.accept if run.decision else None
-    info = ModelInfo(
-        fashion_keras=fashion_keras.__version__,
-        label=run.label,
-        labels=run.labels,
-        image_size=run.image_size,
-        resize=run.resize,
-        top=1,
-        accept=accept.threshold if accept else None,
-    )
+    info = ModelInfo.of(run, top=1)
     try:
         (partial / ASSETS).mkdir(parents=True)
         (partial / file).write_bytes(model)
