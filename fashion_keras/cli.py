@@ -13,6 +13,7 @@ COMMANDS = {
     "sample": ("fashion_keras.data.sample", "draw a sample catalogue, offline"),
     "convert": ("fashion_keras.convert", "a catalogue of photos into TFRecords"),
     "train": ("fashion_keras.train", "train a classifier on records"),
+    "retrain": ("fashion_keras.retrain", "train a model's heads anew, for the rare classes"),
     "calibrate": ("fashion_keras.calibrate", "fit on validation how outputs become decisions"),
     "evaluate": ("fashion_keras.evaluate", "score a trained model on a split"),
     "compare": ("fashion_keras.compare", "say whether one run is better than another"),

@@ -112,10 +112,12 @@ class TrainingConfig:
     logit_adjustment: NonNegative = 0.0  # tau, for `label`; 0 is off
     early_stopping: WholeNumber = 10  # epochs without a better score; 0 is off
     head_epochs: WholeNumber = 0  # the first of `epochs`, with the backbone frozen
-    head_learning_rate: Positive = 1e-3  # during head_epochs and retrain_epochs
+    head_learning_rate: Positive = 1e-3  # during head_epochs
     # Then these, in order, the rest at data.image_size.
     progressive: tuple[SmallerPhotos, ...] = ()
-    retrain_epochs: WholeNumber = 0  # the last of `epochs`: `label`'s head alone, classes balanced
+    # After them: all heads anew on the finished features, with classes drawn so often.
+    retrain_epochs: WholeNumber = 0  # passes over features kept in memory; 0 is off
+    retrain_sampling: Literal["natural", "square-root", "balanced"] = "natural"
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     deterministic: bool = False  # TensorFlow's deterministic kernels: slower, the same anywhere
     seed: Annotated[WholeNumber, Field(lt=2**31)] = 0

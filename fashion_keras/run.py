@@ -25,7 +25,9 @@ HISTORY_FILE = "history.csv"
 BEST_MODEL_FILE = "best.keras"
 EVALUATION_FILE = "evaluation.json"
 DECISION_FILE = "decision.json"
+HEADS_FILE = "heads.json"
 CHECKPOINTS, TENSORBOARD, SAVED_MODEL = "checkpoints", "tensorboard", "model"
+FEATURES = "features"  # the pooling layer between backbone and heads, see models.classifier
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,16 @@ class Run:
         from fashion_keras.models.decision import apply_decision
 
         return apply_decision(self.model, self.labels, self.decision)
+
+    @functools.cached_property
+    def features(self) -> keras.Model:
+        """The model as far as its layer `features`: float `[N, D]`, the backbone's output pooled.
+
+        Of `model` and not of `predictor`: a decision changes probabilities, not features.
+        """
+        import keras
+
+        return keras.Model(self.model.inputs[0], self.model.get_layer(FEATURES).output)
 
 
 def load_run(path: str | os.PathLike, info: DatasetInfo | None = None) -> Run:

@@ -26,6 +26,7 @@ from fashion_keras.run import (
     CONFIG_FILE,
     DECISION_FILE,
     EVALUATION_FILE,
+    HEADS_FILE,
     LABELS_FILE,
     RECORDS_FILE,
     SAVED_MODEL,
@@ -139,15 +140,26 @@ def train(argv: Sequence[str] | None) -> None:
 
 
 def _finish(trained, records: Path, workdir: Path) -> None:
-    """Calibrate and score the best epoch on validation, show its mistakes, and export it."""
+    """Train the heads anew if asked, calibrate, score on validation, show mistakes, export."""
     from fashion_keras.evaluation.calibrating import acceptance_line, calibrate_run, steps_table
     from fashion_keras.evaluation.mistakes import surest_mistakes
     from fashion_keras.evaluation.results import evaluate_run, save_json, table
     from fashion_keras.serving.layout import versions
     from fashion_keras.serving.savedmodel import export_saved_model
+    from fashion_keras.training.heads import heads_table, retrain_heads
 
     print(f"best epoch: {trained.best_epoch}; scoring it on the validation split", flush=True)
     run = load_run(workdir)
+    training = run.config.training
+    if training.retrain_epochs and not _is_newer(workdir / HEADS_FILE, workdir / BEST_MODEL_FILE):
+        found = retrain_heads(
+            run,
+            records,
+            epochs=training.retrain_epochs,
+            sampling=training.retrain_sampling,
+            seed=training.seed,
+        )
+        print(f"{heads_table(found)}\n", flush=True)
     # A finished run resumed keeps its decision: fashion_keras.calibrate may have fitted another.
     if not _is_newer(workdir / DECISION_FILE, workdir / BEST_MODEL_FILE):
         run, steps = calibrate_run(run, records, run.config.decision)

@@ -20,6 +20,7 @@ COMMANDS = {
     "convert",
     "demo",
     "train",
+    "retrain",
     "evaluate",
     "export",
     "predict",
@@ -39,11 +40,13 @@ MAY_IMPORT = {
     "models": COMMON | {"data.schema", "config", "decision"},
     "decision": {"errors"},
     "run": COMMON | {"config", "data.schema", "decision", "models.decision"},
-    "training": COMMON | {"config", "run", "data", "models"},
-    "evaluation": COMMON | {"config", "decision", "run", "data", "models", "training.metrics"},
+    "features": COMMON | {"run", "data"},
+    "training": COMMON | {"config", "run", "features", "data", "models"},
+    "evaluation": COMMON
+    | {"config", "decision", "run", "features", "data", "models", "training.metrics"},
     "serving": COMMON | {"config", "decision", "run", "data", "models"},
     # Stands above both: cross-fitting trains, and scores what it trained.
-    "auditing": COMMON | (PARTS - {"serving"}) | {"config", "decision", "run"},
+    "auditing": COMMON | (PARTS - {"serving"}) | {"config", "decision", "run", "features"},
     "commands": {"errors"},
     **{name: COMMON | PARTS | {"config", "decision", "run", "commands"} for name in COMMANDS},
     "cli": {"data.schema"},  # and the commands by name, when one is asked for

@@ -14,7 +14,7 @@ from fashion_keras.auditing.duplicates import (
     pair_rows,
 )
 from fashion_keras.auditing.embeddings import MAX_DIFFERENCE as EMBEDDED_DIFFERENCE
-from fashion_keras.auditing.embeddings import MIN_SIMILARITY, embed, similar_pairs
+from fashion_keras.auditing.embeddings import MIN_SIMILARITY, similar_pairs
 from fashion_keras.auditing.files import write_files
 from fashion_keras.auditing.leakage import scores_with_and_without
 from fashion_keras.auditing.photos import RecordedPhotos, read_photos
@@ -77,12 +77,10 @@ def audit_duplicates(options, info: DatasetInfo, predictions) -> str:
         }
         if run:
             splits = [name for name, split in info.splits.items() if split.num_examples]
-            ids, features = embed(
-                run,
-                options.data,
-                splits,
-                progress=lambda done: bar.update("features", done, total),
-            )
+            from fashion_keras.features import embed
+
+            embedded = embed(run, options.data, splits, progress=bar.update)
+            ids, features = embedded.ids, embedded.at_length_one()
             extra = _by_embedding(options, photos, pairs, ids, features, label)
             report["by_embedding"], similar = extra
             files |= similar

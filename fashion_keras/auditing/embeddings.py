@@ -1,60 +1,19 @@
-"""A run and its records in; photos that the model can hardly tell apart out."""
+"""A model's features of photos in; photos that the model can hardly tell apart out."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from fashion_keras.data.near_duplicates import Pairs, pixel_differences
 from fashion_keras.data.photo_hash import PhotoHashes
 
-FEATURES = "features"
 # Chosen by looking at pairs of the Kaggle catalogue at every similarity (docs/audit.md): a
 # classifier's features say class and pose, so that pixels have to agree as well.
 MIN_SIMILARITY = 0.99
 MAX_DIFFERENCE = 0.02
 NEIGHBOURS = 20  # a photo: what is beyond is linked through others anyway
-
-
-def embed(
-    run,
-    records: str | os.PathLike,
-    splits: Sequence[str],
-    *,
-    progress: Callable[[int], object] | None = None,
-) -> tuple[list[str], np.ndarray]:
-    """Return the ids of all photos of some splits and the model's pooled features of each.
-
-    The features are the layer `features` of `run.model`, scaled to length 1, float32 `[N, D]`.
-    """
-    import keras
-
-    from fashion_keras.data.pipeline import make_dataset
-
-    model = keras.Model(run.model.input, run.model.get_layer(FEATURES).output)
-    ids: list[str] = []
-    found = []
-    for split in splits:
-        dataset = make_dataset(
-            records,
-            split,
-            run.label,
-            run.image_size,
-            256,
-            resize=run.resize,
-            cache="none",
-            with_ids=True,
-        )
-        for images, _, batch_ids in dataset:
-            found.append(np.asarray(model.predict_on_batch(images), np.float32))
-            ids += [id.decode() for id in batch_ids.numpy()]
-            if progress is not None:
-                progress(len(ids))
-    features = np.concatenate(found)
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    return ids, features / np.maximum(lengths, 1e-12)
 
 
 def similar_pairs(

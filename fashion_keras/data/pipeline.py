@@ -6,12 +6,13 @@ import dataclasses
 import os
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from fashion_keras.data import augment, image
 from fashion_keras.data.memory import available_memory
 from fashion_keras.data.sampling import draw_rates, resample
-from fashion_keras.data.schema import DatasetInfo, did_you_mean
+from fashion_keras.data.schema import MISSING, DatasetInfo, did_you_mean
 from fashion_keras.data.tfrecord import read_records
 from fashion_keras.errors import UserError
 
@@ -168,6 +169,11 @@ def make_dataset(
         )
 
     return dataset.map(with_static_shapes)
+
+
+def class_indices(one_hot: np.ndarray) -> np.ndarray:
+    """Return the class of each row of one-hot labels `[N, C]`, int64 `[N]`, -1 for zeros alone."""
+    return np.where(one_hot.any(axis=1), one_hot.argmax(axis=1), MISSING).astype(np.int64)
 
 
 def resolve_cache(cache: str, info: DatasetInfo, split: str, image_size: tuple[int, int]) -> str:

@@ -7,14 +7,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 from tensorboard.plugins import projector
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
-from fashion_keras.evaluation.gradcam import FEATURES
 from fashion_keras.evaluation.photos import load_photos
 from fashion_keras.evaluation.predictions import Predictions
 from fashion_keras.run import Run
@@ -44,8 +42,7 @@ def write_board(
     ids = [predictions.ids[row] for row in rows]
     by_id = load_photos(run, records, predictions.split, ids)
     photos = np.stack([by_id[identifier] for identifier in ids])
-    model = keras.Model(run.model.input, run.model.get_layer(FEATURES).output)
-    features = model.predict(photos, batch_size=256, verbose=0)
+    features = run.features.predict(photos, batch_size=256, verbose=0)
     said, truth = predictions.prediction(label), predictions.truth[label]
     products = [
         {

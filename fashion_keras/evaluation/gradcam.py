@@ -9,8 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from fashion_keras.errors import UserError
-
-FEATURES = "features"  # the pooling layer: what enters it is the backbone's output
+from fashion_keras.run import FEATURES  # what enters this layer is the backbone's output
 
 
 def grad_cam(

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 from tqdm import tqdm
 
-from fashion_keras.data.pipeline import make_dataset
-from fashion_keras.data.schema import MISSING, DatasetInfo
+from fashion_keras.data.pipeline import class_indices, make_dataset
+from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.run import Run
 
@@ -85,7 +85,7 @@ def predict(
             outputs = run.predictor.predict_on_batch(images)
             ids += [identifier.decode() for identifier in batch_ids.numpy()]
             for label in run.labels:
-                truth[label].append(_indices(one_hot[label].numpy()))
+                truth[label].append(class_indices(one_hot[label].numpy()))
                 logits[label].append(np.asarray(outputs[label], np.float32))
             bar.update(len(batch_ids))
     predictions = Predictions(
@@ -121,10 +121,6 @@ def check_vocabularies(
             f"({'; '.join(differences) or 'the same names in another order'}).\n"
             "Use the records it was trained on, or convert the catalogue as they were converted"
         )
-
-
-def _indices(one_hot: np.ndarray) -> np.ndarray:
-    return np.where(one_hot.any(axis=1), one_hot.argmax(axis=1), MISSING).astype(np.int64)
 
 
 def _check_finite(predictions: Predictions, model: str | os.PathLike) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.evaluation import curves
-from fashion_keras.evaluation.embeddings import embed
 from fashion_keras.evaluation.examples import largest_confusions, sure_mistakes, unsure_hits
 from fashion_keras.evaluation.files import (
     AUTOMATION_PICTURE,
@@ -30,6 +29,8 @@ from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_pn
 from fashion_keras.evaluation.predictions import Predictions, predict
 from fashion_keras.evaluation.svg import figure_to_svg
 from fashion_keras.evaluation.thumbnails import HEIGHT, thumbnail
+from fashion_keras.features import embed
+from fashion_keras.progress import PhaseBar
 from fashion_keras.run import Run
 
 GALLERY = 24
@@ -84,9 +85,14 @@ def make_report(
     embeddings = None
     if with_embeddings:
         say("features of every photo")
-        embeddings = embed(
-            run, records, predictions.split, batch_size=batch_size, progress=progress
-        )
+        with PhaseBar("photos") as bar:
+            embeddings = embed(
+                run,
+                records,
+                [predictions.split],
+                batch_size=batch_size,
+                progress=bar.update if progress else None,
+            ).values
     table = predictions_parquet(predictions, label, classes, embeddings)
     return result, {REPORT_FILE: page.encode(), PARQUET_FILE: table, **pictures}
 

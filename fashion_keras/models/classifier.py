@@ -44,14 +44,12 @@ def build_classifier(
     return keras.Model(inputs, logits, name=arch)
 
 
-def set_trainable(model: keras.Model, trains: str, headline: str) -> None:
+def set_trainable(model: keras.Model, trains: str) -> None:
     """Free what is to be trained, and freeze the rest; compile afterwards.
 
-    `trains` is `all`, `heads` (backbone frozen, batch normalisation included) or `headline`
-    (that label's head alone). A layer whose `trainable` is False runs BatchNormalization with
-    its moving statistics and leaves them alone. Calling the backbone with `training=False`
-    would not do: `fit` overrides that for the layers inside.
+    `trains` is `all` or `heads` (backbone frozen, batch normalisation included). A layer whose
+    `trainable` is False runs BatchNormalization with its moving statistics and leaves them
+    alone. Calling the backbone with `training=False` would not do: `fit` overrides that for the
+    layers inside.
     """
     model.get_layer(BACKBONE).trainable = trains == "all"
-    for label in model.output:
-        model.get_layer(label).trainable = trains != "headline" or label == headline

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from fashion_keras.run import Run
+from fashion_keras.run import FEATURES, Run
 from fashion_keras.serving.decoding import decode_photos
-
-FEATURES = "features"  # the layer of pooled features, see models.classifier
 
 
 def signatures(run: Run, top: int) -> dict[str, tf.types.experimental.ConcreteFunction]:
@@ -41,15 +39,10 @@ def signatures(run: Run, top: int) -> dict[str, tf.types.experimental.ConcreteFu
 
 
 def _embed(run, image_bytes):
-    import keras
-
-    # Of the model and not of `predictor`: a decision changes probabilities, not features.
-    features = keras.Model(run.model.input, run.model.get_layer(FEATURES).output)
-
     @tf.function(input_signature=[image_bytes])
     def embed(image_bytes):
         pixels, valid = decode_photos(image_bytes, run.image_size, run.resize)
-        vectors = tf.cast(_run(features, pixels), tf.float32)
+        vectors = tf.cast(_run(run.features, pixels), tf.float32)
         vectors = tf.math.l2_normalize(vectors, axis=1)
         return {
             "embedding": tf.where(valid[:, None], vectors, 0.0),

@@ -59,13 +59,6 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
             variable.assign(average)
             average.assign(held)
 
-    def adopt(self, model: keras.Model) -> None:
-        """Set a model's weights to their average, and begin the average anew there."""
-        self.set_model(model)
-        for variable, average in zip(self._variables(), self._averages, strict=True):
-            variable.assign(average)
-        self.step = 0
-
     def get_state(self) -> dict:
         """Return the averages (NumPy arrays) and the step."""
         return {"step": self.step, "averages": [a.numpy() for a in self._averages]}

@@ -32,7 +32,7 @@ from fashion_keras.training.confusion import ConfusionMatrix
 from fashion_keras.training.ema import ExponentialMovingAverage
 from fashion_keras.training.losses import HeadLoss, class_weights, logit_offsets
 from fashion_keras.training.optimizer import build_optimizer
-from fashion_keras.training.stages import Stage, plan_stages
+from fashion_keras.training.stages import plan_stages
 from fashion_keras.training.tensorboard import RunBoard
 
 
@@ -127,7 +127,7 @@ def train(
         if done <= stage.start:
             goes_on = before is not None and before.schedule == stage.schedule
             optimizer = model.optimizer if goes_on else None
-            model = _enter(model, before, stage, config, vocabularies, average, best)
+            model = _enter(model, before, stage, config, vocabularies, best)
             _compile(model, config, stage, steps, info, matrices)
             if optimizer:
                 model.optimizer.build(model.trainable_variables)
@@ -138,9 +138,8 @@ def train(
         validation = _dataset(config, records, "validation", list(vocabularies), stage)
         if done == 0:
             board.write_training_photos(training, vocabularies)
-        # A head that no longer improves is no reason to leave the backbone as it is, nor small
-        # photos that teach no more one to leave out the full size.
-        left_out = early_stopping if stage.end < _last_of_all(stages).end else None
+        # Heads or small photos that teach no more are no reason to leave out the full size.
+        left_out = early_stopping if stage.end < config.training.epochs else None
         model.fit(
             training,
             validation_data=validation,
@@ -194,18 +193,10 @@ def _build_model(config, vocabularies, image_size, weights, say):
     return model
 
 
-def _last_of_all(stages: Sequence[Stage]) -> Stage:
-    """Return the last stage that trains the whole network, or the last where none does."""
-    return next((stage for stage in reversed(stages) if stage.trains == "all"), stages[-1])
-
-
-def _enter(model, before, stage, config, vocabularies, average, best):
+def _enter(model, before, stage, config, vocabularies, best):
     """Return the model for `stage`, with the weights of the one that trained `before`."""
     if before is None:
         return model
-    if stage.trains == "headline" and average:
-        # What was validated and kept is the average: its features are what the head learns on.
-        average.adopt(model)
     if stage.image_size == before.image_size:
         return model
     # A score at another size is another score: the best is sought anew.
@@ -226,7 +217,7 @@ def _copy_variables(sources, targets):
 
 
 def _compile(model, config, stage, steps, info, matrices):
-    set_trainable(model, stage.trains, config.data.label)
+    set_trainable(model, stage.trains)
     for matrix in matrices.values():
         matrix.reset_state()  # Keras resets what it has compiled and built, not what is new to it
     counts = info.splits["train"].class_counts
@@ -235,7 +226,7 @@ def _compile(model, config, stage, steps, info, matrices):
     for name in matrices:
         offsets = None
         if name == label:
-            drawn = drawn_counts(stage.sampling, counts[name])
+            drawn = drawn_counts(config.data.sampling, counts[name])
             offsets = logit_offsets(training.logit_adjustment, drawn)
         weights = class_weights(training.class_weights, counts[name])
         losses[name] = HeadLoss(training.label_smoothing, weights, offsets, name=f"{name}_loss")
@@ -273,7 +264,7 @@ def _dataset(config, records, split, labels, stage, done=0):
         epochs=stage.end if training else 1,
         initial_epoch=done,
         augmentation=Augmentation(data.augment, data.mixup, data.cutmix, data.random_erasing),
-        sampling=stage.sampling,
+        sampling=data.sampling,
         resize=data.resize,
         cache=data.cache,
         seed=config.training.seed,

@@ -13,20 +13,18 @@ def plan(**training):
 def test_plain_run_is_one_stage():
     (stage,) = plan(epochs=7)
     assert (stage.start, stage.end, stage.trains, stage.image_size) == (0, 7, "all", (80, 60))
-    assert stage.schedule == (0, 7) and stage.sampling == "natural"
+    assert stage.schedule == (0, 7)
 
 
 def test_parts_follow_each_other_and_sizes_share_one_schedule():
     smaller = [{"epochs": 3, "image_size": [40, 32]}, {"epochs": 2, "image_size": [64, 48]}]
-    found = plan(epochs=12, head_epochs=1, progressive=smaller, retrain_epochs=2)
+    found = plan(epochs=10, head_epochs=1, progressive=smaller)
     assert [(s.start, s.end, s.trains, s.image_size, s.schedule) for s in found] == [
         (0, 1, "heads", (40, 32), (0, 1)),
         (1, 4, "all", (40, 32), (1, 10)),
         (4, 6, "all", (64, 48), (1, 10)),
         (6, 10, "all", (80, 60), (1, 10)),
-        (10, 12, "headline", (80, 60), (10, 12)),
     ]
-    assert [s.sampling for s in found] == ["natural"] * 4 + ["balanced"]
 
 
 def test_heads_alone_may_take_all_epochs():
@@ -37,8 +35,11 @@ def test_heads_alone_may_take_all_epochs():
 @pytest.mark.parametrize(
     "training",
     [
-        {"epochs": 4, "retrain_epochs": 4},
-        {"epochs": 4, "head_epochs": 2, "retrain_epochs": 2},
+        {
+            "epochs": 4,
+            "head_epochs": 2,
+            "progressive": [{"epochs": 2, "image_size": [40, 32]}],
+        },
         {"epochs": 4, "progressive": [{"epochs": 4, "image_size": [40, 32]}]},
     ],
 )

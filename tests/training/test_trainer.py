@@ -162,14 +162,11 @@ def test_stages_share_the_epochs_and_a_run_stopped_between_them_resumes_to_the_s
             assert row[name] == pytest.approx(wanted[name], rel=1e-3, abs=1e-4), (row, name)
 
 
-def test_photos_grow_and_the_head_is_trained_again_and_a_run_cut_between_resumes_alike(
-    records, tmp_path, monkeypatch
-):
+def test_photos_grow_and_a_run_cut_between_resumes_alike(records, tmp_path, monkeypatch):
     overrides = {
         **OVERRIDES,
-        "training.epochs": 4,
+        "training.epochs": 3,
         "training.progressive": [{"epochs": 2, "image_size": [32, 32]}],
-        "training.retrain_epochs": 1,
         "training.gradient_accumulation": 2,
         "training.logit_adjustment": 1.0,
         "data.sampling": "square-root",
@@ -179,12 +176,8 @@ def test_photos_grow_and_the_head_is_trained_again_and_a_run_cut_between_resumes
     config, lines = load_config(None, overrides), []
     train(config, records, tmp_path / "whole", say=lines.append)
     titles = [line for line in lines if line.startswith("epochs ")]
-    assert [title.split(":")[0] for title in titles] == [
-        "epochs 1 to 2",
-        "epochs 3 to 3",
-        "epochs 4 to 4",
-    ]
-    assert "32×32" in titles[0] and "40×32" in titles[1] and "head alone" in titles[2]
+    assert [title.split(":")[0] for title in titles] == ["epochs 1 to 2", "epochs 3 to 3"]
+    assert "32×32" in titles[0] and "40×32" in titles[1]
     best = keras.models.load_model(tmp_path / "whole" / "best.keras")
     assert best.input_shape[1:3] == (40, 32), "the best of the small photos was kept"
     expected = read_history(tmp_path / "whole")
@@ -192,7 +185,7 @@ def test_photos_grow_and_the_head_is_trained_again_and_a_run_cut_between_resumes
     learning_rates = [row["learning_rate"] for row in expected]
     assert learning_rates[0] > learning_rates[1] > learning_rates[2]
 
-    for cut in (2, 3):  # where the photos grow, and where the head is trained again
+    for cut in (1, 2):  # among the small photos, and where they grow
         workdir = tmp_path / f"cut{cut}"
 
         def power_cut(self, epoch, logs=None, cut=cut, begin=EpochLine.on_epoch_begin):
@@ -208,22 +201,6 @@ def test_photos_grow_and_the_head_is_trained_again_and_a_run_cut_between_resumes
         for row, wanted in zip(read_history(workdir), expected, strict=True):
             for name in wanted.keys() - {"seconds", "photos_per_second"}:
                 assert row[name] == pytest.approx(wanted[name], rel=1e-3, abs=1e-4), (row, name)
-
-
-def test_training_the_head_again_changes_nothing_else(records, tmp_path):
-    overrides = {
-        **OVERRIDES,
-        "training.epochs": 2,
-        "training.early_stopping": 0,
-        "training.batch_size": 8,  # six steps an epoch, and the average takes every fourth
-    }
-    train(load_config(None, overrides), records, tmp_path / "plain", say=lambda line: None)
-    overrides |= {"training.epochs": 3, "training.retrain_epochs": 1}
-    train(load_config(None, overrides), records, tmp_path / "again", say=lambda line: None)
-    plain, again = (read_history(tmp_path / name) for name in ("plain", "again"))
-    for name in ("val_baseColour_accuracy", "val_baseColour_macro_f1"):
-        assert again[2][name] == pytest.approx(plain[1][name])
-    assert again[2]["val_loss"] != plain[1]["val_loss"]
 
 
 def test_finished_run_resumed_trains_no_further_and_knows_its_best_epoch(whole, records):

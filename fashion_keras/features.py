@@ -1,0 +1,73 @@
+"""A run and splits of the records in; the model's pooled features of every photo out."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from fashion_keras.data.pipeline import class_indices, make_dataset
+from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.run import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """What a model's layer `features` says of photos, in the records' order.
+
+    `ids` are the product ids; `truth` maps each head to class indices, int64 `[N]`, -1 where a
+    product has no label; `values` are float32 `[N, D]`.
+    """
+
+    ids: list[str]
+    truth: dict[str, np.ndarray]
+    values: np.ndarray
+
+    def at_length_one(self) -> np.ndarray:
+        """Return the values scaled to length 1, so that a product of two is their cosine."""
+        lengths = np.linalg.norm(self.values, axis=1, keepdims=True)
+        return self.values / np.maximum(lengths, 1e-12)
+
+
+def embed(
+    run: Run,
+    records: str | os.PathLike,
+    splits: Sequence[str],
+    *,
+    batch_size: int = 256,
+    progress: Callable[[str, int, int], object] | None = None,
+) -> Features:
+    """Run the backbone once over every photo of some splits.
+
+    `progress` is called with a phase, the photos done and all of them. Raises `UserError` for
+    records that are missing or damaged.
+    """
+    info = DatasetInfo.load(records)
+    ids: list[str] = []
+    truth: dict[str, list[np.ndarray]] = {label: [] for label in run.labels}
+    found = []
+    for split in splits:
+        dataset = make_dataset(
+            records,
+            split,
+            list(run.labels),
+            run.image_size,
+            batch_size,
+            resize=run.resize,
+            cache="none",
+            with_ids=True,
+        )
+        done = 0
+        for images, one_hot, batch_ids in dataset:
+            found.append(np.asarray(run.features.predict_on_batch(images), np.float32))
+            ids += [identifier.decode() for identifier in batch_ids.numpy()]
+            for label in run.labels:
+                truth[label].append(class_indices(one_hot[label].numpy()))
+            done += len(batch_ids)
+            if progress is not None:
+                progress(f"{split}, features", done, info.splits[split].num_examples)
+    return Features(
+        ids, {name: np.concatenate(parts) for name, parts in truth.items()}, np.concatenate(found)
+    )

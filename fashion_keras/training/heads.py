@@ -1,0 +1,176 @@
+"""A trained run and its records in; its heads trained anew on the finished features out.
+
+The backbone sees each photo once; what it says of the photos fits in memory, so that the heads
+can be trained for as many epochs as they need in seconds. Decoupling them is cRT's idea (Kang et
+al., "Decoupling representation and classifier for long-tailed recognition", ICLR 2020).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fashion_keras.config import OptimizerConfig
+from fashion_keras.data.sampling import drawn_counts
+from fashion_keras.features import Features, embed
+from fashion_keras.run import BEST_MODEL_FILE, DECISION_FILE, HEADS_FILE, Run
+from fashion_keras.training.losses import HeadLoss
+from fashion_keras.training.metrics import confusion_matrix, scores
+from fashion_keras.training.optimizer import build_optimizer
+
+# At most; a small catalogue takes smaller batches, so that an epoch has about a hundred steps.
+BATCH_SIZE = 256
+_STEPS = 100
+_LEARNING_RATE = 1e-3
+_WEIGHT_DECAY = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class Retrained:
+    """What training a head anew gave on validation, and whether it was kept."""
+
+    label: str
+    before: tuple[float, float]  # accuracy, macro-F1
+    after: tuple[float, float]
+    kept: bool
+
+
+def retrain_heads(
+    run: Run,
+    records: str | os.PathLike,
+    *,
+    epochs: int,
+    sampling: str = "natural",
+    seed: int = 0,
+    progress: Callable[[str, int, int], object] | None = None,
+) -> list[Retrained]:
+    """Train every head anew on the training split's features; keep those that validate better.
+
+    A head is replaced where accuracy + macro-F1 on validation rises. `best.keras` is then
+    written anew, beside and renamed, `heads.json` says what was done, and a decision that was
+    fitted to the old heads is removed. `sampling` is `natural`, `square-root` or `balanced`, by
+    each head's own classes. Raises `UserError` for records that are missing or damaged.
+    """
+    train = embed(run, records, ["train"], progress=progress)
+    validation = embed(run, records, ["validation"], progress=progress)
+    found = []
+    for number, (label, classes) in enumerate(run.labels.items()):
+        layer = run.model.get_layer(label)
+        old = [np.asarray(variable) for variable in layer.weights]
+        new = fit_head(train, label, len(classes), epochs=epochs, sampling=sampling, seed=seed)
+        before, after = (_scores(validation, label, *weights) for weights in (old, new))
+        kept = sum(after) > sum(before)
+        if kept:
+            layer.set_weights(new)
+        found.append(Retrained(label, before, after, kept))
+        if progress is not None:
+            progress("heads", number + 1, len(run.labels))
+    folder = run.path if run.path.is_dir() else run.path.parent
+    if any(head.kept for head in found):
+        file = folder / BEST_MODEL_FILE if run.path.is_dir() else run.path
+        partial = file.with_name(f"partial-{file.name}")  # Keras insists on the suffix
+        run.model.save(partial)
+        # First: a decision fitted to the old heads is worse than none beside the new ones.
+        (folder / DECISION_FILE).unlink(missing_ok=True)
+        os.replace(partial, file)
+    _save(found, epochs, sampling, folder / HEADS_FILE)
+    return found
+
+
+def fit_head(
+    features: Features,
+    label: str,
+    num_classes: int,
+    *,
+    epochs: int,
+    sampling: str = "natural",
+    seed: int = 0,
+) -> list[np.ndarray]:
+    """Train a linear classifier on features; return its kernel `[D, C]` and bias `[C]`, float32.
+
+    Cross-entropy without label smoothing, which keeps rare classes' logits down; AdamW with a
+    cosine schedule. Features are standardised for it, and the scale is folded into the weights.
+    """
+    truth = features.truth[label]
+    known = truth >= 0
+    values, truth = features.values[known].astype(np.float64), truth[known]
+    mean, deviation = values.mean(axis=0), values.std(axis=0) + 1e-6
+    values = ((values - mean) / deviation).astype(np.float32)
+    counts = np.bincount(truth, minlength=num_classes)
+    rates = drawn_counts(sampling, counts) / np.maximum(counts, 1)
+    chances = rates[truth] / rates[truth].sum()
+
+    generator = np.random.default_rng(seed)
+    keras.utils.set_random_seed(seed)
+    layer = keras.layers.Dense(num_classes, kernel_initializer="zeros", dtype="float32")
+    model = keras.Sequential([keras.Input([values.shape[1]]), layer])
+    batch_size = min(BATCH_SIZE, max(16, len(values) // _STEPS))
+    steps = -(-len(values) // batch_size)
+    optimizer = OptimizerConfig(
+        learning_rate=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, warmup_epochs=0, clip_norm=0
+    )
+    # A step costs less than Python's way to it: an epoch of them is one call.
+    model.compile(
+        build_optimizer(optimizer, _LEARNING_RATE, steps, epochs),
+        loss=HeadLoss(),
+        steps_per_execution=steps,
+        jit_compile=False,
+    )
+    if sampling == "natural":
+        drawn = [generator.permutation(len(values)) for _ in range(epochs)]
+    else:
+        drawn = [generator.choice(len(values), len(values), p=chances) for _ in range(epochs)]
+    values, truth = tf.constant(values), tf.constant(truth)
+    batches = tf.data.Dataset.from_tensor_slices(np.concatenate(drawn)).batch(batch_size)
+    batches = batches.map(
+        lambda rows: (tf.gather(values, rows), tf.one_hot(tf.gather(truth, rows), num_classes))
+    )
+    model.fit(batches.prefetch(2), shuffle=False, verbose=0)  # drawn in their order already
+    kernel, bias = (np.asarray(variable, np.float64) for variable in layer.weights)
+    kernel = kernel / deviation[:, None]
+    return [kernel.astype(np.float32), (bias - mean @ kernel).astype(np.float32)]
+
+
+def heads_table(found: list[Retrained]) -> str:
+    """Lay out what each head gave, for the terminal."""
+    lines = [f"{'heads anew, validation':<24} accuracy / macro-F1 before      after"]
+    lines += [
+        f"{head.label:<24} {head.before[0]:>17.4f} / {head.before[1]:.4f}   "
+        f"{head.after[0]:.4f} / {head.after[1]:.4f}{'' if head.kept else '  not kept'}"
+        for head in found
+    ]
+    return "\n".join(lines)
+
+
+def _scores(features, label, kernel, bias) -> tuple[float, float]:
+    logits = features.values @ kernel + bias
+    matrix = confusion_matrix(features.truth[label], logits.argmax(axis=1), logits.shape[1])
+    found = scores(matrix)
+    return found.accuracy, found.macro_f1
+
+
+def _save(found, epochs, sampling, path: Path) -> None:
+    raw = {
+        "epochs": epochs,
+        "sampling": sampling,
+        "trained_on": "train",
+        "chosen_on": "validation",
+        "heads": {
+            head.label: {
+                "before": dict(zip(("accuracy", "macro_f1"), head.before, strict=True)),
+                "after": dict(zip(("accuracy", "macro_f1"), head.after, strict=True)),
+                "kept": head.kept,
+            }
+            for head in found
+        },
+    }
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(raw, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)

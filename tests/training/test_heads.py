@@ -1,0 +1,165 @@
+"""Heads trained anew: the classifier against scikit-learn's, and a run before and after."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score, log_loss
+
+from fashion_keras.config import load_config
+from fashion_keras.evaluation.predictions import predict
+from fashion_keras.features import Features
+from fashion_keras.models.registry import ARCHITECTURES
+from fashion_keras.run import load_run
+from fashion_keras.training.heads import fit_head, heads_table, retrain_heads
+from fashion_keras.training.trainer import train
+
+RNG = np.random.default_rng(0)
+
+
+def overlapping(counts):
+    """Return features of classes that no line divides, on scales that differ by a million."""
+    centres = np.array([[0.0, 0.0], [1.5, 0.0], [0.0, 1.5]])[: len(counts)]
+    truth = np.repeat(np.arange(len(counts)), counts)
+    values = centres[truth] + RNG.normal(size=(len(truth), 2))
+    values = values * [1000.0, 0.001] + [500.0, 3.0]
+    return Features([str(i) for i in range(len(truth))], {"a": truth}, values.astype(np.float32))
+
+
+def softmax(features, weights):
+    logits = features.values.astype(np.float64) @ weights[0] + weights[1]
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def test_head_is_scikit_learns_logistic_regression():
+    features = overlapping((600, 300, 300))
+    weights = fit_head(features, "a", 3, epochs=60)
+    assert weights[0].shape == (2, 3) and weights[1].shape == (3,)
+    scaled = (features.values - [500.0, 3.0]) / [1000.0, 0.001]  # lbfgs needs it so
+    reference = LogisticRegression(C=1e3).fit(scaled, features.truth["a"])
+    expected = reference.predict_proba(scaled)
+    found = softmax(features, weights)
+    truth = features.truth["a"]
+    assert log_loss(truth, found) == pytest.approx(log_loss(truth, expected), abs=0.02)
+    assert np.abs(found - expected).mean() < 0.05
+
+
+def test_products_without_the_label_do_not_count():
+    features = overlapping((200, 100))
+    missing = Features(
+        features.ids,
+        {"a": np.where(np.arange(300) % 3 == 0, -1, features.truth["a"])},
+        features.values,
+    )
+    known = missing.truth["a"] >= 0
+    some = Features(
+        [id for id, is_known in zip(features.ids, known, strict=True) if is_known],
+        {"a": features.truth["a"][known]},
+        features.values[known],
+    )
+    for one, other in zip(
+        fit_head(missing, "a", 2, epochs=3), fit_head(some, "a", 2, epochs=3), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_balanced_draws_raise_the_rare_class_and_an_unseen_class_is_never_named():
+    features = overlapping((500, 40))
+    truth = features.truth["a"]
+    recall = {}
+    for sampling in ("natural", "square-root", "balanced"):
+        weights = fit_head(features, "a", 3, epochs=20, sampling=sampling)
+        said = softmax(features, weights).argmax(axis=1)
+        recall[sampling] = (said[truth == 1] == 1).mean()
+        assert 2 not in said
+    assert recall["natural"] < recall["square-root"] < recall["balanced"]
+
+
+@pytest.fixture(scope="module")
+def trained(records, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run") / "run"
+    overrides = {
+        "model.arch": "tiny",
+        "data.image_size": [40, 32],
+        "data.auxiliary_labels": {"baseColour": 0.5},
+        "training.epochs": 3,
+        "training.batch_size": 16,
+        "optimizer.learning_rate": 0.02,
+        "optimizer.ema": 0,
+    }
+    config = load_config(None, overrides)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
+        workdir.mkdir()
+        config.save(workdir / "config.yaml")
+        train(config, records, workdir, say=lambda line: None)
+    return workdir
+
+
+def test_a_better_head_is_kept_and_nothing_else_changes(trained, records):
+    run = load_run(trained)
+    kernel, bias = run.model.get_layer("baseColour").get_weights()
+    run.model.get_layer("baseColour").set_weights([-kernel, -bias])  # says the other colour
+    run.model.save(trained / "best.keras")
+    (trained / "decision.json").write_text("of the old heads")
+    before = {v.path: np.array(v) for v in run.model.weights}
+
+    phases = []
+    found = retrain_heads(run, records, epochs=40, progress=lambda *step: phases.append(step))
+    assert [head.label for head in found] == ["subCategory", "baseColour"]
+    colour = found[1]
+    assert colour.kept and sum(colour.after) > sum(colour.before)
+    assert "baseColour" in heads_table(found)
+    assert ("train, features", 48, 48) in phases and phases[-1] == ("heads", 2, 2)
+
+    assert not (trained / "decision.json").exists(), "a decision of the old heads was left"
+    assert sorted(path.name for path in trained.glob("*partial*")) == []
+    again = load_run(trained)
+    for variable in again.model.weights:
+        is_head = "baseColour" in variable.path
+        if is_head or (found[0].kept and "subCategory" in variable.path):
+            assert not np.array_equal(np.array(variable), before[variable.path])
+        else:
+            np.testing.assert_array_equal(np.array(variable), before[variable.path])
+
+    # What is written down is what the saved model scores, by scikit-learn.
+    predictions = predict(again, records, "validation")
+    for head in json.loads((trained / "heads.json").read_text())["heads"].items():
+        label, scores = head
+        now = scores["after" if scores["kept"] else "before"]
+        known = predictions.truth[label] >= 0
+        truth, said = predictions.truth[label][known], predictions.prediction(label)[known]
+        assert now["accuracy"] == pytest.approx((truth == said).mean())
+        assert now["macro_f1"] == pytest.approx(f1_score(truth, said, average="macro"))
+
+
+def test_a_head_that_is_no_better_is_not_kept(trained, records, monkeypatch):
+    worse = [np.zeros((16, 3), np.float32), np.array([1, 0, 0], np.float32)]
+    colours = [np.zeros((16, 2), np.float32), np.array([1, 0], np.float32)]
+    monkeypatch.setattr(
+        "fashion_keras.training.heads.fit_head",
+        lambda features, label, *_, **__: worse if label == "subCategory" else colours,
+    )
+    (trained / "decision.json").write_text("stays")
+    saved = (trained / "best.keras").read_bytes()
+    run = load_run_without_decision(trained, monkeypatch)
+    found = retrain_heads(run, records, epochs=1)
+    assert not any(head.kept for head in found)
+    assert (trained / "best.keras").read_bytes() == saved
+    assert (trained / "decision.json").read_text() == "stays"
+    (trained / "decision.json").unlink()
+
+
+def load_run_without_decision(workdir, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("fashion_keras.run.Decision.load", lambda path: None)
+        return load_run(workdir)
+
+
+def test_the_same_seed_gives_the_same_head():
+    features = overlapping((50, 50))
+    one, other = (fit_head(features, "a", 2, epochs=2, sampling="balanced") for _ in range(2))
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
