@@ -116,7 +116,7 @@ class TrainingConfig:
     # Then these, in order, the rest at data.image_size.
     progressive: tuple[SmallerPhotos, ...] = ()
     # After them: all heads anew on the finished features, with classes drawn so often.
-    retrain_epochs: WholeNumber = 0  # passes over features kept in memory; 0 is off
+    retrain_epochs: WholeNumber = 60  # passes over features kept in memory; 0 is off
     retrain_sampling: Literal["natural", "square-root", "balanced"] = "natural"
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     deterministic: bool = False  # TensorFlow's deterministic kernels: slower, the same anywhere

@@ -7,10 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fashion_keras.commands import run_command
+from fashion_keras.commands import positive_int, run_command
 from fashion_keras.config import load_config
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.errors import UserError
 from fashion_keras.progress import PhaseBar
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.run import CONFIG_FILE, check_run, load_run
@@ -37,8 +36,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _retrain(argv: Sequence[str] | None) -> None:
     arguments = _parser().parse_args(argv)
-    if arguments.epochs < 1:
-        raise UserError(f"--epochs {arguments.epochs}: expected at least 1")
     info = DatasetInfo.load(arguments.data)
     for split in ("train", "validation"):
         info.shard_paths(arguments.data, split)
@@ -86,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--epochs",
-        type=int,
+        type=positive_int,
         default=_EPOCHS,
         metavar="N",
         help="passes over the features (default: %(default)s)",

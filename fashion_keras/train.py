@@ -197,7 +197,8 @@ def _resolve(options) -> tuple[Config, Path]:
     named = {
         "model.arch": options.arch,
         "model.weights": options.weights,
-        "data.records": options.data,
+        # As it is saved: ./tfrecords/small is tfrecords/small when a run is resumed.
+        "data.records": options.data and str(Path(options.data)),
         "data.label": options.label,
         "training.epochs": options.epochs,
     }

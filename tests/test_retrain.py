@@ -97,7 +97,6 @@ def test_training_ends_with_it_once(run, records):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--epochs", "0"), "--epochs 0: expected at least 1"),
         (("--data", "nowhere"), "no records at nowhere"),
         (("--model", "nowhere"), "no trained model at nowhere"),
     ],
@@ -108,3 +107,9 @@ def test_wrong_arguments_are_answered_in_a_line(run, records, capsys, more, mess
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
     assert (run / "best.keras").read_bytes() == before
+
+
+def test_epochs_are_a_whole_number_from_1(run, records, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        retrain(run, records, "--epochs", "0")
+    assert "'0' is not a whole number from 1" in capsys.readouterr().err

@@ -181,6 +181,12 @@ def test_resume_goes_on_with_the_saved_config(run, capsys):
     assert f"run: {run}" in capsys.readouterr().out
 
 
+def test_resume_knows_the_records_by_another_spelling(home, begins):
+    write_tiny_records(home / "small", train=6, validation=3, test=2)
+    begin("--data", "small", "--arch", "resnet18", "--workdir", "mine")
+    begin("--workdir", "mine", "--resume", "--data", "./small/")
+
+
 def test_resume_takes_options_that_say_the_same(run, records):
     begin("--workdir", run, "--resume", "--arch", "resnet18", "--epochs", "4", "--data", records)
 
