@@ -53,15 +53,18 @@ def retrain_heads(
 ) -> list[Retrained]:
     """Train every head anew on the training split's features; keep those that validate better.
 
-    A head is replaced where accuracy + macro-F1 on validation rises. `best.keras` is then
-    written anew, beside and renamed, `heads.json` says what was done, and a decision that was
-    fitted to the old heads is removed. `sampling` is `natural`, `square-root` or `balanced`, by
-    each head's own classes. Raises `UserError` for records that are missing or damaged.
+    A head is replaced where accuracy + macro-F1 on validation rises; one whose label no training
+    photo has is left alone. `best.keras` is then written anew, beside and renamed, `heads.json`
+    says what was done, and a decision that was fitted to the old heads is removed. `sampling` is
+    `natural`, `square-root` or `balanced`, by each head's own classes. Raises `UserError` for
+    records that are missing or damaged.
     """
     train = embed(run, records, ["train"], progress=progress)
     validation = embed(run, records, ["validation"], progress=progress)
     found = []
     for number, (label, classes) in enumerate(run.labels.items()):
+        if not (train.truth[label] >= 0).any():
+            continue
         layer = run.model.get_layer(label)
         old = [np.asarray(variable) for variable in layer.weights]
         new = fit_head(train, label, len(classes), epochs=epochs, sampling=sampling, seed=seed)
@@ -101,7 +104,9 @@ def fit_head(
     truth = features.truth[label]
     known = truth >= 0
     values, truth = features.values[known].astype(np.float64), truth[known]
-    mean, deviation = values.mean(axis=0), values.std(axis=0) + 1e-6
+    mean, deviation = values.mean(axis=0), values.std(axis=0)
+    # A channel that hardly speaks must not shout where a new photo wakes it.
+    deviation = np.maximum(deviation, 0.01 * deviation.mean() + 1e-6)
     values = ((values - mean) / deviation).astype(np.float32)
     counts = np.bincount(truth, minlength=num_classes)
     rates = drawn_counts(sampling, counts) / np.maximum(counts, 1)

@@ -19,11 +19,11 @@ RNG = np.random.default_rng(0)
 
 
 def overlapping(counts):
-    """Return features of classes that no line divides, on scales that differ by a million."""
+    """Return features of classes that no line divides, on different scales."""
     centres = np.array([[0.0, 0.0], [1.5, 0.0], [0.0, 1.5]])[: len(counts)]
     truth = np.repeat(np.arange(len(counts)), counts)
     values = centres[truth] + RNG.normal(size=(len(truth), 2))
-    values = values * [1000.0, 0.001] + [500.0, 3.0]
+    values = values * [10.0, 0.2] + [500.0, 3.0]
     return Features([str(i) for i in range(len(truth))], {"a": truth}, values.astype(np.float32))
 
 
@@ -37,7 +37,7 @@ def test_head_is_scikit_learns_logistic_regression():
     features = overlapping((600, 300, 300))
     weights = fit_head(features, "a", 3, epochs=60)
     assert weights[0].shape == (2, 3) and weights[1].shape == (3,)
-    scaled = (features.values - [500.0, 3.0]) / [1000.0, 0.001]  # lbfgs needs it so
+    scaled = (features.values - [500.0, 3.0]) / [10.0, 0.2]  # lbfgs needs it so
     reference = LogisticRegression(C=1e3).fit(scaled, features.truth["a"])
     expected = reference.predict_proba(scaled)
     found = softmax(features, weights)
@@ -163,3 +163,15 @@ def test_the_same_seed_gives_the_same_head():
     one, other = (fit_head(features, "a", 2, epochs=2, sampling="balanced") for _ in range(2))
     for a, b in zip(one, other, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_channel_that_hardly_speaks_in_training_does_not_shout_later():
+    features = overlapping((60, 60))
+    whisper = RNG.normal(0, 1e-6, (120, 1)) + (features.truth["a"] == 0)[:, None] * 1e-6
+    values = (features.values - [500.0, 3.0]) / [10.0, 0.2]
+    with_whisper = Features(
+        features.ids, features.truth, np.hstack([values, whisper]).astype(np.float32)
+    )
+    kernel, _ = fit_head(with_whisper, "a", 2, epochs=5)
+    # A new photo in which it is as loud as the others are must not be decided by it alone.
+    assert np.abs(kernel[2]).max() < 200 * np.abs(kernel[:2]).max()
