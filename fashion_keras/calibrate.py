@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     for name, text in (
         ("flip", "average the outputs of a photo and its mirror image: twice the work"),
-        ("combine", "let the heads of finer labels inform the headline"),
+        ("combine", "let the heads of finer labels inform the coarser ones"),
         ("class-bias", "raise rare classes as far as macro-F1 gains by it"),
         ("temperature", "make probabilities mean what they say"),
     ):

@@ -128,7 +128,7 @@ class DecisionConfig:
     """What is fitted on validation after training, as `fashion_keras.calibrate` does."""
 
     flip: bool = False  # average a photo and its mirror image: twice the work
-    combine: bool = False  # let finer labels' heads inform `label`
+    combine: bool = False  # let finer labels' heads inform coarser ones'
     class_bias: bool = False  # raise rare classes as far as validation's macro-F1 gains
     temperature: bool = True  # calibrate the probabilities
     target_error: Annotated[_Real, Field(gt=0, lt=1)] = 0.01  # of what needs no person

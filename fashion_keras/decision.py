@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fashion_keras.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,24 +32,33 @@ class Acceptance:
 
 
 @dataclasses.dataclass(frozen=True)
+class Mix:
+    """What a finer head says of a coarser one: p = (1 − w) · p_coarser + w · p_finer · implies.
+
+    `implies` maps a class of `finer` to shares of the coarser head's classes.
+    """
+
+    finer: str
+    weight: float
+    implies: Mapping[str, Mapping[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
 class Decision:
     """How logits become probabilities and a class; every part is optional.
 
     In this order: the mean of the logits of a photo and its mirror image (`flip`); each head's
-    softmax; the headline's mixed with what finer heads say of it: p = (1 − Σ w) · p_headline +
-    Σ w · p_finer · `implies` (`combine` maps a head to (w, {its class: {headline class:
-    share}})); a `bias` a headline class, added to log p; each head's `temperature`, which divides
-    log p. `accept` is the threshold that a shop's automation goes by. `fitted_on` names the
-    split, never test, and `num_examples` its photos.
+    softmax, mixed with what a finer head says of it (`combine`, by the coarser head); a `bias` a
+    headline class, added to log p; each head's `temperature`, which divides log p. `accept` is
+    the threshold that a shop's automation goes by. `fitted_on` names the split, never test, and
+    `num_examples` its photos.
     """
 
     label: str
     fitted_on: str = "validation"
     num_examples: int = 0
     flip: bool = False
-    combine: Mapping[str, tuple[float, Mapping[str, Mapping[str, float]]]] = dataclasses.field(
-        default_factory=dict
-    )
+    combine: Mapping[str, Mix] = dataclasses.field(default_factory=dict)
     bias: Mapping[str, float] = dataclasses.field(default_factory=dict)
     temperature: Mapping[str, float] = dataclasses.field(default_factory=dict)
     accept: Acceptance | None = None
@@ -57,10 +66,6 @@ class Decision:
     def save(self, path: str | os.PathLike) -> None:
         """Write the decision as JSON, beside and then renamed."""
         raw = {"format": FORMAT, **dataclasses.asdict(self)}
-        raw["combine"] = {
-            head: {"weight": weight, "implies": implies}
-            for head, (weight, implies) in self.combine.items()
-        }
         text = json.dumps(raw, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         partial = Path(f"{path}.partial")
         partial.write_text(text, encoding="utf-8")
@@ -71,11 +76,16 @@ class Decision:
         """Read a decision; `UserError` where it is damaged or of another format."""
         try:
             raw = json.loads(Path(path).read_text(encoding="utf-8"))
-            if raw.pop("format") != FORMAT:
+            written = raw.pop("format")
+            if written not in (1, FORMAT):
                 raise ValueError(f"expected format {FORMAT}")
+            combine = raw.pop("combine")
+            if written == 1 and combine:  # only the headline was mixed; the key was the finer head
+                ((finer, part),) = combine.items()
+                combine = {raw["label"]: {"finer": finer, **part}}
             combine = {
-                head: (_number(part["weight"]), _shares(part["implies"]))
-                for head, part in raw.pop("combine").items()
+                head: Mix(part["finer"], _number(part["weight"]), _shares(part["implies"]))
+                for head, part in combine.items()
             }
             accept = raw.pop("accept")
             bias = {name: _number(value) for name, value in raw.pop("bias").items()}

@@ -2,14 +2,14 @@ import json
 
 import pytest
 
-from fashion_keras.decision import Acceptance, Decision
+from fashion_keras.decision import Acceptance, Decision, Mix
 from fashion_keras.errors import UserError
 
 WHOLE = Decision(
     "subCategory",
     num_examples=7,
     flip=True,
-    combine={"articleType": (0.25, {"Shirts": {"Topwear": 1.0}})},
+    combine={"subCategory": Mix("articleType", 0.25, {"Shirts": {"Topwear": 1.0}})},
     bias={"Topwear": -0.5},
     temperature={"subCategory": 1.25},
     accept=Acceptance(0.9, 0.01, 0.8, 0.005),
@@ -23,13 +23,23 @@ def test_saved_and_loaded_it_is_equal(decision, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["decision.json"]
 
 
+def test_file_of_format_1_says_the_same(tmp_path):
+    path = tmp_path / "decision.json"
+    WHOLE.save(path)
+    raw = json.loads(path.read_text())
+    mix = raw["combine"]["subCategory"]
+    raw |= {"format": 1, "combine": {mix.pop("finer"): mix}}
+    path.write_text(json.dumps(raw))
+    assert Decision.load(path) == WHOLE
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
+        {"format": 3},
         {"temperature": {"subCategory": 0}},
         {"bias": {"Topwear": "much"}},
-        {"combine": {"articleType": {"weight": 1}}},
+        {"combine": {"subCategory": {"finer": "articleType", "weight": 1}}},
         {"accept": {"threshold": 1}},
         {"shoe": 1},
     ],

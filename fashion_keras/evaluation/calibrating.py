@@ -34,12 +34,11 @@ def calibrate_run(
     )
     if not (predictions.truth[run.label] >= 0).any():
         raise UserError(f"{records}: no validation photo has a {run.label}, nothing to fit on")
-    finer = [name for name in run.labels if name != run.label] if options.combine else []
     decision, steps = fit_decision(
         options,
         predictions,
         run.labels,
-        joint_counts(records, info, run.label, finer),
+        joint_counts(records, info, list(run.labels)) if options.combine else {},
         info.splits["train"].class_counts[run.label],
     )
     folder = run.path if run.path.is_dir() else run.path.parent
@@ -48,20 +47,27 @@ def calibrate_run(
 
 
 def joint_counts(
-    records: str | os.PathLike, info: DatasetInfo, headline: str, others: list[str]
-) -> dict[str, np.ndarray]:
-    """Count the training products of each pair of classes, int64 `[C, headline's C]` a label."""
-    size = len(info.vocabulary(headline))
-    counts = {name: np.zeros((len(info.vocabulary(name)), size), np.int64) for name in others}
-    if not others:
-        return counts
-    indices = read_records(records, info, "train", [headline, *others]).map(
+    records: str | os.PathLike, info: DatasetInfo, labels: list[str]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Count the training products of each pair of classes of each pair of labels.
+
+    Returns a label to the others, int64 `[other's classes, label's classes]`.
+    """
+    sizes = [len(info.vocabulary(name)) for name in labels]
+    indices = read_records(records, info, "train", labels).map(
         lambda product: product["index"], num_parallel_calls=tf.data.AUTOTUNE
     )
-    for batch in indices.batch(4096).as_numpy_iterator():
-        for column, name in enumerate(others, start=1):
-            both = batch[(batch[:, 0] >= 0) & (batch[:, column] >= 0)]
-            np.add.at(counts[name], (both[:, column], both[:, 0]), 1)
+    indices = np.concatenate([*indices.batch(4096).as_numpy_iterator()])
+    counts = {}
+    for column, name in enumerate(labels):
+        counts[name] = {}
+        for other_column, other in enumerate(labels):
+            if other == name:
+                continue
+            both = indices[(indices[:, column] >= 0) & (indices[:, other_column] >= 0)]
+            pairs = both[:, other_column] * sizes[column] + both[:, column]
+            found = np.bincount(pairs, minlength=sizes[other_column] * sizes[column])
+            counts[name][other] = found.reshape(sizes[other_column], sizes[column])
     return counts
 
 

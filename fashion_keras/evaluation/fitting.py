@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 
 from fashion_keras.config import DecisionConfig
-from fashion_keras.decision import Decision
+from fashion_keras.decision import Decision, Mix
 from fashion_keras.evaluation.automation import threshold_for
 from fashion_keras.evaluation.calibration import (
     expected_calibration_error,
@@ -47,22 +47,22 @@ def fit_decision(
     options: DecisionConfig,
     predictions: Predictions,
     labels: Mapping[str, Sequence[str]],
-    joint_counts: Mapping[str, np.ndarray],
+    joint_counts: Mapping[str, Mapping[str, np.ndarray]],
     train_counts: Sequence[int],
 ) -> tuple[Decision, list[Step]]:
     """Fit the parts that `options` asks for, one after the other.
 
-    The headline is mixed with a finer head by the weight with the least NLL (each weight at its
-    own best temperature); the class bias is tau · −log prior (Menon et al., 2021, section 4.1),
-    with the tau of [0, 1] that gives the best macro-F1 among those that cost at most 0.001 of
-    accuracy; temperatures have the least NLL (Guo et al., 2017); the threshold accepts the most
-    photos at `options.target_error`.
+    A head is mixed with the finer one and by the weight that give the least NLL (each weight at
+    its own best temperature); the class bias, of the headline alone, is tau · −log prior (Menon
+    et al., 2021, section 4.1), with the tau of [0, 1] that gives the best macro-F1 among those
+    that cost at most 0.001 of accuracy; temperatures have the least NLL (Guo et al., 2017); the
+    threshold accepts the most photos at `options.target_error`.
 
     Args:
         predictions: of the validation split, with `options.flip` in them already.
         labels: head to class names in index order, the headline first.
-        joint_counts: finer head to the training products of each pair of classes,
-            `[finer classes, headline classes]`.
+        joint_counts: head to further heads, each with the training products of each pair of
+            classes, `[further head's classes, head's classes]`; heads to be mixed or not.
         train_counts: training products of each headline class.
 
     Returns:
@@ -83,16 +83,16 @@ def fit_decision(
 
     combine = {}
     if options.combine:
-        for name, counts in joint_counts.items():
-            if not _is_finer(counts):
+        # Each mix is of the heads as they are, not of what another mix has made of them.
+        plain = dict(logits)
+        for name, further in joint_counts.items():
+            found = _mix(plain, predictions.truth[name], name, further)
+            if found is None:
                 continue
-            shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-            weight, mixed = _mix(logits[headline], logits[name], shares, truth)
-            if weight:
-                combine[name] = (weight, _named(shares, labels[name], labels[headline]))
-                logits[headline] = mixed
-                steps.append(_step(f"with {name} ({weight:.2f})", mixed, truth))
-                break  # a second one's weight would change what the first one's means
+            finer, weight, shares, logits[name] = found
+            combine[name] = Mix(finer, weight, _named(shares, labels[finer], labels[name]))
+            if name == headline:
+                steps.append(_step(f"with {finer} ({weight:.2f})", logits[name], truth))
 
     bias = {}
     if options.class_bias:
@@ -133,18 +133,27 @@ def _is_finer(counts: np.ndarray) -> bool:
     return counts.sum() > 0 and counts.max(axis=1).sum() / counts.sum() >= _IMPLIES
 
 
-def _mix(headline, finer, shares, truth):
-    """Return the best weight and the mixed logits."""
-    own, implied = softmax(headline, axis=1), softmax(finer, axis=1) @ shares
+def _mix(logits, truth, name, further):
+    """Return the best finer head, its weight, the shares and the mixed logits; None: none gains."""
     known = truth >= 0
-    best = (np.inf, 0.0, headline)
-    for weight in _WEIGHTS:
-        mixed = np.log(np.maximum((1 - weight) * own + weight * implied, _SMALLEST))
+    if not known.any():
+        return None
+    own = softmax(logits[name], axis=1)
+    candidates = [(None, 0.0, None, logits[name])]
+    for finer, counts in further.items():
+        if not _is_finer(counts):
+            continue
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        implied = softmax(logits[finer], axis=1) @ shares
+        for weight in _WEIGHTS[1:]:
+            mixed = np.log(np.maximum((1 - weight) * own + weight * implied, _SMALLEST))
+            candidates.append((finer, float(weight), shares, mixed))
+    losses = []
+    for *_, mixed in candidates:
         temperature = fit_temperature(mixed[known], truth[known])
-        nll = negative_log_likelihood(mixed / temperature, truth)
-        if nll < best[0] - 1e-6:
-            best = (nll, float(weight), mixed)
-    return best[1], best[2]
+        losses.append(negative_log_likelihood(mixed / temperature, truth))
+    best = int(np.argmin(losses))
+    return candidates[best] if losses[best] < losses[0] - 1e-6 else None
 
 
 def _shift(logits, train_counts, truth):

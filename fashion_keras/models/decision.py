@@ -31,51 +31,48 @@ def apply_decision(
         mirrored = model(ops.flip(inputs, axis=2))
         logits = {name: (logits[name] + mirrored[name]) / 2.0 for name in labels}
     logits = {name: logits[name] for name in labels}
-    headline = decision.label
-    if decision.combine:
-        logits[headline] = _combined(logits, labels, decision)
+    # Each mix is of the heads as they are, not of what another mix has made of them.
+    mixed = {
+        name: _mixed(logits[name], logits[mix.finer], mix, labels[mix.finer], labels[name])
+        for name, mix in decision.combine.items()
+    }
+    logits |= mixed
     if decision.bias:
-        bias = [decision.bias.get(name, 0.0) for name in labels[headline]]
-        logits[headline] = logits[headline] + np.array(bias, np.float32)
+        bias = [decision.bias.get(name, 0.0) for name in labels[decision.label]]
+        logits[decision.label] = logits[decision.label] + np.array(bias, np.float32)
     for name, temperature in decision.temperature.items():
         logits[name] = logits[name] / temperature
     return keras.Model(inputs, logits, name=model.name)
 
 
 def implication_matrix(
-    implies: Mapping[str, Mapping[str, float]], finer: Sequence[str], headline: Sequence[str]
+    implies: Mapping[str, Mapping[str, float]], finer: Sequence[str], coarser: Sequence[str]
 ) -> np.ndarray:
-    """Lay out `Decision.combine`'s shares as float32 `[finer classes, headline classes]`."""
-    column = {name: index for index, name in enumerate(headline)}
-    matrix = np.zeros((len(finer), len(headline)), np.float32)
+    """Lay out a `Mix`'s shares as float32 `[finer classes, coarser classes]`."""
+    column = {name: index for index, name in enumerate(coarser)}
+    matrix = np.zeros((len(finer), len(coarser)), np.float32)
     for row, name in enumerate(finer):
         for implied, share in implies.get(name, {}).items():
             matrix[row, column[implied]] = share
     return matrix
 
 
-def _combined(logits, labels, decision):
-    headline = decision.label
-    left = 1.0 - sum(weight for weight, _ in decision.combine.values())
-    mixed = left * ops.softmax(logits[headline])
-    for name, (weight, implies) in decision.combine.items():
-        matrix = implication_matrix(implies, labels[name], labels[headline])
-        mixed = mixed + weight * ops.matmul(ops.softmax(logits[name]), matrix)
+def _mixed(coarser_logits, finer_logits, mix, finer, coarser):
+    implied = ops.matmul(ops.softmax(finer_logits), implication_matrix(mix.implies, finer, coarser))
+    mixed = (1.0 - mix.weight) * ops.softmax(coarser_logits) + mix.weight * implied
     return ops.log(ops.maximum(mixed, _SMALLEST))
 
 
 def _check(labels, decision):
-    for name in (decision.label, *decision.combine, *decision.temperature):
+    finer = [mix.finer for mix in decision.combine.values()]
+    for name in (decision.label, *decision.combine, *finer, *decision.temperature):
         if name not in labels:
             heads = ", ".join(labels)
             raise UserError(f"the decision names a head {name!r}, the model has {heads}")
-    known = set(labels[decision.label])
-    named = set(decision.bias)
-    for head, (_, implies) in decision.combine.items():
-        named |= {implied for row in implies.values() for implied in row}
-        if foreign := sorted(set(implies) - set(labels[head])):
-            raise UserError(f"the decision names a {head} {foreign[0]!r} that the model has not")
-    if foreign := sorted(named - known):
-        raise UserError(
-            f"the decision names a {decision.label} {foreign[0]!r} that the model has not"
-        )
+    named = [(decision.label, name) for name in decision.bias]
+    for head, mix in decision.combine.items():
+        named += [(mix.finer, name) for name in mix.implies]
+        named += [(head, name) for shares in mix.implies.values() for name in shares]
+    for head, name in named:
+        if name not in labels[head]:
+            raise UserError(f"the decision names a {head} {name!r} that the model has not")

@@ -162,7 +162,7 @@ def _decision(run):
     lines = [
         f"- fitted on: {decision.fitted_on}, {decision.num_examples:,} photos",
         f"- photo and mirror image averaged: {'yes' if decision.flip else 'no'}",
-        f"- finer labels that have a say: {', '.join(decision.combine) or 'none'}",
+        f"- finer labels that have a say: {_mixes(decision) or 'none'}",
         "- temperatures: "
         + (", ".join(f"{k} {v:.3g}" for k, v in decision.temperature.items()) or "none"),
         f"- classes with a bias: {len(decision.bias)}",
@@ -174,6 +174,10 @@ def _decision(run):
             f"{decision.accept.error:.2%} of them wrongly"
         )
     return "## Decision\n\n" + "\n".join(lines)
+
+
+def _mixes(decision):
+    return ", ".join(f"{mix.finer} in {head}" for head, mix in decision.combine.items())
 
 
 def _limits(run, source, evaluation):

@@ -13,7 +13,7 @@ from fashion_keras.models.decision import apply_decision
 
 LABELS = {"sub": ("common", "other", "rare"), "type": ("a", "b", "c", "d")}
 TYPES = {"a": 0, "b": 0, "c": 1, "d": 2}  # what each type implies
-JOINT = {"type": np.array([[500, 0, 0], [400, 0, 0], [0, 90, 0], [0, 0, 10]])}
+JOINT = {"sub": {"type": np.array([[500, 0, 0], [400, 0, 0], [0, 90, 0], [0, 0, 10]])}}
 COUNTS = [900, 90, 10]
 NOTHING = DecisionConfig(temperature=False)
 
@@ -55,13 +55,26 @@ def test_finer_head_is_mixed_in_and_lowers_the_loss(predictions):
     decision, steps = fit(predictions, combine=True, temperature=True)
     (before, mixed, scaled) = steps
     assert mixed.accuracy > before.accuracy + 0.02 and scaled.nll < before.nll
-    weight, implies = decision.combine["type"]
-    assert 0.5 < weight <= 1
-    assert implies == {name: {LABELS["sub"][index]: 1.0} for name, index in TYPES.items()}
+    assert list(decision.combine) == ["sub"]
+    mix = decision.combine["sub"]
+    assert mix.finer == "type" and 0.5 < mix.weight <= 1
+    assert mix.implies == {name: {LABELS["sub"][index]: 1.0} for name, index in TYPES.items()}
+
+
+def test_another_head_than_the_headline_is_mixed_too(predictions):
+    """The same heads with the finer one as the headline: the coarser one gains all the same."""
+    turned = {name: LABELS[name] for name in ("type", "sub")}
+    options = DecisionConfig(combine=True, temperature=False)
+    counts = [500, 400, 90, 10]
+    joint = {"type": {"sub": JOINT["sub"]["type"].T}, **JOINT}
+    decision, steps = fit_decision(options, predictions, turned, joint, counts)
+    assert list(decision.combine) == ["sub"] and len(steps) == 1
+    whole, _ = fit(predictions, combine=True)
+    assert decision.combine["sub"] == whole.combine["sub"]
 
 
 def test_head_that_leaves_a_choice_is_not_mixed_in(predictions):
-    coarse = {"type": np.array([[450, 45, 5]] * 4)}
+    coarse = {"sub": {"type": np.array([[450, 45, 5]] * 4)}}
     options = DecisionConfig(combine=True, temperature=False)
     decision, steps = fit_decision(options, predictions, LABELS, coarse, COUNTS)
     assert not decision.combine and len(steps) == 1

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from fashion_keras.decision import Decision
+from fashion_keras.decision import Decision, Mix
 from fashion_keras.errors import UserError
 from fashion_keras.models.decision import apply_decision
 
@@ -51,7 +51,7 @@ def test_combination_bias_and_temperature_follow_the_formula(model):
     expected = (np.log(mixed) + np.array([0.5, 0.0])) / 2.0
     found = decided(
         model,
-        combine={"articleType": (0.3, IMPLIES)},
+        combine={"subCategory": Mix("articleType", 0.3, IMPLIES)},
         bias={"Bags": 0.5},
         temperature={"subCategory": 2.0},
     )
@@ -61,8 +61,25 @@ def test_combination_bias_and_temperature_follow_the_formula(model):
     np.testing.assert_allclose(found["articleType"], plain["articleType"], rtol=1e-6)
 
 
+def test_heads_are_mixed_as_they_are_and_not_one_after_the_other(model):
+    plain = logits(model)
+    back = {"Bags": {"Clutches": 1.0}, "Shoes": {"Boots": 0.5, "Sandals": 0.5}}
+    found = decided(
+        model,
+        combine={
+            "subCategory": Mix("articleType", 0.3, IMPLIES),
+            "articleType": Mix("subCategory", 1.0, back),
+        },
+    )
+    matrix = np.array([[0, 1, 0], [0.5, 0, 0.5]])
+    expected = softmax(plain["subCategory"], axis=1) @ matrix
+    np.testing.assert_allclose(softmax(found["articleType"], axis=1), expected, atol=1e-5)
+
+
 def test_model_saves_and_loads_with_keras_alone(model, tmp_path):
-    decision = Decision("subCategory", flip=True, combine={"articleType": (0.3, IMPLIES)})
+    decision = Decision(
+        "subCategory", flip=True, combine={"subCategory": Mix("articleType", 0.3, IMPLIES)}
+    )
     whole = apply_decision(model, LABELS, decision)
     whole.save(tmp_path / "decided.keras")
     loaded = keras.models.load_model(tmp_path / "decided.keras")
@@ -75,8 +92,9 @@ def test_model_saves_and_loads_with_keras_alone(model, tmp_path):
     [
         {"temperature": {"gender": 1.0}},
         {"bias": {"Hats": 1.0}},
-        {"combine": {"articleType": (0.5, {"Hats": {"Bags": 1.0}})}},
-        {"combine": {"articleType": (0.5, {"Boots": {"Hats": 1.0}})}},
+        {"combine": {"subCategory": Mix("articleType", 0.5, {"Hats": {"Bags": 1.0}})}},
+        {"combine": {"subCategory": Mix("articleType", 0.5, {"Boots": {"Hats": 1.0}})}},
+        {"combine": {"subCategory": Mix("gender", 0.5, {})}},
     ],
 )
 def test_heads_and_classes_that_are_not_the_models_are_refused(model, parts):
