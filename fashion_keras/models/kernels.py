@@ -1,6 +1,6 @@
 """A Keras model in, the same model trained by faster TensorFlow kernels out.
 
-Two replacements, each the same mathematics to float rounding; ratios in docs/performance.md.
+Three replacements, each the same mathematics to float rounding; ratios in docs/performance.md.
 Only the methods of the layer objects change, so a saved model holds plain Keras layers.
 """
 
@@ -9,10 +9,14 @@ from __future__ import annotations
 import types
 
 import keras
+import numpy as np
 
 # At most this many output pixels a photo: oneDNN splits a convolution over pixels, and with 6
 # of them (ResNet18's last stage at 80×60) runs at a third of a matrix product's speed.
 _FEW_PIXELS = 8
+# And a depthwise convolution by a kernel of at least this many weights, whose gradient oneDNN
+# computes seven times slower than the product on maps of 3×2 pixels; by 3×3 it is the faster one.
+_LARGE_KERNEL, _DEPTHWISE_PIXELS = 25, 20
 
 
 def use_fast_kernels(model: keras.Model) -> tuple[int, int]:
@@ -30,7 +34,10 @@ def use_fast_kernels(model: keras.Model) -> tuple[int, int]:
     convolutions = [layer for layer in layers if _is_tiny(layer)]
     for layer in convolutions:
         layer.convolution_op = types.MethodType(_convolution_as_product, layer)
-    return len(normalisations), len(convolutions)
+    depthwise = [layer for layer in layers if _is_tiny_depthwise(layer)]
+    for layer in depthwise:
+        layer.call = types.MethodType(_depthwise_as_product, layer)
+    return len(normalisations), len(convolutions) + len(depthwise)
 
 
 def _layers(model):
@@ -109,6 +116,52 @@ def _convolution_as_product(layer, inputs, kernel):
     neighbourhoods = tf.reshape(tf.concat(shifted, axis=-1), [-1, rows * columns * channels])
     product = tf.matmul(neighbourhoods, tf.reshape(kernel, [-1, filters]))
     return tf.reshape(product, [-1, height, width, filters])
+
+
+def _is_tiny_depthwise(layer) -> bool:
+    if type(layer) is not keras.layers.DepthwiseConv2D:
+        return False
+    height, width = layer.input.shape[1:3]
+    return (
+        layer.data_format == "channels_last"
+        and layer.padding == "same"  # no larger kernel fits such a map without
+        and layer.dilation_rate == (1, 1)
+        and layer.depth_multiplier == 1
+        and int(np.prod(layer.kernel_size)) >= _LARGE_KERNEL
+        and height * width <= _DEPTHWISE_PIXELS
+    )
+
+
+def _depthwise_as_product(layer, inputs):
+    """Stand in for `DepthwiseConv2D.call`: one small matrix a channel, from pixels to pixels."""
+    import tensorflow as tf
+
+    height, width, channels = inputs.shape[1:]
+    taps, rows, columns = _taps(layer, height, width)
+    kernel = tf.reshape(layer.kernel, [-1, channels])
+    # The weight that joins two pixels; the row of zeros joins those too far apart.
+    kernel = tf.concat([kernel, tf.zeros([1, channels], kernel.dtype)], axis=0)
+    matrices = tf.transpose(tf.gather(kernel, taps), [2, 0, 1])  # channel, pixel in, pixel out
+    pixels = tf.transpose(tf.reshape(inputs, [-1, height * width, channels]), [2, 0, 1])
+    product = tf.transpose(tf.matmul(pixels, matrices), [1, 2, 0])
+    outputs = tf.reshape(product, [-1, rows, columns, channels])
+    if layer.use_bias:
+        outputs = outputs + layer.bias
+    return outputs if layer.activation is None else layer.activation(outputs)
+
+
+def _taps(layer, height, width):
+    """Return which weight joins two pixels, int `[pixels in, out]`, and the output's size."""
+    down, across = layer.strides
+    kernel_rows, kernel_columns = layer.kernel_size
+    top, _ = _same_padding(height, kernel_rows, down)
+    left, _ = _same_padding(width, kernel_columns, across)
+    rows, columns = layer.output.shape[1:3]
+    y, x, out_y, out_x = np.indices((height, width, rows, columns))
+    row, column = y - (out_y * down - top), x - (out_x * across - left)
+    inside = (row >= 0) & (row < kernel_rows) & (column >= 0) & (column < kernel_columns)
+    taps = np.where(inside, row * kernel_columns + column, kernel_rows * kernel_columns)
+    return taps.reshape(height * width, rows * columns), rows, columns
 
 
 def _same_padding(size: int, kernel_size: int, stride: int) -> list[int]:

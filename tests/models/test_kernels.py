@@ -81,3 +81,36 @@ def test_convolution_on_a_tiny_map_is_the_same_as_a_product(size, strides, kerne
     expected = np.array(m(photos))
     assert use_fast_kernels(m) == (0, 1)
     np.testing.assert_allclose(np.array(m(photos)), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel_size", [5, 7])
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("size", [(3, 2), (2, 2), (1, 1), (5, 4)])
+def test_depthwise_convolution_on_a_tiny_map_is_the_same_as_a_product(size, strides, kernel_size):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((*size, 3))
+    layer = keras.layers.DepthwiseConv2D(
+        kernel_size, strides, "same", bias_initializer="normal", activation="relu"
+    )
+    m = keras.Model(inputs, layer(inputs))
+    photos = tf.constant(RNG.normal(size=(4, *size, 3)).astype("float32"))
+
+    def outputs_and_gradients():
+        with tf.GradientTape() as tape:
+            tape.watch(photos)
+            outputs = m(photos)
+            loss = tf.reduce_sum(outputs**2)
+        variables = [layer.kernel.value, layer.bias.value]
+        return [outputs, *tape.gradient(loss, [photos, *variables])]
+
+    expected = outputs_and_gradients()
+    assert use_fast_kernels(m) == (0, 1)
+    for one, other in zip(outputs_and_gradients(), expected, strict=True):
+        np.testing.assert_allclose(np.array(one), np.array(other), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "kernel_size"), [((5, 5), 5), ((3, 2), 3)])
+def test_depthwise_convolution_that_is_fast_already_is_left_to_keras(size, kernel_size):
+    inputs = keras.Input((*size, 3))
+    layer = keras.layers.DepthwiseConv2D(kernel_size, padding="same")
+    assert use_fast_kernels(keras.Model(inputs, layer(inputs))) == (0, 0)
