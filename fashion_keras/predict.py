@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _predict(argv: Sequence[str] | None) -> None:
     arguments = _parser().parse_args(argv)
     _check(arguments)
-    version = find_version(arguments.model) if arguments.model else None
+    version = find_version(arguments.model, small=True) if arguments.model else None
     info = ModelInfo.load(version) if version else None
     top = _checked_top(arguments.top, info, version)
     threshold = arguments.threshold
@@ -114,9 +114,9 @@ def _model(arguments, version: Path | None) -> Iterator[Model]:
         return
     # Imported here, so that --help and a wrong path are answered at once.
     load_tensorflow()
-    from fashion_keras.serving.client import LocalModel
+    from fashion_keras.serving.local_models import load_local
 
-    yield LocalModel(version)
+    yield load_local(version)
 
 
 def _line_format(source, info, top, threshold) -> Callable[[Prediction], str]:
@@ -165,8 +165,8 @@ def _parser() -> argparse.ArgumentParser:
         "--model",
         type=Path,
         metavar="DIR",
-        help="a SavedModel's version folder, or its parent (then the highest version); beside "
-        "--server, only its threshold and class names are used",
+        help="a version folder of export's, or its parent (then the highest version): a "
+        "SavedModel, LiteRT or ONNX; beside --server, only its threshold and class names are used",
     )
     model.add_argument(
         "--server", metavar="URL", help="TF Serving: http://HOST:8501 or grpc://HOST:8500"

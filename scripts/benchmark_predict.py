@@ -33,7 +33,9 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     result.add_argument("archive", help="a zip of photos")
     result.add_argument("--run", required=True, metavar="DIR", help="the trained run")
-    result.add_argument("--model", required=True, type=Path, metavar="DIR", help="its SavedModel")
+    result.add_argument(
+        "--model", required=True, type=Path, metavar="DIR", help="what it was exported to"
+    )
     result.add_argument("--photos", type=positive_int, default=1500, help="(default: 1500)")
     result.add_argument("--rounds", type=positive_int, default=3, help="of each (default: 3)")
     result.add_argument("--batch-size", type=positive_int, help="of bulk tagging (its own)")
@@ -85,10 +87,10 @@ def bulk_tagging(model, options) -> list[str]:
 def measure(options) -> dict:
     """Let both take turns; return the figures."""
     from fashion_keras.run import load_run
-    from fashion_keras.serving.client import LocalModel
     from fashion_keras.serving.layout import find_version
+    from fashion_keras.serving.local_models import load_local
 
-    run, model = load_run(options.run), LocalModel(find_version(options.model))
+    run, model = load_run(options.run), load_local(find_version(options.model, small=True))
     ways = {
         "plain_keras": lambda: plain_keras(run, options),
         "bulk_tagging": lambda: bulk_tagging(model, options),

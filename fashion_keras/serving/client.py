@@ -54,7 +54,7 @@ class LocalModel:
         try:
             outputs = self._ask(tf.constant(encoded))
         except tf.errors.OpError as error:
-            raise BatchRefused(_reason(error)) from error
+            raise BatchRefused(error_reason(error)) from error
         classes, scores, valid = (output.numpy().tolist() for output in outputs)
         names = [[name.decode("utf-8") for name in row] for row in classes]
         return Answer(names, scores, valid)
@@ -72,7 +72,8 @@ def _frozen(signature):
     return frozen.prune(frozen.inputs[0], [outputs[name] for name in OUTPUTS])
 
 
-def _reason(error: tf.errors.OpError) -> str:
+def error_reason(error: tf.errors.OpError) -> str:
+    """Return what a failed graph says was wrong with a photo."""
     # The cause is the last line; what stands above it is a trace of the graph.
     lines = [_NODE.sub("", line).strip() for line in error.message.splitlines()]
     cause = [line for line in lines if line] or [type(error).__name__]

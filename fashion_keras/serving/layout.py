@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fashion_keras.run import Run
 
 SAVED_MODEL_FILE = "saved_model.pb"
+LITERT_FILE, ONNX_FILE = "model.tflite", "model.onnx"
 ASSETS = "assets"
 INFO_ASSET = "fashion_keras.json"
 FORMAT = 2
@@ -121,20 +122,25 @@ def new_version(folder: str | os.PathLike, version: int | None = None) -> int:
     return version
 
 
-def find_version(path: str | os.PathLike) -> Path:
+def find_version(path: str | os.PathLike, *, small: bool = False) -> Path:
     """Return the version folder at `path`, or the highest version in it.
 
-    Raises `UserError` where there is none.
+    `small` takes LiteRT and ONNX models too. Raises `UserError` where there is none.
     """
     path = Path(path)
+    files = (SAVED_MODEL_FILE, LITERT_FILE, ONNX_FILE) if small else (SAVED_MODEL_FILE,)
     if not path.exists():
         raise UserError(f"no SavedModel at {path}: there is nothing of that name")
-    if (path / SAVED_MODEL_FILE).is_file():
+
+    def is_version(folder):
+        return any((folder / file).is_file() for file in files)
+
+    if is_version(path):
         return path
     complete = [
         entry
         for entry in (path.iterdir() if path.is_dir() else ())
-        if entry.name.isascii() and entry.name.isdigit() and (entry / SAVED_MODEL_FILE).is_file()
+        if entry.name.isascii() and entry.name.isdigit() and is_version(entry)
     ]
     if not complete:
         raise UserError(

@@ -50,7 +50,10 @@ def onnx_classifier(model: bytes) -> Callable[[np.ndarray], dict[str, np.ndarray
         raise UserError(
             f"ONNX needs onnxruntime, which is not installed ({error}).\nInstall it: {EXTRA}"
         ) from None
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    # A thread that waits by spinning takes the core on which the next photos are decoded.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda photos: dict(zip(names, session.run(None, {INPUT: photos}), strict=True))
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import importlib.util
 
 from fashion_keras.errors import UserError
+from fashion_keras.serving.layout import LITERT_FILE, ONNX_FILE
 
 SAVED_MODEL = "saved_model"
 INT8 = "litert-int8"
 # By format the model's file, in OUTPUT/<format>/<version>/.
-SMALL_FORMATS = {"litert": "model.tflite", INT8: "model.tflite", "onnx": "model.onnx"}
+SMALL_FORMATS = {"litert": LITERT_FILE, INT8: LITERT_FILE, "onnx": ONNX_FILE}
 FORMATS = (SAVED_MODEL, *SMALL_FORMATS)
 _ONNX_MODULES = ("tf2onnx", "onnxruntime")
 

@@ -80,7 +80,7 @@ def write_small_model(
     """
     target = folder / str(new_version(folder, version))
     partial = folder / f"{target.name}.partial-{os.getpid()}"
-    info = ModelInfo.of(run, top=1)
+    info = ModelInfo.of(run, top=5)
     try:
         (partial / ASSETS).mkdir(parents=True)
         (partial / file).write_bytes(model)
