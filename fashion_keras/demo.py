@@ -157,10 +157,12 @@ def _looker(path, info, version):
 
 
 def _introduction(model, info, gallery) -> str:
+    from fashion_keras.serving.answers import percent
+
     heads = ", ".join(f"{label} ({len(classes)})" for label, classes in info.labels.items())
     lines = [f"# What is it?\nThe model `{Path(model).name}` sorts a product's photo by {heads}."]
     if info.accept is not None:
-        lines.append(f"From {info.accept:.1%} on it accepts; below, a person should look.")
+        lines.append(f"From {percent(info.accept)} on it accepts; below, a person should look.")
     if gallery:
         lines.append(f"Its answer is shown beside the most alike of {len(gallery):,} products.")
     return " ".join(lines)

@@ -154,3 +154,13 @@ def test_the_page_is_served_on_this_machine_until_interrupted(shop):
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert "Traceback" not in errors
+
+
+def test_threshold_reads_the_same_above_and_beside_the_photos():
+    from fashion_keras.demo import _introduction
+    from fashion_keras.serving.answers import percent
+    from fashion_keras.serving.layout import ModelInfo
+
+    info = ModelInfo("0", "a", {"a": ("x", "y")}, (40, 32), "stretch", 2, accept=0.92258)
+    assert percent(info.accept) == "92.2%"
+    assert "From 92.2% on it accepts" in _introduction("models/fashion", info, None)

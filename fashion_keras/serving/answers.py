@@ -97,11 +97,12 @@ def answers_html(bundle: Bundle, answers: Sequence[Answer], num_files: int) -> s
         note=note,
         threshold=bundle.info.accept,
         headline=bundle.info.label,
-        percent=_percent,
+        percent=percent,
     )
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Return a share as the page writes it, with one decimal."""
     # Rounded down, so that a score just below the threshold does not look like it.
     return f"{int(share * 1000 + 1e-6) / 10:.1f}%"
 
