@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fashion_keras.commands import run_command
+from fashion_keras.commands import add_run_and_records, run_command
 from fashion_keras.config import DecisionConfig, load_config
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.quiet import load_tensorflow
@@ -66,12 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--model", required=True, type=Path, metavar="RUN", help="a training run's folder"
-    )
-    parser.add_argument(
-        "--data", required=True, type=Path, metavar="DIR", help="the records it was trained on"
-    )
+    add_run_and_records(parser)
     for name, text in (
         ("flip", "average the outputs of a photo and its mirror image: twice the work"),
         ("combine", "let the heads of finer labels inform the coarser ones"),

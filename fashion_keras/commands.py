@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from fashion_keras.errors import UserError
 
@@ -62,6 +63,16 @@ def positive_int(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return number
+
+
+def add_run_and_records(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that works on a run and the records it was trained on."""
+    parser.add_argument(
+        "--model", required=True, type=Path, metavar="RUN", help="a training run's folder"
+    )
+    parser.add_argument(
+        "--data", required=True, type=Path, metavar="DIR", help="the records it was trained on"
+    )
 
 
 def _complain(message: str) -> int:

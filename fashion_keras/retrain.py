@@ -5,16 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from fashion_keras.commands import positive_int, run_command
-from fashion_keras.config import load_config
+from fashion_keras.commands import add_run_and_records, positive_int, run_command
+from fashion_keras.config import TrainingConfig, load_config
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.progress import PhaseBar
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.run import CONFIG_FILE, check_run, load_run
-
-_EPOCHS = 60
 
 _EPILOG = """\
 examples:
@@ -25,7 +22,7 @@ examples:
 The backbone stays as it is and sees each photo once; the heads are trained on what it says, for
 many epochs in seconds. It is the rare classes that gain. A head is replaced only where accuracy
 + macro-F1 on validation rises; then the decision is fitted anew, as fashion_keras.calibrate does.
-Training ends with this step by itself where the config sets training.retrain_epochs.
+Training ends with this step by itself, unless the config sets training.retrain_epochs to 0.
 """
 
 
@@ -75,16 +72,11 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--model", required=True, type=Path, metavar="RUN", help="a training run's folder"
-    )
-    parser.add_argument(
-        "--data", required=True, type=Path, metavar="DIR", help="the records it was trained on"
-    )
+    add_run_and_records(parser)
     parser.add_argument(
         "--epochs",
         type=positive_int,
-        default=_EPOCHS,
+        default=TrainingConfig().retrain_epochs,
         metavar="N",
         help="passes over the features (default: %(default)s)",
     )

@@ -19,6 +19,7 @@ from fashion_keras.config import Config, load_config, parse_assignments
 from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.models.registry import ARCHITECTURES, check_arch
+from fashion_keras.progress import PhaseBar
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.run import (
     BEST_MODEL_FILE,
@@ -152,13 +153,15 @@ def _finish(trained, records: Path, workdir: Path) -> None:
     run = load_run(workdir)
     training = run.config.training
     if training.retrain_epochs and not _is_newer(workdir / HEADS_FILE, workdir / BEST_MODEL_FILE):
-        found = retrain_heads(
-            run,
-            records,
-            epochs=training.retrain_epochs,
-            sampling=training.retrain_sampling,
-            seed=training.seed,
-        )
+        with PhaseBar("photos") as bar:
+            found = retrain_heads(
+                run,
+                records,
+                epochs=training.retrain_epochs,
+                sampling=training.retrain_sampling,
+                seed=training.seed,
+                progress=bar.update,
+            )
         print(f"{heads_table(found)}\n", flush=True)
     # A finished run resumed keeps its decision: fashion_keras.calibrate may have fitted another.
     if not _is_newer(workdir / DECISION_FILE, workdir / BEST_MODEL_FILE):

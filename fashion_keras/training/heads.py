@@ -8,7 +8,6 @@ al., "Decoupling representation and classifier for long-tailed recognition", ICL
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +18,9 @@ import tensorflow as tf
 
 from fashion_keras.config import OptimizerConfig
 from fashion_keras.data.sampling import drawn_counts
+from fashion_keras.data.work_folder import write_json
 from fashion_keras.features import Features, embed
-from fashion_keras.run import BEST_MODEL_FILE, DECISION_FILE, HEADS_FILE, Run
+from fashion_keras.run import DECISION_FILE, HEADS_FILE, Run, check_run
 from fashion_keras.training.losses import HeadLoss
 from fashion_keras.training.metrics import confusion_matrix, scores
 from fashion_keras.training.optimizer import build_optimizer
@@ -75,15 +75,17 @@ def retrain_heads(
         found.append(Retrained(label, before, after, kept))
         if progress is not None:
             progress("heads", number + 1, len(run.labels))
-    folder = run.path if run.path.is_dir() else run.path.parent
+    file = check_run(run.path)
     if any(head.kept for head in found):
-        file = folder / BEST_MODEL_FILE if run.path.is_dir() else run.path
         partial = file.with_name(f"partial-{file.name}")  # Keras insists on the suffix
-        run.model.save(partial)
-        # First: a decision fitted to the old heads is worse than none beside the new ones.
-        (folder / DECISION_FILE).unlink(missing_ok=True)
-        os.replace(partial, file)
-    _save(found, epochs, sampling, folder / HEADS_FILE)
+        try:
+            run.model.save(partial)
+            # First: a decision fitted to the old heads is worse than none beside the new ones.
+            file.with_name(DECISION_FILE).unlink(missing_ok=True)
+            os.replace(partial, file)
+        finally:
+            partial.unlink(missing_ok=True)
+    _save(found, epochs, sampling, file.with_name(HEADS_FILE))
     return found
 
 
@@ -108,10 +110,6 @@ def fit_head(
     # A channel that hardly speaks must not shout where a new photo wakes it.
     deviation = np.maximum(deviation, 0.01 * deviation.mean() + 1e-6)
     values = ((values - mean) / deviation).astype(np.float32)
-    counts = np.bincount(truth, minlength=num_classes)
-    rates = drawn_counts(sampling, counts) / np.maximum(counts, 1)
-    chances = rates[truth] / rates[truth].sum()
-
     generator = np.random.default_rng(seed)
     keras.utils.set_random_seed(seed)
     layer = keras.layers.Dense(num_classes, kernel_initializer="zeros", dtype="float32")
@@ -131,6 +129,9 @@ def fit_head(
     if sampling == "natural":
         drawn = [generator.permutation(len(values)) for _ in range(epochs)]
     else:
+        counts = np.bincount(truth, minlength=num_classes)
+        rates = drawn_counts(sampling, counts) / np.maximum(counts, 1)
+        chances = rates[truth] / rates[truth].sum()
         drawn = [generator.choice(len(values), len(values), p=chances) for _ in range(epochs)]
     values, truth = tf.constant(values), tf.constant(truth)
     batches = tf.data.Dataset.from_tensor_slices(np.concatenate(drawn)).batch(batch_size)
@@ -176,6 +177,4 @@ def _save(found, epochs, sampling, path: Path) -> None:
             for head in found
         },
     }
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(raw, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_json(path, raw, indent=1)

@@ -152,6 +152,22 @@ def test_a_head_that_is_no_better_is_not_kept(trained, records, monkeypatch):
     (trained / "decision.json").unlink()
 
 
+def test_a_full_disk_leaves_the_run_as_it_was(trained, records, monkeypatch):
+    def full(path):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    run = load_run(trained)
+    for label in run.labels:
+        layer = run.model.get_layer(label)
+        layer.set_weights([-weight for weight in layer.get_weights()])  # so that the new is kept
+    before = {path.name: path.read_bytes() for path in trained.iterdir() if path.is_file()}
+    monkeypatch.setattr(run.model, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        retrain_heads(run, records, epochs=20)
+    assert before == {path.name: path.read_bytes() for path in trained.iterdir() if path.is_file()}
+
+
 def load_run_without_decision(workdir, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("fashion_keras.run.Decision.load", lambda path: None)
