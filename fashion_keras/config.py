@@ -110,6 +110,8 @@ class TrainingConfig:
     label_smoothing: Fraction = 0.1
     class_weights: Literal["none", "balanced", "effective-number"] = "none"
     logit_adjustment: NonNegative = 0.0  # tau, for `label`; 0 is off
+    teacher: str = ""  # a run whose probabilities the heads learn from, beside the labels
+    teacher_weight: Annotated[_Real, Field(gt=0, lt=1)] = 0.5  # the teacher's share
     early_stopping: WholeNumber = 10  # epochs without a better score; 0 is off
     head_epochs: WholeNumber = 0  # the first of `epochs`, with the backbone frozen
     head_learning_rate: Positive = 1e-3  # during head_epochs
@@ -118,6 +120,7 @@ class TrainingConfig:
     # After them: all heads anew on the finished features, with classes drawn so often.
     retrain_epochs: WholeNumber = 60  # passes over features kept in memory; 0 is off
     retrain_sampling: Literal["natural", "square-root", "balanced"] = "natural"
+    retrain_views: Count = 1  # of each photo: as it is, the others varied as in training
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     deterministic: bool = False  # TensorFlow's deterministic kernels: slower, the same anywhere
     seed: Annotated[WholeNumber, Field(lt=2**31)] = 0

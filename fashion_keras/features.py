@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fashion_keras.data.pipeline import class_indices, make_dataset
+from fashion_keras.data.pipeline import Augmentation, class_indices, make_dataset
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.run import Run
 
@@ -18,7 +18,8 @@ class Features:
     """What a model's layer `features` says of photos, in the records' order.
 
     `ids` are the product ids; `truth` maps each head to class indices, int64 `[N]`, -1 where a
-    product has no label; `values` are float32 `[N, D]`.
+    product has no label; `values` are float32 `[N, D]`. Varied photos come in no order and
+    without ids.
     """
 
     ids: list[str]
@@ -68,6 +69,50 @@ def embed(
             done += len(batch_ids)
             if progress is not None:
                 progress(f"{split}, features", done, info.splits[split].num_examples)
-    return Features(
-        ids, {name: np.concatenate(parts) for name, parts in truth.items()}, np.concatenate(found)
+    return _joined(ids, truth, found)
+
+
+def embed_varied(
+    run: Run,
+    records: str | os.PathLike,
+    augmentation: Augmentation,
+    views: int,
+    *,
+    seed: int = 0,
+    batch_size: int = 256,
+    progress: Callable[[str, int, int], object] | None = None,
+) -> Features:
+    """Run the backbone over every training photo `views` times, varied as in training.
+
+    As in training the photos come shuffled, and those that fill no batch wait for the next
+    view. MixUp and CutMix are left out of `augmentation`: what they make has no class.
+    """
+    info = DatasetInfo.load(records)
+    dataset = make_dataset(
+        records,
+        "train",
+        list(run.labels),
+        run.image_size,
+        batch_size,
+        training=True,
+        epochs=views,
+        augmentation=dataclasses.replace(augmentation, mixup=0.0, cutmix=0.0),
+        resize=run.resize,
+        seed=seed,
     )
+    truth: dict[str, list[np.ndarray]] = {label: [] for label in run.labels}
+    found = []
+    done, total = 0, views * info.splits["train"].num_examples
+    for images, one_hot in dataset:
+        found.append(np.asarray(run.features.predict_on_batch(images), np.float32))
+        for label in run.labels:
+            truth[label].append(class_indices(one_hot[label].numpy()))
+        done += len(images)
+        if progress is not None:
+            progress("train, varied", done, total)
+    return _joined([], truth, found)
+
+
+def _joined(ids, truth, values) -> Features:
+    truth = {name: np.concatenate(parts) for name, parts in truth.items()}
+    return Features(ids, truth, np.concatenate(values))

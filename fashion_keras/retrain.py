@@ -52,6 +52,7 @@ def _retrain(argv: Sequence[str] | None) -> None:
             arguments.data,
             epochs=arguments.epochs,
             sampling=arguments.sampling,
+            views=arguments.views,
             seed=config.training.seed,
             progress=bar.update,
         )
@@ -85,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=("natural", "square-root", "balanced"),
         default="natural",
         help="how often a class's photos are drawn (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--views",
+        type=positive_int,
+        default=TrainingConfig().retrain_views,
+        metavar="N",
+        help="of each photo: as it is, and N - 1 varied as in training (default: %(default)s)",
     )
     return parser
 

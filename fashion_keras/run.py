@@ -26,6 +26,7 @@ BEST_MODEL_FILE = "best.keras"
 EVALUATION_FILE = "evaluation.json"
 DECISION_FILE = "decision.json"
 HEADS_FILE = "heads.json"
+TEACHER_FILE = "teacher.npz"
 CHECKPOINTS, TENSORBOARD, SAVED_MODEL = "checkpoints", "tensorboard", "model"
 FEATURES = "features"  # the pooling layer between backbone and heads, see models.classifier
 
@@ -123,13 +124,27 @@ def save_records(folder: str | os.PathLike, info: DatasetInfo) -> None:
 def check_records(folder: str | os.PathLike, info: DatasetInfo, records: str | os.PathLike) -> None:
     """Raise `UserError` unless `info`, of the folder `records`, is what the run began with."""
     path = Path(folder) / RECORDS_FILE
-    if not path.is_file():
-        return
-    if json.loads(path.read_text(encoding="utf-8"))["shards"] != _identity(info)["shards"]:
+    if _began_with_others(path, info):
         raise UserError(
             f"{records} holds other records than the run {folder} began with ({path}).\n"
             "Convert them as they were, or train into another --workdir"
         )
+
+
+def check_teacher(path: str | os.PathLike, info: DatasetInfo, records: str | os.PathLike) -> None:
+    """Raise `UserError` unless `path` is a run that may teach one on `info`, of `records`."""
+    file = check_run(path)
+    if _began_with_others(file.with_name(RECORDS_FILE), info):
+        raise UserError(
+            f"the teacher {path} was trained on other records than {records}: what it has seen of "
+            "their\ntest photos would reach the student. Train a teacher on these records"
+        )
+
+
+def _began_with_others(path: Path, info: DatasetInfo) -> bool:
+    if not path.is_file():
+        return False
+    return json.loads(path.read_text(encoding="utf-8"))["shards"] != _identity(info)["shards"]
 
 
 def _identity(info: DatasetInfo) -> dict:

@@ -31,9 +31,11 @@ from fashion_keras.run import (
     LABELS_FILE,
     RECORDS_FILE,
     SAVED_MODEL,
+    TEACHER_FILE,
     TENSORBOARD,
     check_records,
     check_run,
+    check_teacher,
     load_run,
     save_records,
 )
@@ -74,6 +76,11 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--label", metavar="NAME", help="what to learn (default: subCategory)")
     result.add_argument("--weights", metavar="W", help="none, imagenet, a run or a weights file")
+    result.add_argument(
+        "--teacher",
+        metavar="RUN",
+        help="a run on the same records whose probabilities are learnt from beside the labels",
+    )
     result.add_argument("--epochs", type=int, metavar="N", help="(default: 10)")
     result.add_argument(
         "--workdir", metavar="DIR", help=f"where the run goes (default: {RUNS}/ARCH-N)"
@@ -105,6 +112,8 @@ def train(argv: Sequence[str] | None) -> None:
         info.trainable_vocabulary(label)
     for split in ("train", "validation"):
         info.shard_paths(records, split)
+    if config.training.teacher and not (workdir / TEACHER_FILE).is_file():
+        check_teacher(config.training.teacher, info, records)
     if options.resume:
         check_records(workdir, info, records)
     else:
@@ -126,6 +135,7 @@ def train(argv: Sequence[str] | None) -> None:
             config,
             records,
             workdir,
+            soft_targets=_soft_targets(config, records, workdir),
             draw_matrix=lambda matrix, names: figure_to_png(confusion_matrix_figure(matrix, names)),
             say=lambda line: print(line, flush=True),
         )
@@ -138,6 +148,31 @@ def train(argv: Sequence[str] | None) -> None:
             command = f"python -m fashion_keras.train --workdir {workdir} --resume"
             print(f"\ngo on with: {command}", file=sys.stderr)
         raise
+
+
+def _soft_targets(config: Config, records: Path, workdir: Path):
+    """Return what the teacher says of the training photos, asking it once; None without one."""
+    training = config.training
+    if not training.teacher:
+        return None
+    from fashion_keras.data.soft_targets import SoftTargets
+    from fashion_keras.evaluation.teacher import ask_teacher
+
+    # A resumed run needs its teacher no more, which may be gone by then.
+    file = workdir / TEACHER_FILE
+    if file.is_file():
+        return SoftTargets.load(file, training.teacher_weight)
+    print(f"asking the teacher {training.teacher} about the training photos", flush=True)
+    found = ask_teacher(
+        training.teacher,
+        records,
+        config.labels,
+        training.teacher_weight,
+        progress=sys.stderr.isatty(),
+    )
+    print(f"teacher: {', '.join(found.probabilities)}", flush=True)
+    found.save(file)
+    return found
 
 
 def _finish(trained, records: Path, workdir: Path) -> None:
@@ -159,6 +194,7 @@ def _finish(trained, records: Path, workdir: Path) -> None:
                 records,
                 epochs=training.retrain_epochs,
                 sampling=training.retrain_sampling,
+                views=training.retrain_views,
                 seed=training.seed,
                 progress=bar.update,
             )
@@ -200,6 +236,7 @@ def _resolve(options) -> tuple[Config, Path]:
     named = {
         "model.arch": options.arch,
         "model.weights": options.weights,
+        "training.teacher": options.teacher,
         # As it is saved: ./tfrecords/small is tfrecords/small when a run is resumed.
         "data.records": options.data and str(Path(options.data)),
         "data.label": options.label,
@@ -263,7 +300,7 @@ def _prepare_workdir(workdir: Path, config: Config, info: DatasetInfo) -> None:
 
 def _undo_start(workdir: Path) -> None:
     """Remove what a run that ended before its first checkpoint made, so that it can be redone."""
-    for name in (CONFIG_FILE, RECORDS_FILE, LABELS_FILE):
+    for name in (CONFIG_FILE, RECORDS_FILE, LABELS_FILE, TEACHER_FILE):
         (workdir / name).unlink(missing_ok=True)
     for name in (TENSORBOARD, CHECKPOINTS):
         shutil.rmtree(workdir / name, ignore_errors=True)

@@ -26,6 +26,7 @@ OVERRIDES = {
     "training.batch_size": 16,
     "training.retrain_epochs": 30,
     "training.retrain_sampling": "square-root",
+    "training.retrain_views": 3,
     "optimizer.learning_rate": 0.02,
     "optimizer.ema": 0,
     "decision.flip": True,
@@ -69,10 +70,10 @@ def retrain(run, records, *more):
 def test_heads_and_decision_are_new_and_shown(run, records, capsys):
     Decision("subCategory", temperature={"subCategory": 9.0}).save(run / "decision.json")
     before = load_run(run).model.get_layer("subCategory").get_weights()
-    assert retrain(run, records, "--epochs", 30) == 0
+    assert retrain(run, records, "--epochs", 30, "--views", 2) == 0
     shown = capsys.readouterr().out
     heads = json.loads((run / "heads.json").read_text())
-    assert heads["epochs"] == 30 and heads["sampling"] == "natural"
+    assert (heads["epochs"], heads["sampling"], heads["views"]) == (30, "natural", 2)
     assert set(heads["heads"]) == {"subCategory", "baseColour"}
     assert heads["heads"]["subCategory"]["kept"]
     assert f"{heads['heads']['subCategory']['after']['accuracy']:.4f}" in shown
@@ -87,7 +88,7 @@ def test_training_ends_with_it_once(run, records):
     trained = SimpleNamespace(best_epoch=1, board=MagicMock())
     train._finish(trained, records, run)
     heads = json.loads((run / "heads.json").read_text())
-    assert heads["epochs"] == 30 and heads["sampling"] == "square-root"
+    assert (heads["epochs"], heads["sampling"], heads["views"]) == (30, "square-root", 3)
     model = (run / "best.keras").read_bytes()
     train._finish(trained, records, run)
     assert (run / "best.keras").read_bytes() == model, "a finished run's heads were trained again"

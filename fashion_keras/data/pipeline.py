@@ -13,6 +13,7 @@ from fashion_keras.data import augment, image
 from fashion_keras.data.memory import available_memory
 from fashion_keras.data.sampling import draw_rates, resample
 from fashion_keras.data.schema import MISSING, DatasetInfo, did_you_mean
+from fashion_keras.data.soft_targets import SoftTargets
 from fashion_keras.data.tfrecord import read_records
 from fashion_keras.errors import UserError
 
@@ -51,6 +52,7 @@ def make_dataset(
     initial_epoch: int = 0,
     augmentation: Augmentation = Augmentation(),
     sampling: str = "natural",
+    soft_targets: SoftTargets | None = None,
     resize: str = "stretch",
     cache: str = "auto",
     seed: int = 0,
@@ -70,6 +72,7 @@ def make_dataset(
         augmentation: applied in training only.
         sampling: in training, how often the classes of the first label are drawn: `natural`,
             `square-root` or `balanced` (see `data.sampling`); an epoch keeps its length.
+        soft_targets: in training, what a teacher says of the photos, to be mixed with the labels.
         resize: `stretch`, `pad` or `crop`.
         cache: `encoded` keeps the photos' bytes in memory, `decoded` their pixels, `auto` takes
             the most that fits in a quarter of the free memory.
@@ -121,6 +124,7 @@ def make_dataset(
     vary_batch = augment.batch_policy(augmentation.policy)
     erase = augment.erasing_policy(augmentation.random_erasing)
     mix = augment.mixing_policy(augmentation.mixup, augmentation.cutmix)
+    teach = soft_targets.mixer() if soft_targets else None
     count = info.splits[split].num_examples
     steps = steps_per_epoch(count, batch_size)
     rates = draw_rates(sampling, info.splits[split].class_counts[labels[0]], count)
@@ -136,6 +140,8 @@ def make_dataset(
 
         def batch_of(position, batch):
             images, one_hot = finish(batch)
+            if teach:
+                one_hot = teach(batch["id"], one_hot)
             if vary_batch:
                 images = vary_batch(images, _fold(seed, number, 1, position))
             if erase:

@@ -17,9 +17,10 @@ import numpy as np
 import tensorflow as tf
 
 from fashion_keras.config import OptimizerConfig
+from fashion_keras.data.pipeline import Augmentation
 from fashion_keras.data.sampling import drawn_counts
 from fashion_keras.data.work_folder import write_json
-from fashion_keras.features import Features, embed
+from fashion_keras.features import Features, embed, embed_varied
 from fashion_keras.run import DECISION_FILE, HEADS_FILE, Run, check_run
 from fashion_keras.training.losses import HeadLoss
 from fashion_keras.training.metrics import confusion_matrix, scores
@@ -48,6 +49,7 @@ def retrain_heads(
     *,
     epochs: int,
     sampling: str = "natural",
+    views: int = 1,
     seed: int = 0,
     progress: Callable[[str, int, int], object] | None = None,
 ) -> list[Retrained]:
@@ -56,10 +58,18 @@ def retrain_heads(
     A head is replaced where accuracy + macro-F1 on validation rises; one whose label no training
     photo has is left alone. `best.keras` is then written anew, beside and renamed, `heads.json`
     says what was done, and a decision that was fitted to the old heads is removed. `sampling` is
-    `natural`, `square-root` or `balanced`, by each head's own classes. Raises `UserError` for
-    records that are missing or damaged.
+    `natural`, `square-root` or `balanced`, by each head's own classes. With `views` of 2 or more
+    the backbone sees each training photo so many times: as it is, and varied as in training by
+    the run's config. `epochs` counts passes over the photos, each in one view. Raises
+    `UserError` for records that are missing or damaged.
     """
     train = embed(run, records, ["train"], progress=progress)
+    augmentation = _augmentation(run)
+    if augmentation is None:
+        views = 1
+    if views > 1:
+        varied = embed_varied(run, records, augmentation, views - 1, seed=seed, progress=progress)
+        train = _both(train, varied)
     validation = embed(run, records, ["validation"], progress=progress)
     found = []
     for number, (label, classes) in enumerate(run.labels.items()):
@@ -67,7 +77,14 @@ def retrain_heads(
             continue
         layer = run.model.get_layer(label)
         old = [np.asarray(variable) for variable in layer.weights]
-        new = fit_head(train, label, len(classes), epochs=epochs, sampling=sampling, seed=seed)
+        new = fit_head(
+            train,
+            label,
+            len(classes),
+            epochs=max(1, round(epochs / views)),
+            sampling=sampling,
+            seed=seed,
+        )
         before, after = (_scores(validation, label, *weights) for weights in (old, new))
         kept = sum(after) > sum(before)
         if kept:
@@ -85,7 +102,7 @@ def retrain_heads(
             os.replace(partial, file)
         finally:
             partial.unlink(missing_ok=True)
-    _save(found, epochs, sampling, file.with_name(HEADS_FILE))
+    _save(found, epochs, sampling, views, file.with_name(HEADS_FILE))
     return found
 
 
@@ -162,10 +179,25 @@ def _scores(features, label, kernel, bias) -> tuple[float, float]:
     return found.accuracy, found.macro_f1
 
 
-def _save(found, epochs, sampling, path: Path) -> None:
+def _augmentation(run) -> Augmentation | None:
+    """Return how the run's training varied its photos; None where it did not."""
+    if run.config is None:
+        return None
+    data = run.config.data
+    found = Augmentation(data.augment, random_erasing=data.random_erasing)
+    return None if found == Augmentation() else found
+
+
+def _both(one: Features, other: Features) -> Features:
+    truth = {name: np.concatenate([one.truth[name], other.truth[name]]) for name in one.truth}
+    return Features([], truth, np.concatenate([one.values, other.values]))
+
+
+def _save(found, epochs, sampling, views, path: Path) -> None:
     raw = {
         "epochs": epochs,
         "sampling": sampling,
+        "views": views,
         "trained_on": "train",
         "chosen_on": "validation",
         "heads": {

@@ -16,6 +16,7 @@ from fashion_keras.config import Config
 from fashion_keras.data.pipeline import Augmentation, make_dataset, steps_per_epoch
 from fashion_keras.data.sampling import drawn_counts
 from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.data.soft_targets import SoftTargets
 from fashion_keras.models.classifier import build_classifier, set_trainable
 from fashion_keras.models.kernels import use_fast_kernels
 from fashion_keras.models.weights import load_weights
@@ -51,14 +52,16 @@ def train(
     records: str | os.PathLike,
     workdir: str | os.PathLike,
     *,
+    soft_targets: SoftTargets | None = None,
     draw_matrix: Callable[[np.ndarray, Sequence[str]], bytes] | None = None,
     say: Callable[[str], None] = print,
 ) -> Trained:
     """Train a classifier on `records`, going on from the last checkpoint if there is one.
 
     Writes into `workdir`: `labels.json`, `history.csv`, `checkpoints/`, `tensorboard/` and
-    `best.keras`, the model of the epoch with the best validation macro-F1. `draw_matrix` is
-    passed to the TensorBoard callback, `say` takes lines for the user. Raises `UserError` for
+    `best.keras`, the model of the epoch with the best validation macro-F1. `soft_targets` are what
+    a teacher says of the training photos, `draw_matrix` is passed to the TensorBoard callback,
+    `say` takes lines for the user. Raises `UserError` for
     records, labels or weights that do not fit, and when the loss is no longer a number.
     """
     workdir = Path(workdir)
@@ -134,7 +137,7 @@ def train(
                 _copy_variables(optimizer.variables, model.optimizer.variables)
         if len(stages) > 1:
             say(stage.title)
-        training = _dataset(config, records, "train", list(vocabularies), stage, done)
+        training = _dataset(config, records, "train", list(vocabularies), stage, done, soft_targets)
         validation = _dataset(config, records, "validation", list(vocabularies), stage)
         if done == 0:
             board.write_training_photos(training, vocabularies)
@@ -250,7 +253,7 @@ def _compile(model, config, stage, steps, info, matrices):
     )
 
 
-def _dataset(config, records, split, labels, stage, done=0):
+def _dataset(config, records, split, labels, stage, done=0, soft_targets=None):
     """Make the training stream of a stage from epoch `done` on, or the validation photos."""
     data = config.data
     training = split == "train"
@@ -265,6 +268,7 @@ def _dataset(config, records, split, labels, stage, done=0):
         initial_epoch=done,
         augmentation=Augmentation(data.augment, data.mixup, data.cutmix, data.random_erasing),
         sampling=data.sampling,
+        soft_targets=soft_targets,
         resize=data.resize,
         cache=data.cache,
         seed=config.training.seed,

@@ -1,5 +1,6 @@
 """Heads trained anew: the classifier against scikit-learn's, and a run before and after."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,8 +9,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, log_loss
 
 from fashion_keras.config import load_config
+from fashion_keras.data.pipeline import Augmentation, make_dataset
 from fashion_keras.evaluation.predictions import predict
-from fashion_keras.features import Features
+from fashion_keras.features import Features, embed_varied
 from fashion_keras.models.registry import ARCHITECTURES
 from fashion_keras.run import load_run
 from fashion_keras.training.heads import fit_head, heads_table, retrain_heads
@@ -133,6 +135,50 @@ def test_a_better_head_is_kept_and_nothing_else_changes(trained, records):
         truth, said = predictions.truth[label][known], predictions.prediction(label)[known]
         assert now["accuracy"] == pytest.approx((truth == said).mean())
         assert now["macro_f1"] == pytest.approx(f1_score(truth, said, average="macro"))
+
+
+def test_varied_views_are_the_training_streams_through_the_backbone(trained, records):
+    run = load_run(trained)
+    found = embed_varied(run, records, Augmentation("light", mixup=0.5), 2, seed=3, batch_size=16)
+    stream = make_dataset(
+        records,
+        "train",
+        list(run.labels),
+        run.image_size,
+        16,
+        training=True,
+        epochs=2,
+        augmentation=Augmentation("light"),
+        seed=3,
+    )
+    batches = [(run.features.predict_on_batch(x), y) for x, y in stream]
+    assert len(batches) == 2 * 3 and found.values.shape == (2 * 48, 16)
+    np.testing.assert_array_equal(found.values, np.concatenate([x for x, _ in batches]))
+    for label in run.labels:
+        one_hot = np.concatenate([y[label].numpy() for _, y in batches])
+        known = found.truth[label] >= 0
+        np.testing.assert_array_equal(known, one_hot.any(axis=1))
+        np.testing.assert_array_equal(found.truth[label][known], one_hot[known].argmax(axis=1))
+
+
+def test_heads_learn_from_all_views_in_as_many_passes(trained, records, monkeypatch):
+    seen = []
+
+    def fit(features, label, classes, *, epochs, **_):
+        seen.append((len(features.values), len(features.truth[label]), epochs))
+        return [np.zeros((16, classes), np.float32), np.zeros(classes, np.float32)]
+
+    monkeypatch.setattr("fashion_keras.training.heads.fit_head", fit)
+    run = load_run_without_decision(trained, monkeypatch)
+    retrain_heads(run, records, epochs=60, views=3)
+    # 48 photos as they are; the varied ones come in whole batches, as in training.
+    assert seen == [(3 * 48, 3 * 48, 20)] * 2
+    assert json.loads((trained / "heads.json").read_text())["views"] == 3
+    plain = dataclasses.replace(run.config.data, augment="none")
+    run = dataclasses.replace(run, config=dataclasses.replace(run.config, data=plain))
+    retrain_heads(run, records, epochs=60, views=3)
+    assert seen[2:] == [(48, 48, 60)] * 2, "photos that training did not vary are not varied"
+    assert json.loads((trained / "heads.json").read_text())["views"] == 1
 
 
 def test_a_head_that_is_no_better_is_not_kept(trained, records, monkeypatch):
