@@ -2,10 +2,10 @@
 
 python scripts/keep_results.py runs/resnet18 --evaluation report --log train.log --log evaluate.log
 
-From the run: the resolved config, the history and, where they are there, what its heads and its
-decision were found to bring. From the folder that `evaluate` wrote: the scores, the confusion
-matrix and every prediction. From what the commands printed: the lines that stayed, without
-progress bars and TensorFlow's own messages.
+From the run: the resolved config, the history and, where they are there, its scores on validation
+and what its heads and its decision were found to bring. From the folder that `evaluate` wrote: the
+scores, the confusion matrix and every prediction. From what the commands printed: the lines that
+stayed, without progress bars and TensorFlow's own messages.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ import sys
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
-OF_RUN = {"config.yaml": True, "history.csv": True, "heads.json": False, "decision.json": False}
+NEEDED = ("config.yaml", "history.csv")
+# In the run, and here: where the evaluation is of the test split, and the run's of validation.
+OPTIONAL = {
+    "heads.json": "heads.json",
+    "decision.json": "decision.json",
+    "evaluation.json": "validation.json",
+}
 SCORES = ("evaluation.json", "per_class.csv", "confusion_matrix.png", "predictions.csv.gz")
 # TensorFlow's start-up messages begin with a time; progress bars hold a share and a bar.
 _NOISE = re.compile(
@@ -32,9 +38,11 @@ def keep(run: Path, evaluation: Path, logs: list[Path], name: str, results: Path
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        for file, needed in OF_RUN.items():
-            if needed or (run / file).exists():
-                shutil.copyfile(run / file, partial / file)
+        for file in NEEDED:
+            shutil.copyfile(run / file, partial / file)
+        for file, kept in OPTIONAL.items():
+            if (run / file).exists():
+                shutil.copyfile(run / file, partial / kept)
         for file in SCORES:
             shutil.copyfile(evaluation / file, partial / file)
         if logs:

@@ -8,11 +8,12 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = sorted(path.parent for path in (ROOT / "docs" / "results").glob("*/evaluation.json"))
+RESULTS = ROOT / "docs" / "results"
+FOLDERS = sorted(path.parent for path in RESULTS.glob("**/evaluation.json"))
 
 
-def script():
-    spec = importlib.util.spec_from_file_location("t", ROOT / "scripts" / "results_table.py")
+def load_script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -24,7 +25,8 @@ def test_there_are_results():
 
 @pytest.mark.parametrize("table", ["table", "heads_table"])
 def test_readme_shows_the_table_of_the_raw_files(table):
-    assert getattr(script(), table)() in (ROOT / "README.md").read_text(encoding="utf-8")
+    made = getattr(load_script("results_table"), table)()
+    assert made in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
