@@ -34,7 +34,7 @@ _NOISE = re.compile(
 def keep(run: Path, evaluation: Path, logs: list[Path], name: str, results: Path = RESULTS) -> Path:
     """Write `results/name` anew and return it; raise `FileNotFoundError` for a missing piece."""
     target = results / name
-    partial = results / f".{name}.partial"
+    partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:

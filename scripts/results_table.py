@@ -1,16 +1,18 @@
-"""Print the README's results tables from the raw files under docs/results.
+"""Print the tables of the README and the docs from the raw files under docs/results.
 
 python scripts/results_table.py
 
 A result is a folder with `config.yaml`, `history.csv`, `evaluation.json` of the test split and
 `predictions.csv.gz`, from which scikit-learn gives the same figures (tests/test_results_table.py).
-Those in docs/results/earlier are kept for the documents that cite them and have no row.
+Those in docs/results/earlier are kept for the documents that cite them and have no row; those in
+docs/results/stratified are of one recipe, each on its own split and seed, and shown as mean ± sd.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import statistics
 from pathlib import Path
 
 import yaml
@@ -22,6 +24,8 @@ HEADER = (
 )
 
 
+NAMES = {"val_accuracy": "accuracy", "val_macro_f1": "macro-F1"}
+ACCURACIES, MACRO_F1S = (0.93, 0.94, 0.95, 0.96), (0.6, 0.65, 0.7)
 # Accuracy (and macro-F1 where it was given) of the best single figures that others report on the
 # same dataset, and what stands behind them. Splits and classes differ, so these are bearings.
 PUBLISHED = {
@@ -60,6 +64,53 @@ def heads_table(results: Path = RESULTS) -> str:
     return "\n".join(lines)
 
 
+def time_table(results: Path = RESULTS) -> str:
+    """Return each run's minutes of training until validation reached a score, as Markdown."""
+    columns = [("val_accuracy", score) for score in ACCURACIES]
+    columns += [("val_macro_f1", score) for score in MACRO_F1S]
+    names = [f"{NAMES[key]} {score:.2f}" for key, score in columns]
+    lines = [f"| run | {' | '.join(names)} | all |", f"| --- |{' ---: |' * (len(names) + 1)}"]
+    for path in sorted(results.glob("*/history.csv")):
+        history = _history(path.parent)
+        found = [_minutes_until(history, key, score) for key, score in columns]
+        minutes = sum(row["seconds"] for row in history) / 60
+        lines.append(f"| {path.parent.name} | {' | '.join(found)} | {minutes:.1f} |")
+    return "\n".join(lines)
+
+
+def seeds_table(results: Path = RESULTS) -> str:
+    """Return the stratified splits' test scores and their mean ± sd as Markdown."""
+    lines = [
+        "| split and seed | test photos | classes | accuracy [95%] | macro-F1 [95%] |",
+        "| --- | ---: | ---: | --- | --- |",
+    ]
+    scores = []
+    for path in sorted((results / "stratified").glob("*/evaluation.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        folder = path.parent.name
+        scores.append([result[name]["value"] for name in ("accuracy", "macro_f1")])
+        lines.append(
+            f"| [{folder}](docs/results/stratified/{folder}) | {result['num_examples']:,} "
+            f"| {result['num_classes_present']} | {_interval(result['accuracy'])} "
+            f"| {_interval(result['macro_f1'])} |"
+        )
+    accuracy, macro_f1 = (
+        f"**{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}**"
+        for values in zip(*scores, strict=True)
+    )
+    lines.append(f"| mean ± sd | | | {accuracy} | {macro_f1} |")
+    return "\n".join(lines)
+
+
+def _minutes_until(history: list[dict], key: str, score: float) -> str:
+    minutes = 0.0
+    for row in history:
+        minutes += row["seconds"] / 60
+        if row[key] >= score:
+            return f"{minutes:.1f}"
+    return "–"
+
+
 def _both(head: dict | None) -> str:
     if not head or not head["num_examples"]:
         return "–"
@@ -69,8 +120,7 @@ def _both(head: dict | None) -> str:
 def _row(folder: Path) -> str:
     result = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    with open(folder / "history.csv", newline="", encoding="utf-8") as file:
-        history = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+    history = _history(folder)
     minutes = sum(row["seconds"] for row in history) / 60
     cells = [
         f"[{folder.name}](docs/results/{folder.name})",
@@ -82,6 +132,11 @@ def _row(folder: Path) -> str:
         f"{minutes:.0f}",
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _history(folder: Path) -> list[dict]:
+    with open(folder / "history.csv", newline="", encoding="utf-8") as file:
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
 
 
 def _validation(folder: Path, history: list[dict]) -> str:
@@ -99,6 +154,4 @@ def _interval(score: dict) -> str:
 
 
 if __name__ == "__main__":
-    print(table())
-    print()
-    print(heads_table())
+    print("\n\n".join(made() for made in (table, heads_table, seeds_table, time_table)))
