@@ -6,6 +6,7 @@ A result is a folder with `config.yaml`, `history.csv`, `evaluation.json` of the
 `predictions.csv.gz`, from which scikit-learn gives the same figures (tests/test_results_table.py).
 Those in docs/results/earlier are kept for the documents that cite them and have no row; those in
 docs/results/stratified are of one recipe, each on its own split and seed, and shown as mean ± sd.
+A run that went on from another's weights has that one's `history_first.csv`; both count.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def time_table(results: Path = RESULTS) -> str:
     names = [f"{NAMES[key]} {score:.2f}" for key, score in columns]
     lines = [f"| run | {' | '.join(names)} | all |", f"| --- |{' ---: |' * (len(names) + 1)}"]
     for path in sorted(results.glob("*/history.csv")):
-        history = _history(path.parent)
+        history = [*_first(path.parent), *_history(path.parent)]
         found = [_minutes_until(history, key, score) for key, score in columns]
         minutes = sum(row["seconds"] for row in history) / 60
         lines.append(f"| {path.parent.name} | {' | '.join(found)} | {minutes:.1f} |")
@@ -121,11 +122,13 @@ def _row(folder: Path) -> str:
     result = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     history = _history(folder)
-    minutes = sum(row["seconds"] for row in history) / 60
+    first = _first(folder)
+    minutes = sum(row["seconds"] for row in [*first, *history]) / 60
+    before = f"{len(first)} + " if first else ""
     cells = [
         f"[{folder.name}](docs/results/{folder.name})",
         result["label"],
-        f"{len(history)} of {config['training']['epochs']}",
+        f"{before}{len(history)} of {config['training']['epochs']}",
         _interval(result["accuracy"]),
         _interval(result["macro_f1"]),
         _validation(folder, history),
@@ -134,8 +137,13 @@ def _row(folder: Path) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _history(folder: Path) -> list[dict]:
-    with open(folder / "history.csv", newline="", encoding="utf-8") as file:
+def _first(folder: Path) -> list[dict]:
+    file = "history_first.csv"
+    return _history(folder, file) if (folder / file).is_file() else []
+
+
+def _history(folder: Path, name: str = "history.csv") -> list[dict]:
+    with open(folder / name, newline="", encoding="utf-8") as file:
         return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
 
 
