@@ -112,6 +112,9 @@ class TrainingConfig:
     logit_adjustment: NonNegative = 0.0  # tau, for `label`; 0 is off
     teacher: str = ""  # a run whose probabilities the heads learn from, beside the labels
     teacher_weight: Annotated[_Real, Field(gt=0, lt=1)] = 0.5  # the teacher's share
+    # What the best epoch has most of, on validation, by the heads as they then are. Macro-F1 hangs
+    # on a few rare photos, so where heads are trained anew afterwards, accuracy tells more.
+    monitor: Literal["macro_f1", "accuracy"] = "macro_f1"
     early_stopping: WholeNumber = 10  # epochs without a better score; 0 is off
     head_epochs: WholeNumber = 0  # the first of `epochs`, with the backbone frozen
     head_learning_rate: Positive = 1e-3  # during head_epochs

@@ -17,8 +17,6 @@ from fashion_keras.training.confusion import ConfusionMatrix
 from fashion_keras.training.ema import ExponentialMovingAverage, averaged
 from fashion_keras.training.metrics import Scores, scores
 
-MONITOR = "val_macro_f1"
-
 
 class MacroF1(keras.callbacks.Callback):
     """Write accuracy, macro-F1 and macro-F1 over all classes of each epoch into the logs.
@@ -112,15 +110,21 @@ class StopOnNaN(keras.callbacks.Callback):
 
 
 class BestModel(keras.callbacks.Callback):
-    """Save the model with the best validation macro-F1, without optimizer or loss.
+    """Save the model with the best score on validation, without optimizer or loss.
 
     What is saved is what was validated: the average where there is one. Written beside and
     renamed, so that a kill in mid-write leaves the last best. Loads with Keras alone.
     """
 
-    def __init__(self, path: str | os.PathLike, average: ExponentialMovingAverage | None):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        average: ExponentialMovingAverage | None,
+        monitor: str = "val_macro_f1",
+    ):
         super().__init__()
         self.path = Path(path)
+        self.monitor = monitor
         self.best = -math.inf
         self.best_epoch = -1
         self._average = average
@@ -131,9 +135,9 @@ class BestModel(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Save where this epoch is better than all before."""
-        if logs[MONITOR] <= self.best:
+        if logs[self.monitor] <= self.best:
             return
-        self.best, self.best_epoch = logs[MONITOR], epoch
+        self.best, self.best_epoch = logs[self.monitor], epoch
         partial = self.path.with_name("partial-" + self.path.name)
         with averaged(self._average):
             keras.Model(self.model.inputs, self.model.output, name=self.model.name).save(partial)

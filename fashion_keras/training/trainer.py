@@ -21,7 +21,6 @@ from fashion_keras.models.classifier import build_classifier, set_trainable
 from fashion_keras.models.kernels import use_fast_kernels
 from fashion_keras.models.weights import load_weights
 from fashion_keras.training.callbacks import (
-    MONITOR,
     BestModel,
     EpochLine,
     MacroF1,
@@ -59,7 +58,7 @@ def train(
     """Train a classifier on `records`, going on from the last checkpoint if there is one.
 
     Writes into `workdir`: `labels.json`, `history.csv`, `checkpoints/`, `tensorboard/` and
-    `best.keras`, the model of the epoch with the best validation macro-F1. `soft_targets` are what
+    `best.keras`, the model of the epoch that `training.monitor` takes for the best. `soft_targets` are what
     a teacher says of the training photos, `draw_matrix` is passed to the TensorBoard callback,
     `say` takes lines for the user. Raises `UserError` for
     records, labels or weights that do not fit, and when the loss is no longer a number.
@@ -85,11 +84,12 @@ def train(
     matrices = {name: ConfusionMatrix(len(names)) for name, names in vocabularies.items()}
     average = ExponentialMovingAverage(config.optimizer.ema) if config.optimizer.ema else None
     macro_f1 = MacroF1(matrices)
-    best = BestModel(workdir / run_files.BEST_MODEL_FILE, average)
+    monitor = f"val_{config.training.monitor}"
+    best = BestModel(workdir / run_files.BEST_MODEL_FILE, average, monitor)
     early_stopping = None
     if config.training.early_stopping:
         early_stopping = keras.callbacks.EarlyStopping(
-            MONITOR, mode="max", patience=config.training.early_stopping
+            monitor, mode="max", patience=config.training.early_stopping
         )
     headline = vocabularies[config.data.label]
     board = RunBoard(
@@ -158,7 +158,7 @@ def train(
             break
     if early_stopping and early_stopping.stopped_epoch:
         say(
-            f"early stopping after epoch {early_stopping.stopped_epoch + 1}: {MONITOR} has not "
+            f"early stopping after epoch {early_stopping.stopped_epoch + 1}: {monitor} has not "
             f"improved for {config.training.early_stopping} epochs"
         )
     return Trained(workdir, checkpoint.history.rows, best.best_epoch + 1, board)
