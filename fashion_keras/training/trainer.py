@@ -58,9 +58,9 @@ def train(
     """Train a classifier on `records`, going on from the last checkpoint if there is one.
 
     Writes into `workdir`: `labels.json`, `history.csv`, `checkpoints/`, `tensorboard/` and
-    `best.keras`, the model of the epoch that `training.monitor` takes for the best. `soft_targets` are what
-    a teacher says of the training photos, `draw_matrix` is passed to the TensorBoard callback,
-    `say` takes lines for the user. Raises `UserError` for
+    `best.keras`, the model of the epoch that `training.monitor` takes for the best. `soft_targets`
+    are what a teacher says of the training photos, `draw_matrix` is passed to the TensorBoard
+    callback, `say` takes lines for the user. Raises `UserError` for
     records, labels or weights that do not fit, and when the loss is no longer a number.
     """
     workdir = Path(workdir)

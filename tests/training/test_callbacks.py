@@ -152,6 +152,15 @@ def test_best_model_keeps_the_best_epoch(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["best.keras"]
 
 
+def test_best_model_goes_by_the_score_it_is_told(tmp_path):
+    model = build_model()
+    best = BestModel(tmp_path / "best.keras", None, "val_accuracy")
+    best.set_model(model)
+    for epoch, (f1, accuracy) in enumerate([(0.9, 0.4), (0.5, 0.7), (0.8, 0.6)]):
+        best.on_epoch_end(epoch, {"val_macro_f1": f1, "val_accuracy": accuracy})
+    assert (best.best, best.best_epoch) == (0.7, 1)
+
+
 def test_best_model_answers_as_the_model_it_was_saved_from_and_holds_no_optimizer(tmp_path, fitted):
     model, _, _, data = fitted
     best_model(tmp_path / "best.keras", model).on_epoch_end(0, {"val_macro_f1": 0.1})

@@ -234,6 +234,16 @@ def test_early_stopping_ends_a_run_that_no_longer_improves(records, tmp_path):
     assert read_history(tmp_path) == stopped, "a run that has stopped must not train on"
 
 
+def test_both_the_best_epoch_and_early_stopping_go_by_what_is_monitored(records, tmp_path):
+    overrides = {**OVERRIDES, "training.monitor": "accuracy", "training.early_stopping": 1}
+    overrides |= {"optimizer.learning_rate": 1e-12, "optimizer.ema": 0}
+    lines = []
+    trained = train(load_config(None, overrides), records, tmp_path, say=lines.append)
+    history = read_history(tmp_path)
+    assert trained.best_epoch == max(history, key=lambda row: row["val_accuracy"])["epoch"]
+    assert any("val_accuracy has not" in line for line in lines)
+
+
 def test_label_with_one_class_is_refused(records):
     info = DatasetInfo.load(records)
     one = DatasetInfo(**{**vars(info), "labels": {"subCategory": ("Bags",)}})
