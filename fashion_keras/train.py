@@ -48,7 +48,7 @@ RUNS = Path("runs")
 _EXAMPLES = """\
 examples:
   python -m fashion_keras.train --arch efficientnetb0
-  python -m fashion_keras.train --config configs/resnet18.yaml --data tfrecords/small
+  python -m fashion_keras.train --config configs/fast_resnet18.yaml --data tfrecords/small
   python -m fashion_keras.train --arch resnet18 --label articleType --epochs 20 \\
       --set optimizer.learning_rate=1e-3 --set data.augment=rand-augment
   python -m fashion_keras.train --workdir runs/resnet18-1 --resume
