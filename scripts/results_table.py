@@ -6,7 +6,7 @@ A result is a folder with `config.yaml`, `history.csv`, `evaluation.json` of the
 `predictions.csv.gz`, from which scikit-learn gives the same figures (tests/test_results_table.py).
 Those in docs/results/earlier are kept for the documents that cite them and have no row; those in
 docs/results/stratified are of one recipe, each on its own split and seed, and shown as mean ± sd.
-A run that went on from another's weights has that one's `history_first.csv`; both count.
+A run that went on from others' weights has theirs as `history_1.csv` and so on; all count.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def time_table(results: Path = RESULTS) -> str:
     names = [f"{NAMES[key]} {score:.2f}" for key, score in columns]
     lines = [f"| run | {' | '.join(names)} | all |", f"| --- |{' ---: |' * (len(names) + 1)}"]
     for path in sorted(results.glob("*/history.csv")):
-        history = [*_first(path.parent), *_history(path.parent)]
+        history = [row for rows in _sittings(path.parent) for row in rows]
         found = [_minutes_until(history, key, score) for key, score in columns]
         minutes = sum(row["seconds"] for row in history) / 60
         lines.append(f"| {path.parent.name} | {' | '.join(found)} | {minutes:.1f} |")
@@ -121,25 +121,25 @@ def _both(head: dict | None) -> str:
 def _row(folder: Path) -> str:
     result = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    history = _history(folder)
-    first = _first(folder)
-    minutes = sum(row["seconds"] for row in [*first, *history]) / 60
-    before = f"{len(first)} + " if first else ""
+    sittings = _sittings(folder)
+    minutes = sum(row["seconds"] for rows in sittings for row in rows) / 60
+    epochs = " + ".join(str(len(rows)) for rows in sittings)
     cells = [
         f"[{folder.name}](docs/results/{folder.name})",
         result["label"],
-        f"{before}{len(history)} of {config['training']['epochs']}",
+        f"{epochs} of {config['training']['epochs']}" if len(sittings) == 1 else epochs,
         _interval(result["accuracy"]),
         _interval(result["macro_f1"]),
-        _validation(folder, history),
+        _validation(folder, sittings[-1]),
         f"{minutes:.0f}",
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def _first(folder: Path) -> list[dict]:
-    file = "history_first.csv"
-    return _history(folder, file) if (folder / file).is_file() else []
+def _sittings(folder: Path) -> list[list[dict]]:
+    """Return the histories of the runs that a result has gone through, its own last."""
+    earlier = sorted(path.name for path in folder.glob("history_[0-9].csv"))
+    return [_history(folder, name) for name in (*earlier, "history.csv")]
 
 
 def _history(folder: Path, name: str = "history.csv") -> list[dict]:
