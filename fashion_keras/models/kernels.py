@@ -22,12 +22,12 @@ _LARGE_KERNEL, _DEPTHWISE_PIXELS = 25, 20
 def use_fast_kernels(model: keras.Model) -> tuple[int, int]:
     """Fuse batch normalisation and turn convolutions on tiny maps into matrix products.
 
-    Returns how many layers of each kind were changed. Layers in half precision, and backends
-    other than TensorFlow, are left alone.
+    Returns how many layers of each kind were changed. Layers in float16, and backends other than
+    TensorFlow, are left alone.
     """
     if keras.backend.backend() != "tensorflow":
         return 0, 0
-    layers = [layer for layer in _layers(model) if layer.compute_dtype == "float32"]
+    layers = [layer for layer in _layers(model) if layer.compute_dtype in ("float32", "bfloat16")]
     normalisations = [layer for layer in layers if _can_fuse(layer)]
     for layer in normalisations:
         layer.call = types.MethodType(_fused_normalisation, layer)
@@ -97,25 +97,16 @@ def _convolution_as_product(layer, inputs, kernel):
     import tensorflow as tf
 
     rows, columns, channels, filters = kernel.shape
-    if layer.padding == "same":
-        padding = [
-            _same_padding(size, kernel_size, stride)
-            for size, kernel_size, stride in zip(
-                inputs.shape[1:3], layer.kernel_size, layer.strides, strict=True
-            )
-        ]
-        inputs = tf.pad(inputs, [[0, 0], *padding, [0, 0]])
-    down, across = layer.strides
-    height = (inputs.shape[1] - rows) // down + 1
-    width = (inputs.shape[2] - columns) // across + 1
-    shifted = [
-        inputs[:, y : y + (height - 1) * down + 1 : down, x : x + (width - 1) * across + 1 : across]
-        for y in range(rows)
-        for x in range(columns)
-    ]
-    neighbourhoods = tf.reshape(tf.concat(shifted, axis=-1), [-1, rows * columns * channels])
+    height, width = inputs.shape[1:3]
+    taps, out_rows, out_columns = _taps(layer, height, width)
+    # Which pixel each weight of each output pixel meets, none outside the map. A product with
+    # ones and zeros gathers them: slices would do, but their gradients take as long as the rest.
+    meets = taps.T[:, None, :] == np.arange(rows * columns)[None, :, None]
+    meets = tf.constant(meets.reshape(-1, height * width), inputs.dtype)
+    pixels = tf.reshape(inputs, [-1, height * width, channels])
+    neighbourhoods = tf.reshape(tf.matmul(meets, pixels), [-1, rows * columns * channels])
     product = tf.matmul(neighbourhoods, tf.reshape(kernel, [-1, filters]))
-    return tf.reshape(product, [-1, height, width, filters])
+    return tf.reshape(product, [-1, out_rows, out_columns, filters])
 
 
 def _is_tiny_depthwise(layer) -> bool:
@@ -154,8 +145,9 @@ def _taps(layer, height, width):
     """Return which weight joins two pixels, int `[pixels in, out]`, and the output's size."""
     down, across = layer.strides
     kernel_rows, kernel_columns = layer.kernel_size
-    top, _ = _same_padding(height, kernel_rows, down)
-    left, _ = _same_padding(width, kernel_columns, across)
+    same = layer.padding == "same"
+    top = _same_padding(height, kernel_rows, down) if same else 0
+    left = _same_padding(width, kernel_columns, across) if same else 0
     rows, columns = layer.output.shape[1:3]
     y, x, out_y, out_x = np.indices((height, width, rows, columns))
     row, column = y - (out_y * down - top), x - (out_x * across - left)
@@ -164,7 +156,6 @@ def _taps(layer, height, width):
     return taps.reshape(height * width, rows * columns), rows, columns
 
 
-def _same_padding(size: int, kernel_size: int, stride: int) -> list[int]:
-    """Return the pixels before and after, as TensorFlow's padding "SAME" has them."""
-    total = max((-(-size // stride) - 1) * stride + kernel_size - size, 0)
-    return [total // 2, total - total // 2]
+def _same_padding(size: int, kernel_size: int, stride: int) -> int:
+    """Return the pixels before the first, as TensorFlow's padding "SAME" has them."""
+    return max((-(-size // stride) - 1) * stride + kernel_size - size, 0) // 2

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from fashion_keras.config import OptimizerConfig
+from fashion_keras.training.fused_adam import use_fused_update
 
 
 @keras.saving.register_keras_serializable("fashion_keras")
@@ -80,4 +81,5 @@ def build_optimizer(
         gradient_accumulation_steps=accumulation if accumulation > 1 else None,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    use_fused_update(optimizer)
     return optimizer
