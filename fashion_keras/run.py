@@ -155,8 +155,10 @@ def _identity(info: DatasetInfo) -> dict:
 def _load_model(file: Path) -> keras.Model:
     import keras
 
+    from fashion_keras.models.precision import compute_in_float32
+
     try:
-        return keras.models.load_model(file, compile=False)
+        return compute_in_float32(keras.models.load_model(file, compile=False))
     except Exception as error:  # Keras raises a class a cause: zip, JSON, HDF5, value
         reason = (str(error).splitlines() or [repr(error)])[0][:160]
         raise UserError(f"{file} is no Keras model that can be loaded: {reason}") from error

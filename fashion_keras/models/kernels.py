@@ -11,6 +11,8 @@ import types
 import keras
 import numpy as np
 
+from fashion_keras.models.precision import layers_of
+
 # At most this many output pixels a photo: oneDNN splits a convolution over pixels, and with 6
 # of them (ResNet18's last stage at 80×60) runs at a third of a matrix product's speed.
 _FEW_PIXELS = 8
@@ -27,7 +29,7 @@ def use_fast_kernels(model: keras.Model) -> tuple[int, int]:
     """
     if keras.backend.backend() != "tensorflow":
         return 0, 0
-    layers = [layer for layer in _layers(model) if layer.compute_dtype in ("float32", "bfloat16")]
+    layers = [layer for layer in layers_of(model) if layer.compute_dtype in ("float32", "bfloat16")]
     normalisations = [layer for layer in layers if _can_fuse(layer)]
     for layer in normalisations:
         layer.call = types.MethodType(_fused_normalisation, layer)
@@ -38,14 +40,6 @@ def use_fast_kernels(model: keras.Model) -> tuple[int, int]:
     for layer in depthwise:
         layer.call = types.MethodType(_depthwise_as_product, layer)
     return len(normalisations), len(convolutions) + len(depthwise)
-
-
-def _layers(model):
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer
 
 
 def _can_fuse(layer) -> bool:

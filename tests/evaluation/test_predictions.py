@@ -1,6 +1,7 @@
 """Predicting a split: what comes back for each photo, and which records are refused."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from scipy.special import softmax
 from sklearn.metrics import top_k_accuracy_score
 
 from fashion_keras.errors import UserError
+from fashion_keras.evaluation import predictions as module
 from fashion_keras.evaluation.predictions import Predictions, predict
 from fashion_keras.run import load_run
 
@@ -83,7 +85,10 @@ def test_in_top_counts_the_first_of_equals_as_prediction_does_and_no_missing_lab
     assert (found.prediction("kind") == 0).all()
 
 
-def test_progress_draws_a_bar_and_silence_none(run, records, capsys):
+def test_progress_draws_a_bar_and_silence_none(run, records, capsys, monkeypatch):
+    # A bar draws itself ten times a second, and a fast machine has the twelve photos sooner.
+    every_step = functools.partial(module.tqdm, mininterval=0)
+    monkeypatch.setattr(module, "tqdm", every_step)
     predict(run, records, "validation", progress=True)
     assert "12/12" in capsys.readouterr().err
     predict(run, records, "validation")

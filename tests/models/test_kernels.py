@@ -58,9 +58,35 @@ def test_saved_model_holds_plain_keras_layers(tmp_path):
     )
 
 
-def test_half_precision_layers_are_left_to_keras():
+@pytest.mark.parametrize("seed", range(3))
+def test_bfloat16_normalisation_is_float32s_to_its_eight_bits(seed):
+    rng = np.random.default_rng(seed)
+    photos = rng.normal(2.0, 3.0, (16, 6, 5, 3)).astype("float32")
+    weights = rng.normal(size=photos.shape).astype("float32")
+    results = []
+    for policy in ("float32", "mixed_bfloat16"):
+        layer = keras.layers.BatchNormalization(momentum=0.7, dtype=policy)
+        inputs = keras.Input((6, 5, 3), dtype=layer.compute_dtype)
+        m = keras.Model(inputs, layer(inputs))
+        assert use_fast_kernels(m) == (1, 0)
+        batch = tf.cast(photos, layer.compute_dtype)
+        with tf.GradientTape() as tape:
+            tape.watch(batch)
+            outputs = m(batch, training=True)
+            loss = tf.reduce_sum(tf.cast(outputs, "float32") * weights)
+        variables = [layer.gamma.value, layer.beta.value]
+        gradients = tape.gradient(loss, [batch, *variables])
+        assert gradients[1].dtype == gradients[2].dtype == tf.float32
+        statistics = [layer.moving_mean.value, layer.moving_variance.value]
+        found = [tf.cast(value, "float32") for value in (outputs, *gradients, *statistics)]
+        results.append([value.numpy() for value in found])
+    for exact, half in zip(*results, strict=True):
+        np.testing.assert_allclose(half, exact, atol=0.02 * np.abs(exact).max())
+
+
+def test_float16_layers_are_left_to_keras():
     inputs = keras.Input((6, 5, 3))
-    outputs = keras.layers.BatchNormalization(dtype="mixed_bfloat16")(inputs)
+    outputs = keras.layers.BatchNormalization(dtype="mixed_float16")(inputs)
     assert use_fast_kernels(keras.Model(inputs, outputs)) == (0, 0)
 
 
@@ -73,14 +99,23 @@ def test_convolution_on_a_tiny_map_is_the_same_as_a_product(size, strides, kerne
         pytest.skip("no output pixel")
     keras.utils.set_random_seed(0)
     inputs = keras.Input((*size, 3))
-    convolution = keras.layers.Conv2D(5, kernel_size, strides, padding, bias_initializer="normal")
-    m = keras.Model(inputs, convolution(inputs))
+    layer = keras.layers.Conv2D(5, kernel_size, strides, padding, bias_initializer="normal")
+    m = keras.Model(inputs, layer(inputs))
     if np.prod(m.output_shape[1:3]) > 8:
         pytest.skip("not a tiny map")
-    photos = RNG.normal(size=(4, *size, 3)).astype("float32")
-    expected = np.array(m(photos))
+    expected = outputs_and_gradients(m, layer, size)
     assert use_fast_kernels(m) == (0, 1)
-    np.testing.assert_allclose(np.array(m(photos)), expected, rtol=1e-5, atol=1e-5)
+    for one, other in zip(outputs_and_gradients(m, layer, size), expected, strict=True):
+        np.testing.assert_allclose(np.array(one), np.array(other), rtol=1e-4, atol=1e-5)
+
+
+def outputs_and_gradients(m, layer, size):
+    photos = tf.constant(np.random.default_rng(0).normal(size=(4, *size, 3)).astype("float32"))
+    with tf.GradientTape() as tape:
+        tape.watch(photos)
+        outputs = m(photos)
+        loss = tf.reduce_sum(outputs**2)
+    return [outputs, *tape.gradient(loss, [photos, layer.kernel.value, layer.bias.value])]
 
 
 @pytest.mark.parametrize("kernel_size", [5, 7])
@@ -93,19 +128,9 @@ def test_depthwise_convolution_on_a_tiny_map_is_the_same_as_a_product(size, stri
         kernel_size, strides, "same", bias_initializer="normal", activation="relu"
     )
     m = keras.Model(inputs, layer(inputs))
-    photos = tf.constant(RNG.normal(size=(4, *size, 3)).astype("float32"))
-
-    def outputs_and_gradients():
-        with tf.GradientTape() as tape:
-            tape.watch(photos)
-            outputs = m(photos)
-            loss = tf.reduce_sum(outputs**2)
-        variables = [layer.kernel.value, layer.bias.value]
-        return [outputs, *tape.gradient(loss, [photos, *variables])]
-
-    expected = outputs_and_gradients()
+    expected = outputs_and_gradients(m, layer, size)
     assert use_fast_kernels(m) == (0, 1)
-    for one, other in zip(outputs_and_gradients(), expected, strict=True):
+    for one, other in zip(outputs_and_gradients(m, layer, size), expected, strict=True):
         np.testing.assert_allclose(np.array(one), np.array(other), rtol=1e-4, atol=1e-5)
 
 
