@@ -1,6 +1,6 @@
 """A Keras model in, the same model trained by faster TensorFlow kernels out.
 
-Three replacements, each the same mathematics to float rounding; ratios in docs/performance.md.
+Five replacements, each the same mathematics to float rounding; ratios in docs/performance.md.
 Only the methods of the layer objects change, so a saved model holds plain Keras layers.
 """
 
@@ -17,15 +17,17 @@ from fashion_keras.models.precision import layers_of
 # of them (ResNet18's last stage at 80×60) runs at a third of a matrix product's speed.
 _FEW_PIXELS = 8
 # And a depthwise convolution by a kernel of at least this many weights, whose gradient oneDNN
-# computes seven times slower than the product on maps of 3×2 pixels; by 3×3 it is the faster one.
-_LARGE_KERNEL, _DEPTHWISE_PIXELS = 25, 20
+# computes seven times slower than the product on maps of 3×2 pixels, where input and output have
+# at most so many pairs of pixels; by 3×3, and on larger maps, oneDNN is the faster one.
+_LARGE_KERNEL, _DEPTHWISE_PAIRS = 25, 400
 
 
 def use_fast_kernels(model: keras.Model) -> tuple[int, int]:
-    """Fuse batch normalisation and turn convolutions on tiny maps into matrix products.
+    """Fuse batch normalisation and swish, and turn convolutions on tiny maps into matrix products.
 
-    Returns how many layers of each kind were changed. Layers in float16, and backends other than
-    TensorFlow, are left alone.
+    Other depthwise convolutions in bfloat16 are computed in float32. Returns how many
+    normalisations were changed, and how many other layers. Layers in float16, and backends other
+    than TensorFlow, are left alone.
     """
     if keras.backend.backend() != "tensorflow":
         return 0, 0
@@ -39,7 +41,17 @@ def use_fast_kernels(model: keras.Model) -> tuple[int, int]:
     depthwise = [layer for layer in layers if _is_tiny_depthwise(layer)]
     for layer in depthwise:
         layer.call = types.MethodType(_depthwise_as_product, layer)
-    return len(normalisations), len(convolutions) + len(depthwise)
+    # oneDNN's gradients of these in bfloat16 take ten times as long as in float32.
+    halves = [layer for layer in layers if _is_half_depthwise(layer) and layer not in depthwise]
+    for layer in halves:
+        layer.call = types.MethodType(_depthwise_in_float32, layer)
+    activations = [layer for layer in layers if _is_swish(layer)]
+    if activations:
+        swish = _swish()
+        for layer in activations:
+            layer.call = types.MethodType(lambda layer, inputs: swish(inputs), layer)
+    others = (convolutions, depthwise, halves, activations)
+    return len(normalisations), sum(len(changed) for changed in others)
 
 
 def _can_fuse(layer) -> bool:
@@ -106,14 +118,13 @@ def _convolution_as_product(layer, inputs, kernel):
 def _is_tiny_depthwise(layer) -> bool:
     if type(layer) is not keras.layers.DepthwiseConv2D:
         return False
-    height, width = layer.input.shape[1:3]
+    pairs = np.prod(layer.input.shape[1:3]) * np.prod(layer.output.shape[1:3])
     return (
         layer.data_format == "channels_last"
-        and layer.padding == "same"  # no larger kernel fits such a map without
         and layer.dilation_rate == (1, 1)
         and layer.depth_multiplier == 1
         and int(np.prod(layer.kernel_size)) >= _LARGE_KERNEL
-        and height * width <= _DEPTHWISE_PIXELS
+        and pairs <= _DEPTHWISE_PAIRS
     )
 
 
@@ -153,3 +164,48 @@ def _taps(layer, height, width):
 def _same_padding(size: int, kernel_size: int, stride: int) -> int:
     """Return the pixels before the first, as TensorFlow's padding "SAME" has them."""
     return max((-(-size // stride) - 1) * stride + kernel_size - size, 0) // 2
+
+
+def _is_half_depthwise(layer) -> bool:
+    return type(layer) is keras.layers.DepthwiseConv2D and layer.compute_dtype == "bfloat16"
+
+
+def _depthwise_in_float32(layer, inputs):
+    """Stand in for `DepthwiseConv2D.call`: the same between two casts."""
+    outputs = keras.ops.depthwise_conv(
+        keras.ops.cast(inputs, "float32"),
+        keras.ops.cast(layer.kernel, "float32"),
+        strides=layer.strides,
+        padding=layer.padding,
+        dilation_rate=layer.dilation_rate,
+        data_format=layer.data_format,
+    )
+    outputs = keras.ops.cast(outputs, layer.compute_dtype)
+    if layer.use_bias:
+        outputs = outputs + layer.bias
+    return outputs if layer.activation is None else layer.activation(outputs)
+
+
+def _is_swish(layer) -> bool:
+    return type(layer) is keras.layers.Activation and layer.activation is keras.activations.silu
+
+
+def _swish():
+    """Return swish with its gradient as one loop, which XLA makes of six operations.
+
+    x σ(x) has the derivative σ(x) (1 + x (1 − σ(x))) (Ramachandran et al., 2017).
+    """
+    import tensorflow as tf
+
+    @tf.function(jit_compile=True)
+    def gradient(inputs, upstream):
+        x = tf.cast(inputs, tf.float32)
+        sigmoid = tf.sigmoid(x)
+        slope = sigmoid * (1.0 + x * (1.0 - sigmoid))
+        return tf.cast(tf.cast(upstream, tf.float32) * slope, inputs.dtype)
+
+    @tf.custom_gradient
+    def swish(inputs):
+        return tf.nn.silu(inputs), lambda upstream: gradient(inputs, upstream)
+
+    return swish

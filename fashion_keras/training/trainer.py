@@ -32,6 +32,7 @@ from fashion_keras.training.confusion import ConfusionMatrix
 from fashion_keras.training.ema import ExponentialMovingAverage
 from fashion_keras.training.losses import HeadLoss, class_weights, logit_offsets
 from fashion_keras.training.optimizer import build_optimizer
+from fashion_keras.training.precision import resolve_precision
 from fashion_keras.training.stages import plan_stages
 from fashion_keras.training.tensorboard import RunBoard
 
@@ -71,9 +72,17 @@ def train(
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
     precision = resolve_precision(config.training.precision)
-    keras.mixed_precision.set_global_policy(precision)
     say(f"device: {_device()}, precision: {precision}")
+    # Keras has the policy for the whole process, and what is built after training is not of it.
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(precision)
+    try:
+        return _train(config, info, records, workdir, vocabularies, soft_targets, draw_matrix, say)
+    finally:
+        keras.mixed_precision.set_global_policy(before)
 
+
+def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matrix, say):
     stages = plan_stages(config)
     resuming = bool(checkpoints(workdir / run_files.CHECKPOINTS))
     model = None
@@ -162,17 +171,6 @@ def train(
             f"improved for {config.training.early_stopping} epochs"
         )
     return Trained(workdir, checkpoint.history.rows, best.best_epoch + 1, board)
-
-
-def resolve_precision(precision: str) -> str:
-    """Return the Keras dtype policy that `auto` stands for: bfloat16 on a GPU that has it."""
-    if precision != "auto":
-        return precision
-    for device in tf.config.list_physical_devices("GPU"):
-        details = tf.config.experimental.get_device_details(device)
-        if details.get("compute_capability", (0, 0)) >= (8, 0):
-            return "mixed_bfloat16"
-    return "float32"
 
 
 def _device() -> str:

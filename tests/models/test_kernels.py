@@ -118,14 +118,25 @@ def outputs_and_gradients(m, layer, size):
     return [outputs, *tape.gradient(loss, [photos, layer.kernel.value, layer.bias.value])]
 
 
-@pytest.mark.parametrize("kernel_size", [5, 7])
-@pytest.mark.parametrize("strides", [1, 2])
-@pytest.mark.parametrize("size", [(3, 2), (2, 2), (1, 1), (5, 4)])
-def test_depthwise_convolution_on_a_tiny_map_is_the_same_as_a_product(size, strides, kernel_size):
+@pytest.mark.parametrize(
+    ("size", "kernel_size", "padding", "strides"),
+    [
+        *(
+            (size, kernel_size, "same", strides)
+            for size in [(3, 2), (2, 2), (1, 1), (5, 4)]
+            for kernel_size in (5, 7)
+            for strides in (1, 2)
+        ),
+        ((9, 7), 5, "valid", 2),  # EfficientNetB0's block 6a, padded before
+    ],
+)
+def test_depthwise_convolution_on_a_tiny_map_is_the_same_as_a_product(
+    size, kernel_size, padding, strides
+):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((*size, 3))
     layer = keras.layers.DepthwiseConv2D(
-        kernel_size, strides, "same", bias_initializer="normal", activation="relu"
+        kernel_size, strides, padding, bias_initializer="normal", activation="relu"
     )
     m = keras.Model(inputs, layer(inputs))
     expected = outputs_and_gradients(m, layer, size)
@@ -139,3 +150,45 @@ def test_depthwise_convolution_that_is_fast_already_is_left_to_keras(size, kerne
     inputs = keras.Input((*size, 3))
     layer = keras.layers.DepthwiseConv2D(kernel_size, padding="same")
     assert use_fast_kernels(keras.Model(inputs, layer(inputs))) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("strides", "padding", "use_bias"), [(1, "same", True), (2, "valid", False)]
+)
+def test_half_precision_depthwise_convolution_is_float32s_to_its_eight_bits(
+    strides, padding, use_bias
+):
+    options = {"use_bias": use_bias, "bias_initializer": "normal", "activation": "relu"}
+    exact = keras.layers.DepthwiseConv2D(3, strides, padding, **options)
+    half = keras.layers.DepthwiseConv2D(3, strides, padding, dtype="mixed_bfloat16", **options)
+    inputs = keras.Input((9, 8, 4))
+    plain, changed = (keras.Model(inputs, layer(inputs)) for layer in (exact, half))
+    changed.set_weights(plain.get_weights())
+    assert use_fast_kernels(changed) == (0, 1)
+    photos = RNG.normal(size=(4, 9, 8, 4)).astype("float32")
+    found, expected = changed(photos), np.array(plain(photos))
+    assert found.dtype == tf.bfloat16
+    np.testing.assert_allclose(np.array(tf.cast(found, "float32")), expected, atol=0.03)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_swish_has_tensorflows_values_and_gradient(policy):
+    inputs = keras.Input((7,), dtype=keras.DTypePolicy(policy).compute_dtype)
+    m = keras.Model(inputs, keras.layers.Activation("swish", dtype=policy)(inputs))
+    assert use_fast_kernels(m) == (0, 1)
+    x = tf.cast(RNG.normal(0.0, 4.0, (50, 7)), inputs.dtype)
+    upstream = tf.cast(RNG.normal(size=(50, 7)), inputs.dtype)
+
+    def values_and_gradient(function, x, upstream):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = function(x)
+        return outputs, tape.gradient(outputs, x, upstream)
+
+    single = tf.cast(x, "float32")
+    expected = values_and_gradient(tf.nn.silu, single, tf.cast(upstream, "float32"))
+    tolerance = {"float32": 1e-6, "mixed_bfloat16": 0.01}[policy]
+    for one, other in zip(values_and_gradient(m, x, upstream), expected, strict=True):
+        assert one.dtype == inputs.dtype
+        found = np.array(tf.cast(one, "float32"))
+        np.testing.assert_allclose(found, np.array(other), rtol=tolerance, atol=tolerance)

@@ -16,10 +16,12 @@ from fashion_keras.config import load_config
 from fashion_keras.data.pipeline import make_dataset
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
+from fashion_keras.models.precision import layers_of
 from fashion_keras.models.registry import ARCHITECTURES
+from fashion_keras.run import load_run
 from fashion_keras.training.callbacks import EpochLine
 from fashion_keras.training.checkpoint import checkpoints
-from fashion_keras.training.trainer import resolve_precision, train
+from fashion_keras.training.trainer import train
 
 OVERRIDES = {
     "model.arch": "tiny",
@@ -244,13 +246,21 @@ def test_both_the_best_epoch_and_early_stopping_go_by_what_is_monitored(records,
     assert any("val_accuracy has not" in line for line in lines)
 
 
+def test_half_precision_is_of_the_training_alone(records, tmp_path):
+    overrides = {**OVERRIDES, "training.precision": "mixed_bfloat16", "training.epochs": 1}
+    train(load_config(None, overrides), records, tmp_path)
+    assert keras.mixed_precision.global_policy().name == "float32"
+    convolutions = [
+        layer
+        for layer in layers_of(keras.models.load_model(tmp_path / "best.keras"))
+        if isinstance(layer, keras.layers.Conv2D)
+    ]
+    assert {layer.compute_dtype for layer in convolutions} == {"bfloat16"}
+    assert {layer.compute_dtype for layer in layers_of(load_run(tmp_path).model)} == {"float32"}
+
+
 def test_label_with_one_class_is_refused(records):
     info = DatasetInfo.load(records)
     one = DatasetInfo(**{**vars(info), "labels": {"subCategory": ("Bags",)}})
     with pytest.raises(UserError, match="nothing to learn"):
         one.trainable_vocabulary("subCategory")
-
-
-def test_precision_is_float32_without_a_gpu_unless_asked_for():
-    assert resolve_precision("auto") == "float32"
-    assert resolve_precision("mixed_bfloat16") == "mixed_bfloat16"

@@ -1,0 +1,39 @@
+"""The config's `training.precision` in, a Keras dtype policy that the hardware is quick at out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+
+_PROCESSOR = Path("/proc/cpuinfo")
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+
+
+def resolve_precision(precision: str) -> str:
+    """Return the Keras dtype policy that `auto` stands for: bfloat16 where the hardware has it.
+
+    That is a GPU of compute capability 8.0 or more, or without a GPU a processor with bfloat16
+    instructions; others emulate them in three times the time of float32.
+    """
+    if precision != "auto":
+        return precision
+    gpus = tf.config.list_physical_devices("GPU")
+    for device in gpus:
+        details = tf.config.experimental.get_device_details(device)
+        if details.get("compute_capability", (0, 0)) >= (8, 0):
+            return "mixed_bfloat16"
+    return "mixed_bfloat16" if not gpus and has_bfloat16() else "float32"
+
+
+def has_bfloat16(processor: Path = _PROCESSOR) -> bool:
+    """Return whether Linux's description of the processor names bfloat16 instructions."""
+    try:
+        lines = processor.read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return False
+    for line in lines:
+        name, _, flags = line.partition(":")
+        if name.strip() == "flags":
+            return not _BFLOAT16_FLAGS.isdisjoint(flags.split())
+    return False
