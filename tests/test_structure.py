@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "data": COMMON | {"config"},
     "models": COMMON | {"data.schema", "config", "decision"},
     "decision": {"errors"},
-    "run": COMMON | {"config", "data.schema", "decision", "models.decision"},
+    "run": COMMON | {"config", "data.schema", "decision", "models.decision", "models.precision"},
     "features": COMMON | {"run", "data"},
     "training": COMMON | {"config", "run", "features", "data", "models"},
     "evaluation": COMMON
