@@ -124,7 +124,8 @@ class TrainingConfig:
     retrain_epochs: WholeNumber = 60  # passes over features kept in memory; 0 is off
     retrain_sampling: Literal["natural", "square-root", "balanced"] = "natural"
     retrain_views: Count = 1  # of each photo: as it is, the others varied as in training
-    # auto: mixed_bfloat16 where GPU or processor has it, else float32
+    # auto: mixed_bfloat16 where GPU or processor has it, else float32. Name one to have the same
+    # results elsewhere.
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     deterministic: bool = False  # TensorFlow's deterministic kernels: slower, the same anywhere
     seed: Annotated[WholeNumber, Field(lt=2**31)] = 0

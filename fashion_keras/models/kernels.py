@@ -141,9 +141,7 @@ def _depthwise_as_product(layer, inputs):
     pixels = tf.transpose(tf.reshape(inputs, [-1, height * width, channels]), [2, 0, 1])
     product = tf.transpose(tf.matmul(pixels, matrices), [1, 2, 0])
     outputs = tf.reshape(product, [-1, rows, columns, channels])
-    if layer.use_bias:
-        outputs = outputs + layer.bias
-    return outputs if layer.activation is None else layer.activation(outputs)
+    return _biased_and_activated(layer, outputs)
 
 
 def _taps(layer, height, width):
@@ -180,7 +178,10 @@ def _depthwise_in_float32(layer, inputs):
         dilation_rate=layer.dilation_rate,
         data_format=layer.data_format,
     )
-    outputs = keras.ops.cast(outputs, layer.compute_dtype)
+    return _biased_and_activated(layer, keras.ops.cast(outputs, layer.compute_dtype))
+
+
+def _biased_and_activated(layer, outputs):
     if layer.use_bias:
         outputs = outputs + layer.bias
     return outputs if layer.activation is None else layer.activation(outputs)

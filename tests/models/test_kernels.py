@@ -192,3 +192,29 @@ def test_swish_has_tensorflows_values_and_gradient(policy):
         assert one.dtype == inputs.dtype
         found = np.array(tf.cast(one, "float32"))
         np.testing.assert_allclose(found, np.array(other), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("kind", [keras.layers.Conv2D, keras.layers.DepthwiseConv2D])
+def test_products_in_bfloat16_are_float32s_to_its_eight_bits(kind):
+    size = {"kernel_size": 5, "padding": "same"} | (
+        {"filters": 4} if kind is keras.layers.Conv2D else {}
+    )
+    inputs = keras.Input((3, 2, 4))
+    plain, half = (
+        keras.Model(inputs, kind(**size, dtype=policy)(inputs))
+        for policy in ("float32", "mixed_bfloat16")
+    )
+    half.set_weights(plain.get_weights())
+    assert use_fast_kernels(half) == (0, 1)
+    photos = RNG.normal(size=(8, 3, 2, 4)).astype("float32")
+
+    def outputs_and_kernel_gradient(m):
+        with tf.GradientTape() as tape:
+            outputs = tf.cast(m(photos), "float32")
+            loss = tf.reduce_sum(outputs * photos)
+        return outputs, tape.gradient(loss, m.trainable_variables[0].value)
+
+    exact = outputs_and_kernel_gradient(plain)
+    for one, other in zip(outputs_and_kernel_gradient(half), exact, strict=True):
+        expected = np.array(other)
+        np.testing.assert_allclose(np.array(one), expected, atol=0.02 * np.abs(expected).max())
