@@ -1,6 +1,6 @@
 """A Keras model in, the same model trained by faster TensorFlow kernels out.
 
-Five replacements, each the same mathematics to float rounding; ratios in docs/performance.md.
+Six replacements, each the same mathematics to float rounding; ratios in docs/performance.md.
 Only the methods of the layer objects change, so a saved model holds plain Keras layers.
 """
 
@@ -16,6 +16,9 @@ from fashion_keras.models.precision import layers_of
 # At most this many output pixels a photo: oneDNN splits a convolution over pixels, and with 6
 # of them (ResNet18's last stage at 80×60) runs at a third of a matrix product's speed.
 _FEW_PIXELS = 8
+# And a gradient of a bfloat16 convolution's weights: up to so many pixels, oneDNN's AMX kernel takes
+# two to three times as long for it as the product does; in float32 it is the faster one.
+_SOME_PIXELS = 48
 # And a depthwise convolution by a kernel of at least this many weights, whose gradient oneDNN
 # computes seven times slower than the product on maps of 3×2 pixels, where input and output have
 # at most so many pairs of pixels; by 3×3, and on larger maps, oneDNN is the faster one.
@@ -35,9 +38,16 @@ def use_fast_kernels(model: keras.Model) -> tuple[int, int]:
     normalisations = [layer for layer in layers if _can_fuse(layer)]
     for layer in normalisations:
         layer.call = types.MethodType(_fused_normalisation, layer)
-    convolutions = [layer for layer in layers if _is_tiny(layer)]
+    convolutions = [layer for layer in layers if _is_dense(layer, 1, _FEW_PIXELS)]
     for layer in convolutions:
         layer.convolution_op = types.MethodType(_convolution_as_product, layer)
+    larger = [
+        layer
+        for layer in layers
+        if layer.compute_dtype == "bfloat16" and _is_dense(layer, _FEW_PIXELS + 1, _SOME_PIXELS)
+    ]
+    for layer in larger:
+        layer.convolution_op = types.MethodType(_weights_gradient_as_product, layer)
     depthwise = [layer for layer in layers if _is_tiny_depthwise(layer)]
     for layer in depthwise:
         layer.call = types.MethodType(_depthwise_as_product, layer)
@@ -50,7 +60,7 @@ def use_fast_kernels(model: keras.Model) -> tuple[int, int]:
         swish = _swish()
         for layer in activations:
             layer.call = types.MethodType(lambda layer, inputs: swish(inputs), layer)
-    others = (convolutions, depthwise, halves, activations)
+    others = (convolutions, larger, depthwise, halves, activations)
     return len(normalisations), sum(len(changed) for changed in others)
 
 
@@ -86,7 +96,8 @@ def _fused_normalisation(layer, inputs, training=None, mask=None):
     return outputs
 
 
-def _is_tiny(layer) -> bool:
+def _is_dense(layer, least: int, most: int) -> bool:
+    """Return whether a layer is a plain convolution with so many output pixels."""
     if type(layer) is not keras.layers.Conv2D:
         return False
     height, width = layer.output.shape[1:3]
@@ -94,7 +105,7 @@ def _is_tiny(layer) -> bool:
         layer.data_format == "channels_last"
         and layer.dilation_rate == (1, 1)
         and layer.groups == 1
-        and height * width <= _FEW_PIXELS
+        and least <= height * width <= most
     )
 
 
@@ -102,17 +113,51 @@ def _convolution_as_product(layer, inputs, kernel):
     """Stand in for `Conv2D.convolution_op`: gather the neighbourhoods, then one product."""
     import tensorflow as tf
 
-    rows, columns, channels, filters = kernel.shape
-    height, width = inputs.shape[1:3]
-    taps, out_rows, out_columns = _taps(layer, height, width)
+    filters = kernel.shape[-1]
+    product = tf.matmul(_neighbourhoods(layer, inputs), tf.reshape(kernel, [-1, filters]))
+    return tf.reshape(product, [-1, *layer.output.shape[1:]])
+
+
+def _weights_gradient_as_product(layer, inputs, kernel):
+    """Stand in for `Conv2D.convolution_op`: only the gradient of the weights is a product."""
+    import tensorflow as tf
+
+    padding, strides = layer.padding.upper(), (1, *layer.strides, 1)
+
+    @tf.custom_gradient
+    def convolve(inputs, kernel):
+        def gradients(upstream):
+            of_inputs = tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=tf.shape(inputs),
+                filter=kernel,
+                out_backprop=upstream,
+                strides=strides,
+                padding=padding,
+            )
+            of_outputs = tf.reshape(upstream, [-1, kernel.shape[-1]])
+            product = tf.matmul(_neighbourhoods(layer, inputs), of_outputs, transpose_a=True)
+            return of_inputs, tf.reshape(product, kernel.shape)
+
+        return tf.nn.conv2d(inputs, kernel, strides, padding), gradients
+
+    return convolve(inputs, tf.convert_to_tensor(kernel))
+
+
+def _neighbourhoods(layer, inputs):
+    """Return what each output pixel of a convolution meets, `[photos × pixels, weights]`."""
+    import tensorflow as tf
+
+    height, width, channels = inputs.shape[1:]
+    weights = int(np.prod(layer.kernel_size))
+    if weights == 1 and layer.strides == (1, 1):
+        return tf.reshape(inputs, [-1, channels])
+    taps, _, _ = _taps(layer, height, width)
     # Which pixel each weight of each output pixel meets, none outside the map. A product with
     # ones and zeros gathers them: slices would do, but their gradients take as long as the rest.
-    meets = taps.T[:, None, :] == np.arange(rows * columns)[None, :, None]
+    meets = taps.T[:, None, :] == np.arange(weights)[None, :, None]
     meets = tf.constant(meets.reshape(-1, height * width), inputs.dtype)
     pixels = tf.reshape(inputs, [-1, height * width, channels])
-    neighbourhoods = tf.reshape(tf.matmul(meets, pixels), [-1, rows * columns * channels])
-    product = tf.matmul(neighbourhoods, tf.reshape(kernel, [-1, filters]))
-    return tf.reshape(product, [-1, out_rows, out_columns, filters])
+    return tf.reshape(tf.matmul(meets, pixels), [-1, weights * channels])
 
 
 def _is_tiny_depthwise(layer) -> bool:
