@@ -16,8 +16,8 @@ from fashion_keras.models.precision import layers_of
 # At most this many output pixels a photo: oneDNN splits a convolution over pixels, and with 6
 # of them (ResNet18's last stage at 80×60) runs at a third of a matrix product's speed.
 _FEW_PIXELS = 8
-# And a gradient of a bfloat16 convolution's weights: up to so many pixels, oneDNN's AMX kernel takes
-# two to three times as long for it as the product does; in float32 it is the faster one.
+# And the gradient of a bfloat16 convolution's weights: up to so many pixels, oneDNN's AMX kernel
+# takes two to three times as long for it as the product does; in float32 it is the faster one.
 _SOME_PIXELS = 48
 # And a depthwise convolution by a kernel of at least this many weights, whose gradient oneDNN
 # computes seven times slower than the product on maps of 3×2 pixels, where input and output have

@@ -218,3 +218,43 @@ def test_products_in_bfloat16_are_float32s_to_its_eight_bits(kind):
     for one, other in zip(outputs_and_kernel_gradient(half), exact, strict=True):
         expected = np.array(other)
         np.testing.assert_allclose(np.array(one), expected, atol=0.02 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3])
+@pytest.mark.parametrize(
+    ("size", "strides", "padding"), [((5, 4), 1, "same"), ((9, 8), 2, "same"), ((9, 9), 2, "valid")]
+)
+def test_gradients_of_bfloat16_weights_on_small_maps_are_float32s_to_eight_bits(
+    size, strides, padding, kernel_size
+):
+    def model_of(policy):
+        options = {"use_bias": False, "dtype": policy}  # Keras sums a bias's gradient in bfloat16
+        inputs = keras.Input((*size, 3))
+        layer = keras.layers.Conv2D(6, kernel_size, strides, padding, **options)
+        return keras.Model(inputs, layer(inputs))
+
+    plain, half = model_of("float32"), model_of("mixed_bfloat16")
+    half.set_weights(plain.get_weights())
+    assert use_fast_kernels(plain) == (0, 0)  # in float32 oneDNN is the faster one
+    assert use_fast_kernels(half) == (0, 1)
+    photos = RNG.normal(size=(8, *size, 3)).astype("float32")
+    upstream = RNG.normal(size=(8, *plain.output_shape[1:])).astype("float32")
+
+    def outputs_and_gradients(m):
+        batch = tf.constant(photos)
+        with tf.GradientTape() as tape:
+            tape.watch(batch)
+            outputs = tf.cast(m(batch), "float32")
+            loss = tf.reduce_sum(outputs * upstream)
+        variables = [variable.value for variable in m.trainable_variables]
+        return [outputs, *tape.gradient(loss, [batch, *variables])]
+
+    for one, other in zip(outputs_and_gradients(half), outputs_and_gradients(plain), strict=True):
+        expected = np.array(other)
+        np.testing.assert_allclose(np.array(one), expected, atol=0.02 * np.abs(expected).max())
+
+
+def test_bfloat16_convolution_on_a_large_map_is_left_to_keras():
+    inputs = keras.Input((7, 7, 3))
+    layer = keras.layers.Conv2D(4, 3, padding="same", dtype="mixed_bfloat16")
+    assert use_fast_kernels(keras.Model(inputs, layer(inputs))) == (0, 0)
