@@ -29,6 +29,8 @@ _WEIGHTS = np.linspace(0.0, 1.0, 21)
 _TAUS = np.linspace(0.0, 1.0, 41)
 # What accuracy a class bias may cost: one photo in a thousand.
 _ACCURACY_LOSS = 0.001
+# And what share of the photos it may hand back to a person, since it blurs who is sure.
+_COVERAGE_LOSS = 0.01
 _SMALLEST = 1e-12
 
 
@@ -55,8 +57,9 @@ def fit_decision(
     A head is mixed with the finer one and by the weight that give the least NLL (each weight at
     its own best temperature); the class bias, of the headline alone, is tau · −log prior (Menon
     et al., 2021, section 4.1), with the tau of [0, 1] that gives the best macro-F1 among those
-    that cost at most 0.001 of accuracy; temperatures have the least NLL (Guo et al., 2017); the
-    threshold accepts the most photos at `options.target_error`.
+    that cost at most 0.001 of accuracy and 0.01 of the photos that would be accepted at
+    `options.target_error`; temperatures have the least NLL (Guo et al., 2017); the threshold
+    accepts the most photos at `options.target_error`.
 
     Args:
         predictions: of the validation split, with `options.flip` in them already.
@@ -96,7 +99,7 @@ def fit_decision(
 
     bias = {}
     if options.class_bias:
-        tau, shifted = _shift(logits[headline], train_counts, truth)
+        tau, shifted = _shift(logits[headline], train_counts, truth, options)
         if tau:
             offsets = _offsets(tau, train_counts)
             bias = dict(zip(labels[headline], map(float, offsets), strict=True))
@@ -111,12 +114,6 @@ def fit_decision(
                 logits[name] = logits[name] / temperature[name]
         steps.append(_step("temperature", logits[headline], truth))
 
-    probabilities = softmax(logits[headline][known], axis=1)
-    accept = threshold_for(
-        probabilities.max(axis=1),
-        probabilities.argmax(axis=1) == truth[known],
-        options.target_error,
-    )
     decision = Decision(
         headline,
         num_examples=int(known.sum()),
@@ -124,7 +121,7 @@ def fit_decision(
         combine=combine,
         bias=bias,
         temperature=temperature,
-        accept=accept,
+        accept=_acceptance(logits[headline], truth, options.target_error),
     )
     return decision, steps
 
@@ -156,16 +153,35 @@ def _mix(logits, truth, name, further):
     return candidates[best] if losses[best] < losses[0] - 1e-6 else None
 
 
-def _shift(logits, train_counts, truth):
+def _shift(logits, train_counts, truth, options):
     """Return the best tau and the shifted logits."""
     before = _step("", logits, truth)
+    coverage = _coverage(logits, truth, options)
     best = (before.macro_f1, 0.0, logits)
     for tau in _TAUS[1:]:
         shifted = logits + _offsets(tau, train_counts)
         after = _step("", shifted, truth)
-        if after.accuracy >= before.accuracy - _ACCURACY_LOSS and after.macro_f1 > best[0] + 1e-9:
+        if (
+            after.macro_f1 > best[0] + 1e-9
+            and after.accuracy >= before.accuracy - _ACCURACY_LOSS
+            and _coverage(shifted, truth, options) >= coverage - _COVERAGE_LOSS
+        ):
             best = (after.macro_f1, float(tau), shifted)
     return best[1], best[2]
+
+
+def _coverage(logits, truth, options) -> float:
+    if options.temperature:  # it changes the order of how sure two photos are
+        logits = logits / fit_temperature(logits, truth)
+    accept = _acceptance(logits, truth, options.target_error)
+    return 0.0 if accept is None else accept.coverage
+
+
+def _acceptance(logits, truth, target_error):
+    known = truth >= 0
+    probabilities = softmax(logits[known], axis=1)
+    right = probabilities.argmax(axis=1) == truth[known]
+    return threshold_for(probabilities.max(axis=1), right, target_error)
 
 
 def _offsets(tau, train_counts):

@@ -7,6 +7,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 from fashion_keras.config import DecisionConfig
+from fashion_keras.evaluation import fitting
 from fashion_keras.evaluation.fitting import fit_decision
 from fashion_keras.evaluation.predictions import Predictions
 from fashion_keras.models.decision import apply_decision
@@ -90,6 +91,26 @@ def test_class_bias_raises_macro_f1_and_costs_next_to_no_accuracy(predictions):
     prior = np.log(np.array(COUNTS) / 1000)
     tau = shifts["rare"] / -prior[2]
     np.testing.assert_allclose([shifts[name] for name in LABELS["sub"]], -tau * prior)
+
+
+def test_class_bias_that_takes_the_order_of_the_sure_photos_is_left_out(monkeypatch):
+    """Fifty rare photos would be won by little, and forty common ones surely be lost."""
+    margins = [(0, 6.0, 2000), (0, 1.0, 40), (2, 3.9, 50)]  # truth, common over rare, photos
+    truth = np.concatenate([[index] * photos for index, _, photos in margins])
+    rare = -np.concatenate([[margin] * photos for _, margin, photos in margins])
+    logits = np.stack([np.zeros_like(rare), np.full_like(rare, -30.0), rare], axis=1)
+    made_up = Predictions("validation", ["x"] * len(truth), {"sub": truth}, {"sub": logits})
+
+    def coverage_and_bias(**options):
+        options = DecisionConfig(temperature=False, target_error=0.01, **options)
+        labels = {"sub": LABELS["sub"]}
+        decision, _ = fit_decision(options, made_up, labels, {}, COUNTS)
+        return (decision.accept.coverage if decision.accept else 0.0), bool(decision.bias)
+
+    assert coverage_and_bias()[0] > 0.9
+    assert coverage_and_bias(class_bias=True) == coverage_and_bias()
+    monkeypatch.setattr(fitting, "_COVERAGE_LOSS", 1.0)
+    assert coverage_and_bias(class_bias=True)[1]
 
 
 def test_temperature_of_each_head_minimises_its_loss(predictions):
