@@ -26,6 +26,16 @@ def resolve_precision(precision: str) -> str:
     return "mixed_bfloat16" if not gpus and has_bfloat16() else "float32"
 
 
+def is_emulated(policy: str) -> bool:
+    """Return whether there is no GPU, and no bfloat16 instruction, for a policy of half precision.
+
+    Processors with float16 instructions are not told apart: `mixed_float16` counts as emulated.
+    """
+    if policy == "float32" or tf.config.list_physical_devices("GPU"):
+        return False
+    return policy != "mixed_bfloat16" or not has_bfloat16()
+
+
 def has_bfloat16(processor: Path = _PROCESSOR) -> bool:
     """Return whether Linux's description of the processor names bfloat16 instructions."""
     try:

@@ -32,7 +32,7 @@ from fashion_keras.training.confusion import ConfusionMatrix
 from fashion_keras.training.ema import ExponentialMovingAverage
 from fashion_keras.training.losses import HeadLoss, class_weights, logit_offsets
 from fashion_keras.training.optimizer import build_optimizer
-from fashion_keras.training.precision import resolve_precision
+from fashion_keras.training.precision import is_emulated, resolve_precision
 from fashion_keras.training.stages import plan_stages
 from fashion_keras.training.tensorboard import RunBoard
 
@@ -73,6 +73,8 @@ def train(
         tf.config.experimental.enable_op_determinism()
     precision = resolve_precision(config.training.precision)
     say(f"device: {_device()}, precision: {precision}")
+    if is_emulated(precision):
+        say(f"this processor emulates {precision}, slowly: training.precision: auto is the quicker")
     # Keras has the policy for the whole process, and what is built after training is not of it.
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(precision)

@@ -1,7 +1,7 @@
 import pytest
 
 from fashion_keras.training import precision
-from fashion_keras.training.precision import has_bfloat16, resolve_precision
+from fashion_keras.training.precision import has_bfloat16, is_emulated, resolve_precision
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,22 @@ def test_auto_is_bfloat16_where_the_processor_has_it(monkeypatch, has_it, expect
 def test_what_is_asked_for_is_taken_whatever_the_processor(monkeypatch, asked):
     monkeypatch.setattr(precision, "has_bfloat16", lambda: asked == "float32")
     assert resolve_precision(asked) == asked
+
+
+@pytest.mark.parametrize(
+    ("policy", "has_it", "gpus", "expected"),
+    [
+        ("float32", False, [], False),
+        ("mixed_bfloat16", True, [], False),
+        ("mixed_bfloat16", False, [], True),
+        ("mixed_float16", True, [], True),
+        ("mixed_float16", False, ["a GPU"], False),
+        ("mixed_bfloat16", False, ["a GPU"], False),
+    ],
+)
+def test_half_precision_is_emulated_without_a_gpu_and_instructions(
+    monkeypatch, policy, has_it, gpus, expected
+):
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: has_it)
+    monkeypatch.setattr(precision.tf.config, "list_physical_devices", lambda kind: gpus)
+    assert is_emulated(policy) is expected

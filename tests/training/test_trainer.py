@@ -19,6 +19,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.models.precision import layers_of
 from fashion_keras.models.registry import ARCHITECTURES
 from fashion_keras.run import load_run
+from fashion_keras.training import precision
 from fashion_keras.training.callbacks import EpochLine
 from fashion_keras.training.checkpoint import checkpoints
 from fashion_keras.training.trainer import train
@@ -246,9 +247,12 @@ def test_both_the_best_epoch_and_early_stopping_go_by_what_is_monitored(records,
     assert any("val_accuracy has not" in line for line in lines)
 
 
-def test_half_precision_is_of_the_training_alone(records, tmp_path):
+def test_half_precision_is_of_the_training_alone(records, tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: False)
     overrides = {**OVERRIDES, "training.precision": "mixed_bfloat16", "training.epochs": 1}
-    train(load_config(None, overrides), records, tmp_path)
+    lines = []
+    train(load_config(None, overrides), records, tmp_path, say=lines.append)
+    assert any("emulates mixed_bfloat16" in line for line in lines)
     assert keras.mixed_precision.global_policy().name == "float32"
     convolutions = [
         layer
