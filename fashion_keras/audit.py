@@ -25,7 +25,7 @@ examples:
         --output audit
   and which of the training split? Trains five models:
     python -m fashion_keras.audit --labels --data tfrecords/small --folds 5 \\
-        --config configs/fast_resnet18.yaml --output audit
+        --config configs/quick_resnet18.yaml --output audit
 
 Writes CSVs, picture sheets and a JSON. Look at the sheets, delete the rows of label_issues.csv
 that you disagree with, and give it to python -m fashion_keras.convert --relabel.
