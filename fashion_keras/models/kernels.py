@@ -28,9 +28,10 @@ _LARGE_KERNEL, _DEPTHWISE_PAIRS = 25, 400
 def use_fast_kernels(model: keras.Model) -> tuple[int, int]:
     """Fuse batch normalisation and swish, and turn convolutions on tiny maps into matrix products.
 
-    Other depthwise convolutions in bfloat16 are computed in float32. Returns how many
-    normalisations were changed, and how many other layers. Layers in float16, and backends other
-    than TensorFlow, are left alone.
+    Of bfloat16 convolutions on small maps only the weights' gradient becomes a product, and other
+    depthwise convolutions in bfloat16 are computed in float32. Returns how many normalisations
+    were changed, and how many other layers. Layers in float16, and backends other than
+    TensorFlow, are left alone.
     """
     if keras.backend.backend() != "tensorflow":
         return 0, 0
