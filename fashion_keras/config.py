@@ -78,6 +78,9 @@ class ModelConfig:
     arch: str = "efficientnetb0"
     weights: str = "none"  # none, imagenet, or the path of a .keras or .weights.h5
     dropout: Fraction = 0.2  # before the heads
+    # How many times the network enlarges the photos first: its last map has a 32nd of their size,
+    # which of 80×60 leaves six places. Twice is four times the work.
+    upsampling: Annotated[int, Field(ge=1, le=4)] = 1
 
 
 @dataclass(frozen=True, config=_FORBID)
@@ -116,6 +119,8 @@ class TrainingConfig:
     # on a few rare photos, so where heads are trained anew afterwards, accuracy tells more.
     monitor: Literal["macro_f1", "accuracy"] = "macro_f1"
     early_stopping: WholeNumber = 10  # epochs without a better score; 0 is off
+    # A checkpoint after so many epochs, and after the last: on a GPU it can take longer than one.
+    checkpoint_every: Count = 1
     head_epochs: WholeNumber = 0  # the first of `epochs`, with the backbone frozen
     head_learning_rate: Positive = 1e-3  # during head_epochs
     # Then these, in order, the rest at data.image_size.

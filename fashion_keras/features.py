@@ -62,7 +62,7 @@ def embed(
         )
         done = 0
         for images, one_hot, batch_ids in dataset:
-            found.append(np.asarray(run.features.predict_on_batch(images), np.float32))
+            found.append(np.asarray(run.features.predict_on_batch(images.numpy()), np.float32))
             ids += [identifier.decode() for identifier in batch_ids.numpy()]
             for label in run.labels:
                 truth[label].append(class_indices(one_hot[label].numpy()))
@@ -104,7 +104,7 @@ def embed_varied(
     found = []
     done, total = 0, views * info.splits["train"].num_examples
     for images, one_hot in dataset:
-        found.append(np.asarray(run.features.predict_on_batch(images), np.float32))
+        found.append(np.asarray(run.features.predict_on_batch(images.numpy()), np.float32))
         for label in run.labels:
             truth[label].append(class_indices(one_hot[label].numpy()))
         done += len(images)

@@ -177,6 +177,8 @@ def _soft_targets(config: Config, records: Path, workdir: Path):
 
 def _finish(trained, records: Path, workdir: Path) -> None:
     """Train the heads anew if asked, calibrate, score on validation, show mistakes, export."""
+    import keras
+
     from fashion_keras.evaluation.calibrating import acceptance_line, calibrate_run, steps_table
     from fashion_keras.evaluation.mistakes import surest_mistakes
     from fashion_keras.evaluation.results import evaluate_run, save_json, table
@@ -221,6 +223,12 @@ def _finish(trained, records: Path, workdir: Path) -> None:
         last = workdir / SAVED_MODEL / str(max(exported))
         if last.stat().st_mtime >= best_model.st_mtime:
             return  # a finished run resumed: its model is there
+    if keras.backend.backend() != "tensorflow":
+        print(
+            "SavedModel: TensorFlow writes it, go on with: KERAS_BACKEND=tensorflow "
+            f"python -m fashion_keras.train --workdir {workdir} --resume"
+        )
+        return
     saved = export_saved_model(run, workdir / SAVED_MODEL)
     print(f"SavedModel: {saved}")
     print(f"next: python -m fashion_keras.evaluate --model {workdir} --data {records} --split test")

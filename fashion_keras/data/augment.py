@@ -63,7 +63,7 @@ def batch_policy(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | Non
         amounts = [draw(layer, pixels, fold(seed, i)) for i, layer in enumerate(layers)]
         sharp = tf.random.stateless_uniform([tf.shape(pixels)[0], 1], fold(seed, 4)) < SHARP
         transform = _composed(*amounts, *shape[1:3], keep=sharp)
-        pixels = keras.ops.image.affine_transform(
+        pixels = flip.backend.image.affine_transform(
             pixels, transform, interpolation="bilinear", fill_mode="constant", fill_value=WHITE
         )
         return tf.ensure_shape(pixels, shape)

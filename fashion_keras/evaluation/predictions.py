@@ -82,7 +82,7 @@ def predict(
     total = info.splits[split].num_examples
     with tqdm(total=total, desc=split, unit="photo", leave=False, disable=not progress) as bar:
         for images, one_hot, batch_ids in dataset:
-            outputs = run.predictor.predict_on_batch(images)
+            outputs = run.predictor.predict_on_batch(images.numpy())
             ids += [identifier.decode() for identifier in batch_ids.numpy()]
             for label in run.labels:
                 truth[label].append(class_indices(one_hot[label].numpy()))

@@ -17,9 +17,12 @@ def build_classifier(
     num_classes: Mapping[str, int],
     *,
     dropout: float = 0.0,
+    upsampling: int = 1,
     imagenet: bool = False,
 ) -> keras.Model:
     """Build backbone, average pooling, dropout and a dense head a label.
+
+    The backbone sees the photos enlarged `upsampling` times, bilinearly.
 
     Args:
         arch: a name of `models.registry.ARCHITECTURES`.
@@ -31,9 +34,15 @@ def build_classifier(
         float32 logits `[N, C]` a label. Logits and not probabilities: the loss is exact on
         them, and calibration and ensembling work on them; `serving` applies the softmax.
     """
-    backbone = build_backbone(arch, image_size, imagenet=imagenet)
-    inputs = keras.Input((*image_size, 3), name="image")
-    features = keras.layers.GlobalAveragePooling2D(name="features")(backbone(inputs))
+    height, width = (upsampling * size for size in image_size)
+    backbone = build_backbone(arch, (height, width), imagenet=imagenet)
+    photos = inputs = keras.Input((*image_size, 3), name="image")
+    if upsampling > 1:
+        # float32: bfloat16 has no room for the brightnesses between two of 256.
+        photos = keras.layers.UpSampling2D(
+            upsampling, interpolation="bilinear", dtype="float32", name="upsampling"
+        )(photos)
+    features = keras.layers.GlobalAveragePooling2D(name="features")(backbone(photos))
     features = keras.layers.Dropout(dropout, name="head_dropout")(features)
     # float32 whatever the policy: half-precision logits lose the softmax's tail, and TF
     # Serving's REST API cannot print them.

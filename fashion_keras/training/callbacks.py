@@ -17,6 +17,9 @@ from fashion_keras.training.confusion import ConfusionMatrix
 from fashion_keras.training.ema import ExponentialMovingAverage, averaged
 from fashion_keras.training.metrics import Scores, scores
 
+# JAX computes ahead of Python, and reading a loss waits for it.
+_LOOK_EVERY = {"tensorflow": 1}.get(keras.backend.backend(), 16)
+
 
 class MacroF1(keras.callbacks.Callback):
     """Write accuracy, macro-F1 and macro-F1 over all classes of each epoch into the logs.
@@ -93,7 +96,8 @@ class StopOnNaN(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Look at the running loss."""
-        self._check("loss", (logs or {}).get("loss"), f"at batch {batch + 1}")
+        if batch % _LOOK_EVERY == 0:
+            self._check("loss", (logs or {}).get("loss"), f"at batch {batch + 1}")
 
     def on_epoch_end(self, epoch, logs=None):
         """Look at what the last step left, before anything saves it."""

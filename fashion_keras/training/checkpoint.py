@@ -40,7 +40,7 @@ class History:
 
 
 class RunCheckpoint(keras.callbacks.Callback):
-    """Save all that a run is, each epoch, and bring it back.
+    """Save all that a run is, each epoch or `every` so many, and bring it back.
 
     Stands last among the callbacks, so that the others have updated themselves when it saves,
     and restores theirs after they have reset themselves at the start of training. A checkpoint
@@ -55,9 +55,11 @@ class RunCheckpoint(keras.callbacks.Callback):
         best: BestModel,
         early_stopping: keras.callbacks.EarlyStopping | None,
         average: ExponentialMovingAverage | None,
+        every: int = 1,
     ):
         super().__init__()
         self.folder = Path(folder)
+        self.every = every
         self.history = history
         self._best = best
         self._early_stopping = early_stopping
@@ -66,8 +68,11 @@ class RunCheckpoint(keras.callbacks.Callback):
         self.stopped = False
 
     def on_epoch_end(self, epoch, logs=None):
-        """Write history and checkpoint."""
+        """Write the history, and the checkpoint where it is due."""
         self.history.append(epoch, logs)
+        last = self.model.stop_training or epoch + 1 == self.params.get("epochs")
+        if (epoch + 1) % self.every and not last:
+            return
         final = self.folder / f"epoch-{epoch + 1:04d}"
         partial = self.folder / "partial"
         shutil.rmtree(partial, ignore_errors=True)
@@ -109,15 +114,18 @@ class RunCheckpoint(keras.callbacks.Callback):
         found = checkpoints(self.folder)
         return found[-1][0] if found else 0
 
-    def restore(self, model: keras.Model) -> None:
+    def restore(self, model: keras.Model | None) -> None:
         """Bring weights, optimizer, average, callbacks and history back from the last checkpoint.
 
-        `model` must be built and compiled as the saved one was. Sets `stopped` where early
+        `model` must be built and compiled as the saved one was; None, where no epoch is left to
+        train, leaves the weights alone, which need not be there then. Sets `stopped` where early
         stopping had ended the run. Raises `UserError` where it does not fit or is damaged.
         """
         path = checkpoints(self.folder)[-1][1]
         try:
-            state = json.loads((path / _STATE).read_text(encoding="utf-8"))
+            state = self._restore_state(path)
+            if model is None:
+                return
             model.optimizer.build(model.trainable_variables)
             model.load_weights(path / _WEIGHTS)
             for seed, value in zip(_seeds(model), state["seeds"], strict=True):
@@ -132,10 +140,14 @@ class RunCheckpoint(keras.callbacks.Callback):
                 f"cannot resume from {path}: {reason}\n"
                 "Remove that folder to start again, or train into another --workdir"
             ) from error
+
+    def _restore_state(self, path: Path) -> dict:
+        state = json.loads((path / _STATE).read_text(encoding="utf-8"))
         self.history.rows = state["history"]
         self._best.best, self._best.best_epoch = state["best"], state["best_epoch"]
         self._patience = state.get("early_stopping")
         self.stopped = state.get("stopped", False)
+        return state
 
 
 def _seeds(model: keras.Model) -> list[keras.Variable]:

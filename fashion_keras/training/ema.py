@@ -6,7 +6,11 @@ import contextlib
 from collections.abc import Iterator
 
 import keras
-import tensorflow as tf
+import numpy as np
+from keras import ops
+
+# Under JAX each blend brings the training state into the variables and out again first.
+_EVERY = {"tensorflow": 4}.get(keras.backend.backend(), 16)
 
 
 class ExponentialMovingAverage(keras.callbacks.Callback):
@@ -22,27 +26,29 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         every: steps between updates; the momentum is raised to that power.
     """
 
-    def __init__(self, momentum: float, every: int = 4):
+    def __init__(self, momentum: float, every: int = _EVERY):
         super().__init__()
         self.momentum = momentum
         self.every = every
         self.step = 0
-        self._averages: list[tf.Variable] | None = None
+        self._averages: list[keras.Variable] | None = None
         self._swapped = False
 
     def set_model(self, model):
         """Start the average at the model's weights, unless a checkpoint has restored one."""
         super().set_model(model)
         if self._averages is None:
-            self._averages = [tf.Variable(v.value, trainable=False) for v in self._variables()]
-        self._update = tf.function(self._blend)
+            self._averages = [_variable(np.array(v)) for v in self._variables()]
+        self._update = _updater(self._variables(), self._averages)
 
     def on_train_batch_end(self, batch, logs=None):
         """Blend the new weights in."""
         self.step += 1
         if self.step % self.every == 0:
             momentum = min(self.momentum, (1 + self.step) / (10 + self.step))
-            self._update(tf.constant(momentum**self.every, tf.float32))
+            if hasattr(self.model, "jax_state_sync"):
+                self.model.jax_state_sync()  # `fit` keeps the weights to itself within an epoch
+            self._update(momentum**self.every)
 
     def on_test_begin(self, logs=None):
         """Validate with the average."""
@@ -55,27 +61,60 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
     def swap(self) -> None:
         """Exchange the model's weights and their average; a second call undoes it."""
         for variable, average in zip(self._variables(), self._averages, strict=True):
-            held = tf.identity(variable.value)
+            held = np.array(variable)
             variable.assign(average)
             average.assign(held)
 
     def get_state(self) -> dict:
         """Return the averages (NumPy arrays) and the step."""
-        return {"step": self.step, "averages": [a.numpy() for a in self._averages]}
+        return {"step": self.step, "averages": [np.array(a) for a in self._averages]}
 
     def set_state(self, state: dict) -> None:
         """Take back what `get_state` returned; before or after `set_model`."""
         self.step = int(state["step"])
-        self._averages = [tf.Variable(a, trainable=False) for a in state["averages"]]
+        self._averages = [_variable(a) for a in state["averages"]]
 
     def _variables(self):
         # Seed generators and counters are integers: they have no average.
         return [v for v in self.model.variables if v.dtype.startswith(("float", "bfloat"))]
 
-    def _blend(self, momentum):
-        for variable, average in zip(self._variables(), self._averages, strict=True):
-            value = tf.cast(variable.value, average.dtype)
-            average.assign(average + (value - average) * tf.cast(1.0 - momentum, average.dtype))
+
+def _variable(value) -> keras.Variable:
+    return keras.Variable(
+        value, dtype=keras.backend.standardize_dtype(value.dtype), trainable=False
+    )
+
+
+def _updater(variables, averages):
+    """Return a function of the momentum that blends the variables into their averages."""
+
+    def blended(average, value, momentum):
+        return average + (ops.cast(value, average.dtype) - average) * (1.0 - momentum)
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        @tf.function(input_signature=[tf.TensorSpec([], tf.float32)])
+        def update(momentum):
+            for variable, average in zip(variables, averages, strict=True):
+                average.assign(blended(average.value, variable.value, momentum))
+
+        return update
+
+    import jax
+
+    together = jax.jit(
+        lambda old, new, momentum: [
+            blended(average, value, momentum) for average, value in zip(old, new, strict=True)
+        ]
+    )
+
+    def update_at_once(momentum):
+        values = together([a.value for a in averages], [v.value for v in variables], momentum)
+        for average, value in zip(averages, values, strict=True):
+            average.assign(value)
+
+    return update_at_once
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from fashion_keras.data.sampling import drawn_counts
 from fashion_keras.data.work_folder import write_json
 from fashion_keras.features import Features, embed, embed_varied
 from fashion_keras.run import DECISION_FILE, HEADS_FILE, Run, check_run
+from fashion_keras.training.devices import jit_compile
 from fashion_keras.training.losses import HeadLoss
 from fashion_keras.training.metrics import confusion_matrix, scores
 from fashion_keras.training.optimizer import build_optimizer
@@ -141,7 +142,7 @@ def fit_head(
         build_optimizer(optimizer, _LEARNING_RATE, steps, epochs),
         loss=HeadLoss(),
         steps_per_execution=steps,
-        jit_compile=False,
+        jit_compile=jit_compile(),
     )
     if sampling == "natural":
         drawn = [generator.permutation(len(values)) for _ in range(epochs)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import tensorflow as tf
+from fashion_keras.training.devices import gpus
 
 _PROCESSOR = Path("/proc/cpuinfo")
+_GPU_WITH_BFLOAT16 = (8, 0)
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
@@ -18,12 +19,10 @@ def resolve_precision(precision: str) -> str:
     """
     if precision != "auto":
         return precision
-    gpus = tf.config.list_physical_devices("GPU")
-    for device in gpus:
-        details = tf.config.experimental.get_device_details(device)
-        if details.get("compute_capability", (0, 0)) >= (8, 0):
-            return "mixed_bfloat16"
-    return "mixed_bfloat16" if not gpus and has_bfloat16() else "float32"
+    found = gpus()
+    if any(gpu.compute_capability >= _GPU_WITH_BFLOAT16 for gpu in found):
+        return "mixed_bfloat16"
+    return "mixed_bfloat16" if not found and has_bfloat16() else "float32"
 
 
 def is_emulated(policy: str) -> bool:
@@ -31,7 +30,7 @@ def is_emulated(policy: str) -> bool:
 
     Processors with float16 instructions are not told apart: `mixed_float16` counts as emulated.
     """
-    if policy == "float32" or tf.config.list_physical_devices("GPU"):
+    if policy == "float32" or gpus():
         return False
     return policy != "mixed_bfloat16" or not has_bfloat16()
 

@@ -20,6 +20,7 @@ from fashion_keras.data.soft_targets import SoftTargets
 from fashion_keras.models.classifier import build_classifier, set_trainable
 from fashion_keras.models.kernels import use_fast_kernels
 from fashion_keras.models.weights import load_weights
+from fashion_keras.training import devices
 from fashion_keras.training.callbacks import (
     BestModel,
     EpochLine,
@@ -72,7 +73,7 @@ def train(
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
     precision = resolve_precision(config.training.precision)
-    say(f"device: {_device()}, precision: {precision}")
+    say(f"device: {devices.describe()}, precision: {precision}")
     if is_emulated(precision):
         say(f"this processor emulates {precision}, slowly: training.precision: auto is the quicker")
     # Keras has the policy for the whole process, and what is built after training is not of it.
@@ -112,6 +113,7 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         best,
         early_stopping,
         average,
+        config.training.checkpoint_every,
     )
     # Each reads what those before it wrote into the logs or the model.
     callbacks = [
@@ -127,7 +129,9 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
     ]
     callbacks = [callback for callback in callbacks if callback]
     done = checkpoint.epochs_done()
-    if done:
+    if done == config.training.epochs:
+        checkpoint.restore(None)
+    elif done:
         # Compiled as in the stage that saved it: its optimizer is brought back too.
         saved_in = next(stage for stage in stages if stage.start < done <= stage.end)
         # The checkpoint holds all weights: what the run began with may be gone by now.
@@ -175,18 +179,13 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
     return Trained(workdir, checkpoint.history.rows, best.best_epoch + 1, board)
 
 
-def _device() -> str:
-    gpus = tf.config.list_physical_devices("GPU")
-    names = [tf.config.experimental.get_device_details(gpu).get("device_name", "") for gpu in gpus]
-    return ", ".join(name or "GPU" for name in names) or f"CPU, {os.cpu_count()} cores"
-
-
 def _build_model(config, vocabularies, image_size, weights, say):
     model = build_classifier(
         config.model.arch,
         image_size,
         {name: len(names) for name, names in vocabularies.items()},
         dropout=config.model.dropout,
+        upsampling=config.model.upsampling,
         imagenet=weights == "imagenet",
     )
     if weights not in ("none", "imagenet"):
@@ -248,8 +247,7 @@ def _compile(model, config, stage, steps, info, matrices):
         loss=losses,
         loss_weights=weights,
         metrics={name: [matrix] for name, matrix in matrices.items()},
-        # XLA on a CPU made ResNet18's training 18 times slower.
-        jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
+        jit_compile=devices.jit_compile(),
     )
 
 

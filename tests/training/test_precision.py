@@ -51,5 +51,5 @@ def test_half_precision_is_emulated_without_a_gpu_and_instructions(
     monkeypatch, policy, has_it, gpus, expected
 ):
     monkeypatch.setattr(precision, "has_bfloat16", lambda: has_it)
-    monkeypatch.setattr(precision.tf.config, "list_physical_devices", lambda kind: gpus)
+    monkeypatch.setattr(precision, "gpus", lambda: gpus)
     assert is_emulated(policy) is expected
