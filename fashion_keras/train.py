@@ -112,7 +112,7 @@ def train(argv: Sequence[str] | None) -> None:
         info.trainable_vocabulary(label)
     for split in ("train", "validation"):
         info.shard_paths(records, split)
-    if config.training.teacher and not (workdir / TEACHER_FILE).is_file():
+    if config.training.teacher and not _needs_no_teacher(config, workdir):
         check_teacher(config.training.teacher, info, records)
     if options.resume:
         check_records(workdir, info, records)
@@ -153,13 +153,12 @@ def train(argv: Sequence[str] | None) -> None:
 def _soft_targets(config: Config, records: Path, workdir: Path):
     """Return what the teacher says of the training photos, asking it once; None without one."""
     training = config.training
-    if not training.teacher:
+    file = workdir / TEACHER_FILE
+    if not training.teacher or (_needs_no_teacher(config, workdir) and not file.is_file()):
         return None
     from fashion_keras.data.soft_targets import SoftTargets
     from fashion_keras.evaluation.teacher import ask_teacher
 
-    # A resumed run needs its teacher no more, which may be gone by then.
-    file = workdir / TEACHER_FILE
     if file.is_file():
         return SoftTargets.load(file, training.teacher_weight)
     print(f"asking the teacher {training.teacher} about the training photos", flush=True)
@@ -173,6 +172,12 @@ def _soft_targets(config: Config, records: Path, workdir: Path):
     print(f"teacher: {', '.join(found.probabilities)}", flush=True)
     found.save(file)
     return found
+
+
+def _needs_no_teacher(config: Config, workdir: Path) -> bool:
+    """Return whether a run has its teacher's answers, or has learnt all; he may be gone by then."""
+    last = workdir / CHECKPOINTS / f"epoch-{config.training.epochs:04d}"
+    return (workdir / TEACHER_FILE).is_file() or last.is_dir()
 
 
 def _finish(trained, records: Path, workdir: Path) -> None:

@@ -138,6 +138,7 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         model = _build_model(config, vocabularies, saved_in.image_size, "none", say)
         _compile(model, config, saved_in, steps, info, matrices)
         checkpoint.restore(model)
+    if done:
         say(f"resuming after epoch {done} of {config.training.epochs}")
     for before, stage in zip([None, *stages], stages, strict=False):
         if done >= stage.end or checkpoint.stopped:

@@ -104,3 +104,30 @@ def test_efficientnetb0_has_the_papers_weights():
 def test_unknown_arch_names_the_nearest():
     with pytest.raises(UserError, match="did you mean 'resnet18'"):
         check_arch("resnet-18")
+
+
+def test_upsampling_shows_the_backbone_what_tensorflow_enlarges():
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(0)
+    enlarging = build_classifier("resnet18", (20, 16), {"kind": 3}, upsampling=2)
+    plain = build_classifier("resnet18", (40, 32), {"kind": 3})
+    plain.set_weights(enlarging.get_weights())
+    photos = RNG.integers(0, 256, (2, 20, 16, 3)).astype("uint8")
+    larger = tf.image.resize(photos, (40, 32), "bilinear")
+    np.testing.assert_allclose(
+        enlarging(photos)["kind"], plain(larger)["kind"], rtol=1e-4, atol=1e-4
+    )
+
+
+def test_upsampling_in_half_precision_keeps_the_brightnesses_between():
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = build_classifier("resnet18", (20, 16), {"kind": 3}, upsampling=2)
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+    enlarged = keras.Model(model.inputs, model.get_layer("upsampling").output)
+    photos = np.zeros((1, 20, 16, 3), "uint8")
+    photos[:, :, 8:] = 255
+    assert {63.75, 191.25} <= set(np.unique(np.asarray(enlarged(photos))).tolist())

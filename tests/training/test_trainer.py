@@ -1,5 +1,6 @@
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.models.precision import layers_of
 from fashion_keras.models.registry import ARCHITECTURES
 from fashion_keras.run import load_run
-from fashion_keras.training import precision
+from fashion_keras.training import precision, trainer
 from fashion_keras.training.callbacks import EpochLine
 from fashion_keras.training.checkpoint import checkpoints
 from fashion_keras.training.trainer import train
@@ -212,6 +213,36 @@ def test_finished_run_resumed_trains_no_further_and_knows_its_best_epoch(whole, 
     assert read_history(whole) == before
     best = max(before, key=lambda row: row["val_macro_f1"])
     assert trained.best_epoch == best["epoch"] and len(trained.history) == 6
+
+
+def test_a_finished_run_finishes_anew_without_its_checkpoints_weights(whole, records, tmp_path):
+    """Such as a run that was trained on a GPU, and brought back without what it no longer needs."""
+    workdir = tmp_path / "run"
+    shutil.copytree(whole, workdir)
+    for path in (workdir / "checkpoints").glob("*/*"):
+        if path.name != "state.json":
+            path.unlink()
+    lines = []
+    trained = train(load_config(None, OVERRIDES), records, workdir, say=lines.append)
+    assert trained.history == read_history(whole)
+    best = max(trained.history, key=lambda row: row["val_macro_f1"])
+    assert trained.best_epoch == best["epoch"]
+    assert lines[-1] == "resuming after epoch 6 of 6"
+
+
+def test_checkpoints_may_come_every_so_many_epochs_and_after_the_last(records, tmp_path):
+    workdir, found = tmp_path / "run", []
+
+    class Seen(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            found.append([done for done, _ in checkpoints(workdir / "checkpoints")])
+
+    config = load_config(None, OVERRIDES | {"training.checkpoint_every": 4})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "StopOnNaN", Seen)
+        train(config, records, workdir, say=lambda line: None)
+    assert found == [[], [], [], [], [4], [4]]
+    assert [done for done, _ in checkpoints(workdir / "checkpoints")] == [6]
 
 
 def test_loss_that_is_no_number_stops_the_run_and_says_so(records, tmp_path):

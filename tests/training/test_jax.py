@@ -1,0 +1,92 @@
+"""Training by JAX, Keras's other backend, in processes of its own: a process has one backend."""
+
+import csv
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score
+
+from fashion_keras.config import load_config
+from fashion_keras.data.pipeline import make_dataset
+from fashion_keras.run import load_run
+
+HERE = Path(__file__).parent
+PROGRAM = (
+    "import sys; from fashion_keras.models.registry import ARCHITECTURES;"
+    "ARCHITECTURES['tiny'] = 'tiny_arch';"
+    "from fashion_keras.train import main; sys.exit(main())"
+)
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("jax") is None, reason="jax is not installed"
+)
+
+
+def by_jax(*arguments):
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "jax",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+
+
+@pytest.fixture(scope="module")
+def run(records, tmp_path_factory):
+    """A run that JAX has trained: two heads, MixUp, an average, the photos enlarged."""
+    folder = tmp_path_factory.mktemp("jax")
+    overrides = {
+        "model.arch": "tiny",
+        "model.upsampling": 2,
+        "data.image_size": [40, 32],
+        "data.auxiliary_labels": {"baseColour": 0.5},
+        "data.mixup": 0.2,
+        "training.epochs": 3,
+        "training.batch_size": 16,
+        "training.retrain_epochs": 2,
+        "optimizer.ema": 0.9,
+        "decision.flip": True,
+    }
+    load_config(None, overrides).save(folder / "config.yaml")
+    arguments = ("--config", folder / "config.yaml", "--data", records)
+    ended = by_jax("-c", PROGRAM, *arguments, "--workdir", folder / "run")
+    assert ended.returncode == 0, ended.stderr
+    return folder / "run", ended.stdout
+
+
+def test_a_run_is_trained_scored_and_told_where_its_savedmodel_comes_from(run):
+    workdir, printed = run
+    with open(workdir / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[2]["loss"]) < float(rows[0]["loss"])
+    assert "SavedModel: TensorFlow writes it, go on with: KERAS_BACKEND=tensorflow" in printed
+    assert not (workdir / "model").exists()
+
+
+def test_tensorflow_gives_the_scores_that_jax_wrote(run, records):
+    workdir, _ = run
+    model = load_run(workdir)
+    dataset = make_dataset(records, "validation", ["subCategory"], (40, 32), 7)
+    truth = np.concatenate([labels["subCategory"].numpy().argmax(1) for _, labels in dataset])
+    said = np.concatenate(
+        [model.predictor.predict_on_batch(images)["subCategory"].argmax(1) for images, _ in dataset]
+    )
+    written = json.loads((workdir / "evaluation.json").read_text())
+    assert written["accuracy"]["value"] == pytest.approx(accuracy_score(truth, said))
+
+
+def test_what_stands_on_the_backend_holds_under_jax():
+    """The average's recursion, losses and metrics, against the same independent figures."""
+    names = ("test_ema.py", "test_losses.py", "test_confusion.py", "test_optimizer.py")
+    files = [HERE / name for name in names]
+    ended = by_jax("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files)
+    assert ended.returncode == 0, ended.stdout
