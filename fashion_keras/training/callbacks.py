@@ -17,9 +17,6 @@ from fashion_keras.training.confusion import ConfusionMatrix
 from fashion_keras.training.ema import ExponentialMovingAverage, averaged
 from fashion_keras.training.metrics import Scores, scores
 
-# JAX computes ahead of Python, and reading a loss waits for it.
-_LOOK_EVERY = {"tensorflow": 1}.get(keras.backend.backend(), 16)
-
 
 class MacroF1(keras.callbacks.Callback):
     """Write accuracy, macro-F1 and macro-F1 over all classes of each epoch into the logs.
@@ -75,7 +72,7 @@ class Throughput(keras.callbacks.Callback):
         self._trained = None
         self._batches = 0
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_begin(self, batch, logs=None):
         """Count the batch."""
         self._batches += 1
 
@@ -92,12 +89,18 @@ class Throughput(keras.callbacks.Callback):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Stop with a `UserError` when the loss is no longer a number; checkpoints stay."""
+    """Stop with a `UserError` when the loss is no longer a number; checkpoints stay.
+
+    The only callback here that looks at a batch's end. Keras then does so in another thread, and
+    the next steps need not wait until the GPU has finished this one; what is raised, `fit` raises
+    some steps later.
+    """
+
+    async_safe = True
 
     def on_train_batch_end(self, batch, logs=None):
         """Look at the running loss."""
-        if batch % _LOOK_EVERY == 0:
-            self._check("loss", (logs or {}).get("loss"), f"at batch {batch + 1}")
+        self._check("loss", (logs or {}).get("loss"), f"at batch {batch + 1}")
 
     def on_epoch_end(self, epoch, logs=None):
         """Look at what the last step left, before anything saves it."""
@@ -167,9 +170,9 @@ class EpochLine(keras.callbacks.Callback):
             disable=not sys.stderr.isatty(),
         )
 
-    def on_train_batch_end(self, batch, logs=None):
-        """Move the bar."""
-        self._bar.update(1)
+    def on_train_batch_begin(self, batch, logs=None):
+        """Move the bar to the batches before this one."""
+        self._bar.update(batch - self._bar.n)
 
     def on_test_begin(self, logs=None):
         """Say that validation runs."""

@@ -32,7 +32,7 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         self.every = every
         self.step = 0
         self._averages: list[keras.Variable] | None = None
-        self._swapped = False
+        self._is_stepping = False
 
     def set_model(self, model):
         """Start the average at the model's weights, unless a checkpoint has restored one."""
@@ -41,8 +41,16 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
             self._averages = [_variable(np.array(v)) for v in self._variables()]
         self._update = _updater(self._variables(), self._averages)
 
-    def on_train_batch_end(self, batch, logs=None):
-        """Blend the new weights in."""
+    def on_train_batch_begin(self, batch, logs=None):
+        """Blend in what the step before has made, and know that there will be another."""
+        # And not at the batch's end: there Keras reads the losses first, and waits for the GPU.
+        self._blend_step()
+        self._is_stepping = True
+
+    def _blend_step(self):
+        if not self._is_stepping:
+            return
+        self._is_stepping = False
         self.step += 1
         if self.step % self.every == 0:
             momentum = min(self.momentum, (1 + self.step) / (10 + self.step))
@@ -52,6 +60,7 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
 
     def on_test_begin(self, logs=None):
         """Validate with the average."""
+        self._blend_step()
         self.swap()
 
     def on_test_end(self, logs=None):

@@ -10,10 +10,11 @@ import tensorflow as tf
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from fashion_keras.errors import UserError
-from fashion_keras.training.callbacks import BestModel, MacroF1, StopOnNaN, Throughput
-from fashion_keras.training.checkpoint import History
+from fashion_keras.training.callbacks import BestModel, EpochLine, MacroF1, StopOnNaN, Throughput
+from fashion_keras.training.checkpoint import History, RunCheckpoint
 from fashion_keras.training.confusion import ConfusionMatrix
 from fashion_keras.training.ema import ExponentialMovingAverage
+from fashion_keras.training.tensorboard import RunBoard
 
 CLASSES = {"subCategory": 4, "gender": 3}  # subCategory's last never occurs
 
@@ -249,7 +250,7 @@ def test_throughput_counts_photos_of_training_and_seconds_of_the_whole_epoch(mon
     throughput.set_model(model)
     throughput.on_epoch_begin(0)
     for batch in range(5):
-        throughput.on_train_batch_end(batch)
+        throughput.on_train_batch_begin(batch)
     throughput.on_test_begin()
     logs = {}
     throughput.on_epoch_end(0, logs)
@@ -267,7 +268,7 @@ def test_throughput_counts_each_epoch_anew(monkeypatch):
     for epoch, batches in enumerate((4, 3)):
         throughput.on_epoch_begin(epoch)
         for batch in range(batches):
-            throughput.on_train_batch_end(batch)
+            throughput.on_train_batch_begin(batch)
         throughput.on_test_begin()
         logs = {}
         throughput.on_epoch_end(epoch, logs)
@@ -303,3 +304,14 @@ def test_a_figure_that_comes_later_gets_its_column(tmp_path):
         {"epoch": "1", "loss": "1.0", "extra": ""},
         {"epoch": "2", "loss": "0.5", "extra": "3.0"},
     ]
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [ExponentialMovingAverage, MacroF1, Throughput, BestModel, EpochLine, RunBoard, RunCheckpoint],
+)
+def test_no_callback_makes_keras_wait_for_a_steps_losses(callback):
+    """Keras reads them before it calls a method of a batch's end, unless it is safe in a thread."""
+    for name in ("on_batch_end", "on_train_batch_end", "on_test_batch_end"):
+        assert getattr(callback, name) is getattr(keras.callbacks.Callback, name)
+    assert StopOnNaN.async_safe

@@ -21,13 +21,14 @@ def test_follows_the_written_recursion_with_its_warm_up():
     average.set_model(model)
     expected = 0.0
     for step in range(1, 30):
+        average.on_train_batch_begin(step - 1)
         model.set_weights([np.full((2, 1), float(step), "float32")])
-        average.on_train_batch_end(0)
         momentum = min(0.9, (1 + step) / (10 + step))
         expected = momentum * expected + (1 - momentum) * step
-    with averaged(average):
-        assert weights(model) == pytest.approx([expected] * 2, rel=1e-5)
-    assert weights(model) == [29.0, 29.0]
+    average.on_test_begin()
+    assert weights(model) == pytest.approx([expected] * 2, rel=1e-5)
+    average.on_test_end()
+    assert weights(model) == [29.0, 29.0] and average.step == 29
 
 
 def test_validates_with_the_average_and_trains_on_with_the_weights():
@@ -45,8 +46,9 @@ def test_averages_batch_normalisation_statistics_too():
     model = keras.Sequential([keras.Input((2,)), keras.layers.BatchNormalization(momentum=0.0)])
     average = ExponentialMovingAverage(0.5, every=1)
     average.set_model(model)
+    average.on_train_batch_begin(0)
     model(np.array([[4.0, 4.0], [8.0, 8.0]]), training=True)
-    average.on_train_batch_end(0)
+    average.on_train_batch_begin(1)
     with averaged(average):
         moving_mean = np.asarray(model.layers[-1].moving_mean)
     momentum = 2 / 11

@@ -157,7 +157,7 @@ def test_stages_share_the_epochs_and_a_run_stopped_between_them_resumes_to_the_s
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("fashion_keras.training.callbacks.EpochLine.on_train_batch_end", power_cut)
+        patch.setattr("fashion_keras.training.callbacks.EpochLine.on_train_batch_begin", power_cut)
         train(config, records, tmp_path / "cut", say=lambda line: None)
     assert len(read_history(tmp_path / "cut")) == 1
     train(config, records, tmp_path / "cut", say=lambda line: None)
