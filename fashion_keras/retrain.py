@@ -20,8 +20,9 @@ examples:
       --sampling square-root
 
 The backbone stays as it is and sees each photo once; the heads are trained on what it says, for
-many epochs in seconds. It is the rare classes that gain. A head is replaced only where accuracy
-+ macro-F1 on validation rises; then the decision is fitted anew, as fashion_keras.calibrate does.
+many epochs in seconds. It is the rare classes that gain. Of a head's old and new weights the mean
+is taken, with the share of the new ones that gives the most accuracy + macro-F1 on validation (0%
+leaves it alone); then the decision is fitted anew, as fashion_keras.calibrate does.
 Training ends with this step by itself, unless the config sets training.retrain_epochs to 0.
 """
 

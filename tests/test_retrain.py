@@ -75,7 +75,7 @@ def test_heads_and_decision_are_new_and_shown(run, records, capsys):
     heads = json.loads((run / "heads.json").read_text())
     assert (heads["epochs"], heads["sampling"], heads["views"]) == (30, "natural", 2)
     assert set(heads["heads"]) == {"subCategory", "baseColour"}
-    assert heads["heads"]["subCategory"]["kept"]
+    assert heads["heads"]["subCategory"]["share"] > 0
     assert f"{heads['heads']['subCategory']['after']['accuracy']:.4f}" in shown
     again = load_run(run)
     assert not np.array_equal(before[0], again.model.get_layer("subCategory").get_weights()[0])

@@ -14,6 +14,7 @@ from fashion_keras.evaluation.predictions import predict
 from fashion_keras.features import Features, embed_varied
 from fashion_keras.models.registry import ARCHITECTURES
 from fashion_keras.run import load_run
+from fashion_keras.training import heads
 from fashion_keras.training.heads import fit_head, heads_table, retrain_heads
 from fashion_keras.training.trainer import train
 
@@ -112,7 +113,8 @@ def test_a_better_head_is_kept_and_nothing_else_changes(trained, records):
     found = retrain_heads(run, records, epochs=40, progress=lambda *step: phases.append(step))
     assert [head.label for head in found] == ["subCategory", "baseColour"]
     colour = found[1]
-    assert colour.kept and sum(colour.after) > sum(colour.before)
+    assert colour.kept and sum(colour.mixed) > sum(colour.before)
+    assert all(sum(head.mixed) >= max(sum(head.before), sum(head.after)) for head in found)
     assert "baseColour" in heads_table(found)
     assert ("train, features", 48, 48) in phases and phases[-1] == ("heads", 2, 2)
 
@@ -128,13 +130,37 @@ def test_a_better_head_is_kept_and_nothing_else_changes(trained, records):
 
     # What is written down is what the saved model scores, by scikit-learn.
     predictions = predict(again, records, "validation")
-    for head in json.loads((trained / "heads.json").read_text())["heads"].items():
-        label, scores = head
-        now = scores["after" if scores["kept"] else "before"]
+    for entry in json.loads((trained / "heads.json").read_text())["heads"].items():
+        label, scores = entry
+        now = scores["mixed"]
         known = predictions.truth[label] >= 0
         truth, said = predictions.truth[label][known], predictions.prediction(label)[known]
         assert now["accuracy"] == pytest.approx((truth == said).mean())
         assert now["macro_f1"] == pytest.approx(f1_score(truth, said, average="macro"))
+
+
+def test_a_head_is_mixed_where_the_mean_of_old_and_new_is_better_than_either(trained, records):
+    """The old head has one class wrong, the new one another: between them both are right."""
+    run = load_run(trained)
+    old = run.model.get_layer("baseColour").get_weights()
+    truth = np.array([0, 0, 1, 1])
+    ones = np.eye(old[0].shape[0], dtype=np.float32)[:4]
+    features = Features(list("abcd"), {"baseColour": truth, "subCategory": truth * 0 - 1}, ones)
+
+    def head(*scores):  # of the first class above the second, for each of the four photos
+        kernel = np.zeros_like(old[0])
+        kernel[:4, 0] = scores
+        return [kernel, np.zeros_like(old[1])]
+
+    run.model.get_layer("baseColour").set_weights(head(1, 1, 1, -3))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(heads, "embed", lambda *args, **kwargs: features)
+        patch.setattr(heads, "fit_head", lambda *args, **kwargs: head(3, -0.6, -2, -1))
+        (found,) = retrain_heads(run, records, epochs=1)
+    assert found.before == found.after == (0.75, pytest.approx(11 / 15))
+    assert found.mixed == (1.0, 1.0) and found.share == pytest.approx(0.4)
+    kept = load_run(trained).model.get_layer("baseColour").get_weights()[0]
+    np.testing.assert_allclose(kept[:4, 0], [1.8, 0.36, -0.2, -2.2], atol=1e-6)
 
 
 def test_varied_views_are_the_training_streams_through_the_backbone(trained, records):
