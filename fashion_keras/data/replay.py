@@ -34,8 +34,8 @@ def draw(layer: keras.layers.Layer, pixels: tf.Tensor, seed: tf.Tensor):
 
     `pixels` is float32 `[N, H, W, 3]`, `seed` int32 `[2]`; what comes back is the layer's own.
     """
-    # Under another backend than TensorFlow, the layers do not know that tf.data calls them.
-    layer.backend.set_backend("tensorflow")
+    if keras.backend.backend() != "tensorflow":
+        layer.backend.set_backend("tensorflow")  # it does not know that tf.data calls it
     replayable = ReplayableSeed(seed)
     # MixUp passes its own generator on instead of `seed`: pin that too.
     layer._get_seed_generator = lambda backend=None: replayable
