@@ -88,11 +88,13 @@ def automation_figure(automation: dict) -> Figure:
     axes.fill_between(coverage, low, high, color=RIGHT, alpha=0.16, linewidth=0)
     axes.plot(coverage, error, color=RIGHT, linewidth=1.8)
     axes.axhline(target, color=MUTED, linewidth=1, dashes=(4, 3))
-    # At the right, where the curve is far above; below the line unless the axis is near.
-    above = target < 0.1 * top
+    # At the right, where the curve is far above, unless the dot is there; below the line unless the
+    # axis is near.
+    right = not (check and check["coverage"] > 0.75)
+    above = not right or target < 0.1 * top
     axes.annotate(
         f"target {100 * target:.4g}%",
-        (1, target),
+        (1 if right else 0.3, target),
         xytext=(-2, 4 if above else -4),
         textcoords="offset points",
         ha="right",
@@ -130,7 +132,7 @@ def automation_figure(automation: dict) -> Figure:
         ylabel="share of those that is wrong",
     )
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if top > 0.04 else 1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if top > 0.05 else 1))
     return figure
 
 

@@ -75,6 +75,27 @@ def test_automation_without_an_accepted_photo_draws_the_curve_alone(check):
     assert texts(automation_figure(automation(check)).axes[0]) == ["target 5%"]
 
 
+@pytest.mark.parametrize("last", [0.01, 0.0325, 0.036, 0.045, 0.08, 0.3])
+def test_no_two_ticks_of_the_error_have_the_same_label(last):
+    """At 3.25% half per cents were written without their decimal: 0%, 0%, 1%, 2%, 2%."""
+    drawn = automation(None)
+    drawn |= {"target_error": 0.01, "curve": {**drawn["curve"], "error": [0.005, last]}}
+    figure = automation_figure(drawn)
+    figure.canvas.draw()
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert len(labels) > 2 and len(set(labels)) == len(labels)
+
+
+def test_the_targets_name_keeps_away_from_a_dot_at_the_right():
+    check = {"accepted": 92, "coverage": 0.92, "error": 0.01, "low": 0.008, "high": 0.013}
+    (name,) = (
+        text
+        for text in automation_figure(automation(check)).axes[0].texts
+        if text.get_text().startswith("target")
+    )
+    assert name.xy[0] < 0.5
+
+
 def row(name, train, support, f1):
     return {"class": name, "train_support": train, "support": support, "f1": f1}
 
