@@ -175,7 +175,7 @@ def _soft_targets(config: Config, records: Path, workdir: Path):
 
 
 def _needs_no_teacher(config: Config, workdir: Path) -> bool:
-    """Return whether a run has its teacher's answers, or has learnt all; he may be gone by then."""
+    """Return whether a run has its teacher's answers, or has learnt all: it may be gone by then."""
     last = workdir / CHECKPOINTS / f"epoch-{config.training.epochs:04d}"
     return (workdir / TEACHER_FILE).is_file() or last.is_dir()
 

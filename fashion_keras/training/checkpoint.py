@@ -40,7 +40,7 @@ class History:
 
 
 class RunCheckpoint(keras.callbacks.Callback):
-    """Save all that a run is, each epoch or `every` so many, and bring it back.
+    """Save all that a run is, after the first epoch, every `every` and the last, and bring it back.
 
     Stands last among the callbacks, so that the others have updated themselves when it saves,
     and restores theirs after they have reset themselves at the start of training. A checkpoint
@@ -70,8 +70,9 @@ class RunCheckpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Write the history, and the checkpoint where it is due."""
         self.history.append(epoch, logs)
-        last = self.model.stop_training or epoch + 1 == self.params.get("epochs")
-        if (epoch + 1) % self.every and not last:
+        # After the first as well: a run that has a best model is one that can be resumed.
+        ends = self.model.stop_training or epoch + 1 in (1, self.params.get("epochs"))
+        if (epoch + 1) % self.every and not ends:
             return
         final = self.folder / f"epoch-{epoch + 1:04d}"
         partial = self.folder / "partial"

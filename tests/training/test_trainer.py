@@ -230,7 +230,7 @@ def test_a_finished_run_finishes_anew_without_its_checkpoints_weights(whole, rec
     assert lines[-1] == "resuming after epoch 6 of 6"
 
 
-def test_checkpoints_may_come_every_so_many_epochs_and_after_the_last(records, tmp_path):
+def test_checkpoints_may_come_every_so_many_epochs_and_after_the_first_and_last(records, tmp_path):
     workdir, found = tmp_path / "run", []
 
     class Seen(keras.callbacks.Callback):
@@ -241,7 +241,7 @@ def test_checkpoints_may_come_every_so_many_epochs_and_after_the_last(records, t
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "StopOnNaN", Seen)
         train(config, records, workdir, say=lambda line: None)
-    assert found == [[], [], [], [], [4], [4]]
+    assert found == [[], [1], [1], [1], [4], [4]]
     assert [done for done, _ in checkpoints(workdir / "checkpoints")] == [6]
 
 
