@@ -237,12 +237,12 @@ def test_checkpoints_may_come_every_so_many_epochs_and_after_the_first_and_last(
         def on_epoch_begin(self, epoch, logs=None):
             found.append([done for done, _ in checkpoints(workdir / "checkpoints")])
 
-    config = load_config(None, OVERRIDES | {"training.checkpoint_every": 4})
+    config = load_config(None, OVERRIDES | {"training.checkpoint_every": 2, "training.epochs": 5})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "StopOnNaN", Seen)
         train(config, records, workdir, say=lambda line: None)
-    assert found == [[], [1], [1], [1], [4], [4]]
-    assert [done for done, _ in checkpoints(workdir / "checkpoints")] == [6]
+    assert found == [[], [1], [2], [2], [4]]
+    assert [done for done, _ in checkpoints(workdir / "checkpoints")] == [5]
 
 
 def test_loss_that_is_no_number_stops_the_run_and_says_so(records, tmp_path):
