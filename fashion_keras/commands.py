@@ -100,3 +100,15 @@ def _explain_tensorflow(error: Exception) -> str | None:
     if isinstance(error, tf.errors.PermissionDeniedError):
         return f"cannot write or read: {first}"
     return None
+
+
+def check_backend(*allowed: str) -> None:
+    """Raise `UserError` unless Keras computes by one of `allowed`; imports Keras."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend not in allowed:
+        raise UserError(
+            f"Keras's backend is {backend!r}: expected {' or '.join(allowed)}.\n"
+            f"Set KERAS_BACKEND={allowed[0]}, or change keras.json in ~/.keras"
+        )

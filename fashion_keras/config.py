@@ -119,8 +119,8 @@ class TrainingConfig:
     # on a few rare photos, so where heads are trained anew afterwards, accuracy tells more.
     monitor: Literal["macro_f1", "accuracy"] = "macro_f1"
     early_stopping: WholeNumber = 10  # epochs without a better score; 0 is off
-    # A checkpoint every so many epochs, and after the first and the last: on a GPU it can take
-    # longer than an epoch.
+    # A checkpoint every so many epochs, and after the first and the last: it takes about a second,
+    # which counts where an epoch takes a few.
     checkpoint_every: Count = 1
     head_epochs: WholeNumber = 0  # the first of `epochs`, with the backbone frozen
     head_learning_rate: Positive = 1e-3  # during head_epochs

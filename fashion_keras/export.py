@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fashion_keras.commands import positive_int, run_command
+from fashion_keras.commands import check_backend, positive_int, run_command
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.serving.layout import new_version
 from fashion_keras.serving.server_files import COMPOSE_FILE, model_name, write_server_files
@@ -72,6 +72,7 @@ def _export(argv: Sequence[str] | None) -> None:
 
     check_run(arguments.model)
     load_tensorflow()
+    check_backend("tensorflow")
     run = load_run(arguments.model)
     if SAVED_MODEL in formats:
         _export_saved_model(run, output, arguments)

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fashion_keras.commands import run_command
+from fashion_keras.commands import check_backend, run_command
 from fashion_keras.config import Config, load_config, parse_assignments
 from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.errors import UserError
@@ -127,10 +127,11 @@ def train(argv: Sequence[str] | None) -> None:
 
     # TensorFlow is loaded here and not before: what is wrong above is answered at once.
     load_tensorflow()
-    from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_png
-    from fashion_keras.training.trainer import train as run_training
-
     try:
+        check_backend("tensorflow", "jax")
+        from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_png
+        from fashion_keras.training.trainer import train as run_training
+
         trained = run_training(
             config,
             records,

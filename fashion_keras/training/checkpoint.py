@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 import re
 import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -115,18 +117,27 @@ class RunCheckpoint(keras.callbacks.Callback):
         found = checkpoints(self.folder)
         return found[-1][0] if found else 0
 
-    def restore(self, model: keras.Model | None) -> None:
-        """Bring weights, optimizer, average, callbacks and history back from the last checkpoint.
+    def restore_state(self) -> None:
+        """Bring history and callbacks back from the last checkpoint; its weights need not be there.
 
-        `model` must be built and compiled as the saved one was; None, where no epoch is left to
-        train, leaves the weights alone, which need not be there then. Sets `stopped` where early
-        stopping had ended the run. Raises `UserError` where it does not fit or is damaged.
+        Sets `stopped` where early stopping had ended the run. Raises `UserError` where it is
+        damaged.
         """
-        path = checkpoints(self.folder)[-1][1]
-        try:
-            state = self._restore_state(path)
-            if model is None:
-                return
+        path, state = self._read_state()
+        with _explained(path):
+            self.history.rows = state["history"]
+            self._best.best, self._best.best_epoch = state["best"], state["best_epoch"]
+        self._patience = state.get("early_stopping")
+        self.stopped = state.get("stopped", False)
+
+    def restore_weights(self, model: keras.Model) -> None:
+        """Bring weights, optimizer and average back from the last checkpoint.
+
+        `model` must be built and compiled as the saved one was. Raises `UserError` where it does
+        not fit or is damaged.
+        """
+        path, state = self._read_state()
+        with _explained(path):
             model.optimizer.build(model.trainable_variables)
             model.load_weights(path / _WEIGHTS)
             for seed, value in zip(_seeds(model), state["seeds"], strict=True):
@@ -135,20 +146,24 @@ class RunCheckpoint(keras.callbacks.Callback):
                 with np.load(path / _AVERAGE) as arrays:
                     averages = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
                 self._average.set_state({"step": state["average_step"], "averages": averages})
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            reason = str(error).splitlines()[0][:160] if str(error) else repr(error)
-            raise UserError(
-                f"cannot resume from {path}: {reason}\n"
-                "Remove that folder to start again, or train into another --workdir"
-            ) from error
 
-    def _restore_state(self, path: Path) -> dict:
-        state = json.loads((path / _STATE).read_text(encoding="utf-8"))
-        self.history.rows = state["history"]
-        self._best.best, self._best.best_epoch = state["best"], state["best_epoch"]
-        self._patience = state.get("early_stopping")
-        self.stopped = state.get("stopped", False)
-        return state
+    def _read_state(self) -> tuple[Path, dict]:
+        path = checkpoints(self.folder)[-1][1]
+        with _explained(path):
+            return path, json.loads((path / _STATE).read_text(encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what a damaged checkpoint raises into a `UserError` that says what to do."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0][:160] if str(error) else repr(error)
+        raise UserError(
+            f"cannot resume from {path}: {reason}\n"
+            "Remove that folder to start again, or train into another --workdir"
+        ) from error
 
 
 def _seeds(model: keras.Model) -> list[keras.Variable]:

@@ -129,17 +129,16 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
     ]
     callbacks = [callback for callback in callbacks if callback]
     done = checkpoint.epochs_done()
-    if done == config.training.epochs:
-        checkpoint.restore(None)
-    elif done:
+    if done:
+        checkpoint.restore_state()
+        say(f"resuming after epoch {done} of {config.training.epochs}")
+    if 0 < done < config.training.epochs and not checkpoint.stopped:
         # Compiled as in the stage that saved it: its optimizer is brought back too.
         saved_in = next(stage for stage in stages if stage.start < done <= stage.end)
         # The checkpoint holds all weights: what the run began with may be gone by now.
         model = _build_model(config, vocabularies, saved_in.image_size, "none", say)
         _compile(model, config, saved_in, steps, info, matrices)
-        checkpoint.restore(model)
-    if done:
-        say(f"resuming after epoch {done} of {config.training.epochs}")
+        checkpoint.restore_weights(model)
     for before, stage in zip([None, *stages], stages, strict=False):
         if done >= stage.end or checkpoint.stopped:
             continue

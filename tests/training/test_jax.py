@@ -8,12 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score
 
 from fashion_keras.config import load_config
-from fashion_keras.data.pipeline import make_dataset
+from fashion_keras.evaluation.predictions import predict
 from fashion_keras.run import load_run
 
 HERE = Path(__file__).parent
@@ -82,12 +81,8 @@ def test_a_run_is_trained_scored_and_told_where_its_savedmodel_comes_from(run):
 
 def test_tensorflow_gives_the_scores_that_jax_wrote(run, records):
     workdir, _ = run
-    model = load_run(workdir)
-    dataset = make_dataset(records, "validation", ["subCategory"], (40, 32), 7)
-    truth = np.concatenate([labels["subCategory"].numpy().argmax(1) for _, labels in dataset])
-    said = np.concatenate(
-        [model.predictor.predict_on_batch(images)["subCategory"].argmax(1) for images, _ in dataset]
-    )
+    predictions = predict(load_run(workdir), records, "validation")
+    truth, said = predictions.truth["subCategory"], predictions.prediction("subCategory")
     written = json.loads((workdir / "evaluation.json").read_text())
     assert written["accuracy"]["value"] == pytest.approx(accuracy_score(truth, said))
 
