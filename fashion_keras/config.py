@@ -39,6 +39,11 @@ def _height_and_width(value):
     return value
 
 
+def _listed(value):
+    # One is given as it stands, several as a list; an empty text is none, as in older configs.
+    return ([value] if value else []) if isinstance(value, str) else value
+
+
 _FORBID = ConfigDict(extra="forbid")
 _Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 _Whole = Annotated[int, BeforeValidator(_number)]
@@ -113,8 +118,9 @@ class TrainingConfig:
     label_smoothing: Fraction = 0.1
     class_weights: Literal["none", "balanced", "effective-number"] = "none"
     logit_adjustment: NonNegative = 0.0  # tau, for `label`; 0 is off
-    teacher: str = ""  # a run whose probabilities the heads learn from, beside the labels
-    teacher_weight: Annotated[_Real, Field(gt=0, lt=1)] = 0.5  # the teacher's share
+    # Runs whose probabilities, of several the mean, the heads learn from beside the labels.
+    teacher: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    teacher_weight: Annotated[_Real, Field(gt=0, lt=1)] = 0.5  # the teachers' share
     # What the best epoch has most of, on validation, by the heads as they then are. Macro-F1 hangs
     # on a few rare photos, so where heads are trained anew afterwards, accuracy tells more.
     monitor: Literal["macro_f1", "accuracy"] = "macro_f1"
@@ -168,6 +174,7 @@ class Config:
         """Return plain dicts and lists, as YAML holds them."""
         raw = dataclasses.asdict(self)
         raw["data"]["image_size"] = list(self.data.image_size)
+        raw["training"]["teacher"] = list(self.training.teacher)
         raw["training"]["progressive"] = [
             {"epochs": part.epochs, "image_size": list(part.image_size)}
             for part in self.training.progressive

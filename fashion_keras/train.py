@@ -79,7 +79,8 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--teacher",
         metavar="RUN",
-        help="a run on the same records whose probabilities are learnt from beside the labels",
+        nargs="+",
+        help="runs on the same records whose probabilities are learnt from beside the labels",
     )
     result.add_argument("--epochs", type=int, metavar="N", help="(default: 10)")
     result.add_argument(
@@ -113,7 +114,8 @@ def train(argv: Sequence[str] | None) -> None:
     for split in ("train", "validation"):
         info.shard_paths(records, split)
     if config.training.teacher and not _needs_no_teacher(config, workdir):
-        check_teacher(config.training.teacher, info, records)
+        for teacher in config.training.teacher:
+            check_teacher(teacher, info, records)
     if options.resume:
         check_records(workdir, info, records)
     else:
@@ -152,18 +154,19 @@ def train(argv: Sequence[str] | None) -> None:
 
 
 def _soft_targets(config: Config, records: Path, workdir: Path):
-    """Return what the teacher says of the training photos, asking it once; None without one."""
+    """Return what the teachers say of the training photos, asking them once; None without any."""
     training = config.training
     file = workdir / TEACHER_FILE
     if not training.teacher or (_needs_no_teacher(config, workdir) and not file.is_file()):
         return None
     from fashion_keras.data.soft_targets import SoftTargets
-    from fashion_keras.evaluation.teacher import ask_teacher
+    from fashion_keras.evaluation.teacher import ask_teachers
 
     if file.is_file():
         return SoftTargets.load(file, training.teacher_weight)
-    print(f"asking the teacher {training.teacher} about the training photos", flush=True)
-    found = ask_teacher(
+    teachers = ", ".join(training.teacher)
+    print(f"asking the teacher {teachers} about the training photos", flush=True)
+    found = ask_teachers(
         training.teacher,
         records,
         config.labels,

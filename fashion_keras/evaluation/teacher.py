@@ -1,4 +1,4 @@
-"""A trained run and records in; its probabilities of the training photos, for a student, out."""
+"""Trained runs and records in; their probabilities of the training photos, for a student, out."""
 
 from __future__ import annotations
 
@@ -14,27 +14,33 @@ from fashion_keras.evaluation.predictions import predict
 from fashion_keras.run import load_run
 
 
-def ask_teacher(
-    teacher: str | os.PathLike,
+def ask_teachers(
+    teachers: Sequence[str | os.PathLike],
     records: str | os.PathLike,
     labels: Sequence[str],
     weight: float,
     *,
     progress: bool = False,
 ) -> SoftTargets:
-    """Run a teacher, with its decision, over every training photo.
+    """Run teachers, each with its decision, over every training photo, and take the mean.
 
-    Of `labels`, those count that the teacher has a head for. `progress` draws a bar on stderr.
-    Raises `UserError` where that is none, or where it was trained on other classes.
+    Of `labels`, those count that a teacher has a head for, and of the teachers those that have
+    it. `progress` draws a bar on stderr. Raises `UserError` where one has none of the labels, or
+    was trained on other classes.
     """
-    run = load_run(teacher, DatasetInfo.load(records))
-    shared = [label for label in labels if label in run.labels]
-    if not shared:
-        raise UserError(
-            f"the teacher {teacher} has no head for {', '.join(labels)}: "
-            f"it has {', '.join(run.labels)}"
-        )
-    predictions = predict(run, records, "train", progress=progress)
+    info = DatasetInfo.load(records)
+    said: dict[str, list[np.ndarray]] = {}
+    for teacher in teachers:
+        run = load_run(teacher, info)
+        shared = [label for label in labels if label in run.labels]
+        if not shared:
+            raise UserError(
+                f"the teacher {teacher} has no head for {', '.join(labels)}: "
+                f"it has {', '.join(run.labels)}"
+            )
+        predictions = predict(run, records, "train", progress=progress)
+        for label in shared:
+            said.setdefault(label, []).append(predictions.probabilities(label))
     # Half precision keeps what a student can learn, and 16 MB of 31,000 photos by seven labels.
-    probabilities = {label: predictions.probabilities(label).astype(np.float16) for label in shared}
-    return SoftTargets(tuple(predictions.ids), probabilities, weight)
+    means = {label: np.mean(said[label], axis=0).astype(np.float16) for label in labels if label in said}
+    return SoftTargets(tuple(predictions.ids), means, weight)
