@@ -165,7 +165,7 @@ def _soft_targets(config: Config, records: Path, workdir: Path):
     if file.is_file():
         return SoftTargets.load(file, training.teacher_weight)
     teachers = ", ".join(training.teacher)
-    print(f"asking the teacher {teachers} about the training photos", flush=True)
+    print(f"asking {teachers} about the training photos", flush=True)
     found = ask_teachers(
         training.teacher,
         records,

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import yaml
 
+from fashion_keras.evaluation.tail import long_tail
+
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 HEADER = (
     "| run | label | epochs | test accuracy [95%] | macro-F1 [95%] | validation | minutes |",
@@ -103,6 +105,34 @@ def seeds_table(results: Path = RESULTS) -> str:
     return "\n".join(lines)
 
 
+def tail_table(results: Path = RESULTS) -> str:
+    """Return mean test F1 by how many training photos a class has as Markdown, a row a run."""
+    found = {
+        path.parent.name: long_tail(json.loads(path.read_text(encoding="utf-8"))["per_class"])
+        for path in sorted(results.glob("*/evaluation.json"))
+    }
+    first = next(iter(found.values()))
+    names = [
+        f"{_range(group)}: {group['classes']} classes, {group['photos']:,} photos"
+        for group in first
+    ]
+    lines = [f"| run | {' | '.join(names)} |", f"| --- |{' ---: |' * len(names)}"]
+    for run, groups in found.items():
+        lines.append(f"| {run} | {' | '.join(_mean_f1(group) for group in groups)} |")
+    return "\n".join(lines)
+
+
+def _range(group: dict) -> str:
+    low, below = group["train_from"], group["train_below"]
+    if below is None:
+        return f"{low:,} or more"
+    return f"{low:,}–{below - 1:,}" if low else f"under {below:,}"
+
+
+def _mean_f1(group: dict) -> str:
+    return "–" if group["mean_f1"] is None else f"{group['mean_f1']:.3f}"
+
+
 def _minutes_until(history: list[dict], key: str, score: float) -> str:
     minutes = 0.0
     for row in history:
@@ -162,4 +192,5 @@ def _interval(score: dict) -> str:
 
 
 if __name__ == "__main__":
-    print("\n\n".join(made() for made in (table, heads_table, seeds_table, time_table)))
+    made = (table, heads_table, seeds_table, time_table, tail_table)
+    print("\n\n".join(part() for part in made))

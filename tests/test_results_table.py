@@ -35,6 +35,28 @@ def test_performance_shows_the_table_of_the_histories():
     assert made in (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
 
 
+def test_insight_shows_the_table_of_the_long_tail():
+    made = load_script("results_table").tail_table()
+    assert made in (ROOT / "docs" / "insight.md").read_text(encoding="utf-8")
+
+
+def test_the_long_tail_is_of_the_predictions_by_scikit_learn():
+    folder = RESULTS / "resnet18"
+    result = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    trained = {row["class"]: row["train_support"] for row in result["per_class"]}
+    with gzip.open(folder / "predictions.csv.gz", "rt", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    truth = [row["truth"] for row in rows]
+    said = [row["prediction"] for row in rows]
+    classes = [name for name in sorted(set(truth)) if 10 <= trained[name] < 100]
+    f1 = f1_score(truth, said, labels=classes, average="macro")
+    photos = sum(name in classes for name in truth)
+    header, _, *lines = load_script("results_table").tail_table().splitlines()
+    assert header.split(" | ")[2] == f"10–99: {len(classes)} classes, {photos:,} photos"
+    (line,) = (line for line in lines if line.startswith("| resnet18 |"))
+    assert line.split(" | ")[2] == f"{f1:.3f}"
+
+
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 def test_figures_are_those_of_the_predictions_by_scikit_learn(folder):
     with gzip.open(folder / "predictions.csv.gz", "rt", newline="", encoding="utf-8") as file:

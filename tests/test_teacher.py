@@ -8,10 +8,11 @@ from scipy.special import softmax
 from tiny_records import write_tiny_records
 
 from fashion_keras import train
+from fashion_keras.config import load_config
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.predictions import predict
-from fashion_keras.evaluation.teacher import ask_teacher
+from fashion_keras.evaluation.teacher import ask_teachers
 from fashion_keras.models.registry import ARCHITECTURES
 from fashion_keras.run import check_teacher, load_run
 
@@ -46,19 +47,54 @@ def teacher(records, tmp_path_factory):
     return workdir
 
 
+@pytest.fixture(scope="module")
+def other_teacher(records, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("runs") / "other"
+    settings = ["data.auxiliary_labels={baseColour: 0.5}", "training.seed=1"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
+        assert run_train(workdir, records, "--epochs", 1, settings=settings) == 0
+    return workdir
+
+
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     monkeypatch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
 
 
 def test_what_it_says_is_what_its_predictor_says(teacher, records):
-    found = ask_teacher(teacher, records, ["baseColour", "subCategory"], 0.3)
+    found = ask_teachers([teacher], records, ["baseColour", "subCategory"], 0.3)
     run = load_run(teacher)
     predictions = predict(run, records, "train")
     assert found.ids == tuple(predictions.ids) and found.weight == 0.3
     assert set(found.probabilities) == {"subCategory"}
     expected = softmax(predictions.logits["subCategory"], axis=1)
     np.testing.assert_allclose(found.probabilities["subCategory"], expected, atol=1e-3)
+
+
+def test_of_several_the_mean_counts_where_they_have_the_head(teacher, other_teacher, records):
+    found = ask_teachers([teacher, other_teacher], records, ["subCategory", "baseColour"], 0.5)
+    one, other = (predict(load_run(path), records, "train") for path in (teacher, other_teacher))
+    both = (one.probabilities("subCategory") + other.probabilities("subCategory")) / 2
+    assert np.abs(both - one.probabilities("subCategory")).max() > 0.01, "they say the same"
+    np.testing.assert_allclose(found.probabilities["subCategory"], both, atol=1e-3)
+    np.testing.assert_allclose(
+        found.probabilities["baseColour"], other.probabilities("baseColour"), atol=1e-3
+    )
+
+
+def test_several_are_given_as_options_and_kept_in_the_config(
+    teacher, other_teacher, records, tmp_path, capsys
+):
+    student = tmp_path / "student"
+    assert run_train(student, records, "--epochs", 1, "--teacher", teacher, other_teacher) == 0
+    assert f"asking {teacher}, {other_teacher} about" in capsys.readouterr().out
+    kept = load_config(student / "config.yaml").training.teacher
+    assert kept == (str(teacher), str(other_teacher))
+    assert train.main(["--workdir", str(student), "--resume"]) == 0
+    refused = tmp_path / "refused"
+    assert run_train(refused, records, "--teacher", teacher, "nowhere") == 2
+    assert "no trained model at nowhere" in capsys.readouterr().err
 
 
 def test_a_student_learns_from_it_and_is_resumed_without_it(teacher, records, tmp_path, capsys):
@@ -80,7 +116,7 @@ def test_a_student_learns_from_it_and_is_resumed_without_it(teacher, records, tm
 
 def test_it_must_have_a_head_in_common(teacher, records):
     with pytest.raises(UserError, match="has no head for baseColour: it has subCategory"):
-        ask_teacher(teacher, records, ["baseColour"], 0.5)
+        ask_teachers([teacher], records, ["baseColour"], 0.5)
 
 
 def test_one_that_was_trained_on_other_records_would_leak_their_test_photos(

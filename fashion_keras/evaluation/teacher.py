@@ -42,5 +42,7 @@ def ask_teachers(
         for label in shared:
             said.setdefault(label, []).append(predictions.probabilities(label))
     # Half precision keeps what a student can learn, and 16 MB of 31,000 photos by seven labels.
-    means = {label: np.mean(said[label], axis=0).astype(np.float16) for label in labels if label in said}
+    means = {
+        label: np.mean(said[label], axis=0).astype(np.float16) for label in labels if label in said
+    }
     return SoftTargets(tuple(predictions.ids), means, weight)

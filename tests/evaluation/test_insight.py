@@ -10,9 +10,10 @@ from scipy.stats import binomtest
 from sklearn.metrics import log_loss
 
 from fashion_keras.decision import Acceptance, Decision
-from fashion_keras.evaluation.insight import automation, calibration, insights, long_tail
+from fashion_keras.evaluation.insight import automation, calibration, insights
 from fashion_keras.evaluation.predictions import Predictions
 from fashion_keras.evaluation.results import evaluate_predictions
+from fashion_keras.evaluation.tail import long_tail
 
 CLASSES = ("Bags", "Shoes", "Topwear", "Watches", "Ties")
 LABELS = {"kind": CLASSES, "gender": ("Men", "Women")}
