@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from augmented_batch import augmented_batch
 from sklearn.metrics import accuracy_score
 
 from fashion_keras.config import load_config
@@ -16,16 +18,20 @@ from fashion_keras.evaluation.predictions import predict
 from fashion_keras.run import load_run
 
 HERE = Path(__file__).parent
-# One process for both, which takes ten seconds to start: the tests of what stands on the backend,
-# then a training.
+# One process for all, which takes ten seconds to start: the tests of what stands on the backend,
+# a batch by each augmentation, then a training.
 PROGRAM = """
-import sys, pytest
-files, arguments = sys.argv[1].split(","), sys.argv[2:]
+import sys, numpy, pytest
+files, batches, records, arguments = sys.argv[1].split(","), *sys.argv[2:4], sys.argv[4:]
 print("tests:", int(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files])))
+from augmented_batch import augmented_batch
+for policy in "light", "rand-augment":
+    images, labels = augmented_batch(records, policy)
+    numpy.savez(f"{batches}/{policy}.npz", images=images, labels=labels)
 from fashion_keras.models.registry import ARCHITECTURES
 from fashion_keras.train import main
 ARCHITECTURES["tiny"] = "tiny_arch"
-sys.exit(main(arguments))
+sys.exit(main(["--data", records, *arguments]))
 """
 UNDER_JAX = ("test_ema.py", "test_losses.py", "test_confusion.py")
 
@@ -52,9 +58,10 @@ def run(records, tmp_path_factory):
     }
     load_config(None, overrides).save(folder / "config.yaml")
     files = ",".join(str(HERE / name) for name in UNDER_JAX)
-    command = [sys.executable, "-c", PROGRAM, files, "--config", folder / "config.yaml"]
+    command = [sys.executable, "-c", PROGRAM, files, folder, records]
+    command += ["--config", folder / "config.yaml", "--workdir", folder / "run"]
     ended = subprocess.run(
-        [*map(str, command), "--data", str(records), "--workdir", str(folder / "run")],
+        list(map(str, command)),
         env={
             **os.environ,
             "KERAS_BACKEND": "jax",
@@ -91,3 +98,13 @@ def test_what_stands_on_the_backend_holds_under_jax(run):
     """The average's recursion, losses and metrics, against the same independent figures."""
     _, printed = run
     assert "tests: 0" in printed, printed
+
+
+@pytest.mark.parametrize("policy", ["light", "rand-augment"])
+def test_jax_is_fed_the_augmented_photos_that_tensorflow_is(run, records, policy):
+    workdir, _ = run
+    expected = augmented_batch(records, policy)
+    with np.load(workdir.with_name(f"{policy}.npz")) as fed:
+        for values, name in zip(expected, ("images", "labels"), strict=True):
+            np.testing.assert_array_equal(fed[name], values)
+    assert expected[0].std() > 1 and 0 < expected[1].max(axis=1).min() < 1, "nothing was mixed"
