@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from fashion_keras.errors import UserError
 from fashion_keras.run import FEATURES  # what enters this layer is the backbone's output
@@ -23,8 +22,9 @@ def grad_cam(
     """Return a Grad-CAM heat map a photo (Selvaraju et al., ICCV 2017, equations 1 and 2).
 
     Each channel of the backbone's output is weighted by the mean gradient of the class's logit,
-    and what speaks for the class is kept. The map shows where, at the backbone's resolution (a
-    thirty-second of the photo's), and not why.
+    and what speaks for the class is kept. Of a head that is linear in the pooled features the
+    gradient is its weight (section 3.1), so nothing is derived, and any backend will do. The map
+    shows where, at the backbone's resolution (a thirty-second of the photo's), and not why.
 
     Args:
         model: a run's `model`, with a dict of logits and a layer named `features`.
@@ -37,22 +37,13 @@ def grad_cam(
         for the class.
 
     Raises:
-        UserError: the model has no layer of that name.
+        UserError: the model has no layer of that name, or the head is not linear in it.
     """
-    backbone, head = _parts(model, label)
-    maps = []
-    for start in range(0, len(images), batch_size):
-        photos = images[start : start + batch_size]
-        asked = tf.constant(list(classes[start : start + batch_size]))
-        # The backbone's output is a constant here: only the way from it to the logit is derived.
-        features = backbone(photos, training=False)
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(features)
-            logits = head(features, training=False)
-            # Photos do not touch each other, so the sum's gradient holds each photo's own.
-            asked_logits = tf.reduce_sum(tf.gather(logits, asked, axis=1, batch_dims=1))
-        weights = tf.reduce_mean(tape.gradient(asked_logits, features), axis=(1, 2), keepdims=True)
-        maps.append(tf.nn.relu(tf.reduce_sum(weights * features, axis=-1)).numpy())
+    backbone, kernel = _parts(model, label)
+    maps = [
+        _map(backbone.predict_on_batch(photos), kernel[:, list(asked)])
+        for photos, asked in _batches(images, classes, batch_size)
+    ]
     if not maps:
         return np.zeros((0, *backbone.output.shape[1:3]), np.float32)
     found = np.concatenate(maps).astype(np.float32)
@@ -60,13 +51,32 @@ def grad_cam(
     return np.divide(found, peak, out=np.zeros_like(found), where=peak > 0)
 
 
+def _batches(images, classes, batch_size):
+    for start in range(0, len(images), batch_size):
+        yield images[start : start + batch_size], classes[start : start + batch_size]
+
+
+def _map(features, weights):
+    """Return `[N, h, w]` of features `[N, h, w, D]` and the asked class's weights `[D, N]`."""
+    # The pooling's gradient is the same at every place: 1 / (h · w), and the mean's is that too.
+    height, width = features.shape[1:3]
+    return np.maximum(np.einsum("nhwd,dn->nhw", features, weights) / (height * width), 0.0)
+
+
 def _parts(model, label):
-    """Cut a model at its pooling: photos to features, and features to a head's logits."""
+    """Return what gives the features that are pooled, and the kernel `[D, C]` of a head."""
+    expected = "expected a model trained by fashion_keras"
     try:
         features = model.get_layer(FEATURES).input
     except ValueError as error:
         raise UserError(
             f"the model {model.name!r} has no layer {FEATURES!r}, so Grad-CAM cannot look into "
-            "it: expected a model trained by fashion_keras"
+            f"it: {expected}"
         ) from error
-    return keras.Model(model.inputs[0], features), keras.Model(features, model.output[label])
+    head = model.get_layer(label)
+    if not isinstance(head, keras.layers.Dense) or head.input.shape[-1] != features.shape[-1]:
+        raise UserError(
+            f"head {label!r} of the model {model.name!r} is not linear in the layer {FEATURES!r}, "
+            f"so Grad-CAM cannot look into it: {expected}"
+        )
+    return keras.Model(model.inputs[0], features), np.asarray(head.kernel)

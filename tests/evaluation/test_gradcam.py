@@ -3,9 +3,11 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.gradcam import grad_cam
+from fashion_keras.models.classifier import build_classifier
 
 # Three channels of features, two classes: the head's weights are the channels' importance.
 HEAD = np.array([[2.0, -1.0], [-1.0, 3.0], [0.0, 0.5]], np.float32)
@@ -42,6 +44,34 @@ def test_map_is_the_features_weighted_by_their_gradient(model, photos, batch_siz
     expected = [by_hand(photo, one) for photo, one in zip(photos, asked, strict=True)]
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_of_a_whole_network_it_is_what_automatic_differentiation_gives():
+    """Equations 1 and 2 of the paper as they stand, dropout and enlarging in between."""
+    keras.utils.set_random_seed(0)
+    model = build_classifier("resnet18", (32, 48), {"kind": 8}, dropout=0.5, upsampling=2)
+    photos = np.random.default_rng(1).integers(0, 256, (2, 32, 48, 3)).astype(np.uint8)
+    pooled = model.get_layer("features").input
+    features = keras.Model(model.inputs[0], pooled)(photos, training=False)
+    head = keras.Model(pooled, model.output["kind"])
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        logits = head(features, training=False)
+        classes = tf.argmax(logits, axis=1)
+        asked = tf.reduce_sum(tf.gather(logits, classes, axis=1, batch_dims=1))
+    alpha = tf.reduce_mean(tape.gradient(asked, features), axis=(1, 2), keepdims=True)
+    expected = tf.nn.relu(tf.reduce_sum(alpha * features, axis=-1)).numpy()
+    expected /= expected.max(axis=(1, 2), keepdims=True)
+    assert expected.shape == (2, 2, 3)
+    found = grad_cam(model, "kind", photos, classes.numpy())
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_head_that_is_not_linear_in_the_features_is_refused(model):
+    hidden = keras.layers.Dense(4, "relu")(model.get_layer("features").output)
+    deeper = keras.Model(model.inputs[0], {"kind": keras.layers.Dense(2, name="kind")(hidden)})
+    with pytest.raises(UserError, match=r"'kind' of the model .* is not linear"):
+        grad_cam(deeper, "kind", np.zeros((1, 4, 4, 3)), [0])
 
 
 def test_where_nothing_speaks_for_the_class_the_map_is_empty(model):

@@ -33,7 +33,12 @@ from fashion_keras.train import main
 ARCHITECTURES["tiny"] = "tiny_arch"
 sys.exit(main(["--data", records, *arguments]))
 """
-UNDER_JAX = ("test_ema.py", "test_losses.py", "test_confusion.py")
+UNDER_JAX = (
+    "test_ema.py",
+    "test_losses.py",
+    "test_confusion.py",
+    "../evaluation/test_gradcam.py::test_map_is_the_features_weighted_by_their_gradient",
+)
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="jax is not installed"
@@ -95,7 +100,7 @@ def test_tensorflow_gives_the_scores_that_jax_wrote(run, records):
 
 
 def test_what_stands_on_the_backend_holds_under_jax(run):
-    """The average's recursion, losses and metrics, against the same independent figures."""
+    """The average's recursion, losses, metrics and Grad-CAM, against the same figures by hand."""
     _, printed = run
     assert "tests: 0" in printed, printed
 
