@@ -140,3 +140,16 @@ def test_no_augmentation_is_no_function():
     assert augment.photo_policy("none") is None
     assert augment.batch_policy("none") is None
     assert augment.mixing_policy(0, 0) is None
+
+
+def test_equalisation_is_keras_own():
+    """Ours only counts in another way, which is quick under JAX too."""
+    generator = np.random.default_rng(0)
+    photos = generator.normal(120, 30, (2, 20, 16, 3)).clip(0, 255).astype(np.float32)
+    photos[1] = 77.0  # one brightness alone
+    *_, ours = operations()
+    assert isinstance(ours, keras.layers.Equalization)
+    for photo in photos:
+        keras_own = keras.layers.Equalization(value_range=(0, 255), dtype="float32")
+        expected = keras_own.transform_images(photo[None], None)
+        np.testing.assert_array_equal(ours.transform_images(photo[None], None), expected)

@@ -4,13 +4,14 @@ import csv
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from augmented_batch import augmented_batch
+from augmented_batch import augmented_batch, operations_of_rand_augment
 from sklearn.metrics import accuracy_score
 
 from fashion_keras.config import load_config
@@ -24,10 +25,11 @@ PROGRAM = """
 import sys, numpy, pytest
 files, batches, records, arguments = sys.argv[1].split(","), *sys.argv[2:4], sys.argv[4:]
 print("tests:", int(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files])))
-from augmented_batch import augmented_batch
+from augmented_batch import augmented_batch, operations_of_rand_augment
 for policy in "light", "rand-augment":
     images, labels = augmented_batch(records, policy)
     numpy.savez(f"{batches}/{policy}.npz", images=images, labels=labels)
+print("operations:", operations_of_rand_augment())
 from fashion_keras.models.registry import ARCHITECTURES
 from fashion_keras.train import main
 ARCHITECTURES["tiny"] = "tiny_arch"
@@ -113,3 +115,10 @@ def test_jax_is_fed_the_augmented_photos_that_tensorflow_is(run, records, policy
         for values, name in zip(expected, ("images", "labels"), strict=True):
             np.testing.assert_array_equal(fed[name], values)
     assert expected[0].std() > 1 and 0 < expected[1].max(axis=1).min() < 1, "nothing was mixed"
+
+
+def test_rand_augment_is_no_more_work_under_jax(run):
+    """By Keras's equalisation it is 23,197 operations there: a comparison a brightness and pixel."""
+    _, printed = run
+    found = int(re.search(r"^operations: (\d+)$", printed, re.M)[1])
+    assert found == pytest.approx(operations_of_rand_augment(), rel=0.05)
