@@ -118,7 +118,7 @@ def test_jax_is_fed_the_augmented_photos_that_tensorflow_is(run, records, policy
 
 
 def test_rand_augment_is_no_more_work_under_jax(run):
-    """By Keras's equalisation it is 23,197 operations there: a comparison a brightness and pixel."""
+    """Keras's equalisation, which compares with each brightness, makes it 23,197 operations."""
     _, printed = run
     found = int(re.search(r"^operations: (\d+)$", printed, re.M)[1])
     assert found == pytest.approx(operations_of_rand_augment(), rel=0.05)
