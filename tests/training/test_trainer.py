@@ -189,8 +189,8 @@ def test_photos_grow_and_a_run_cut_between_resumes_alike(records, tmp_path, monk
     learning_rates = [row["learning_rate"] for row in expected]
     assert learning_rates[0] > learning_rates[1] > learning_rates[2]
 
-    workdir = tmp_path / "cut"
     for cut in (1, 2):  # among the small photos, and where they grow
+        workdir = tmp_path / f"cut{cut}"
 
         def power_cut(self, epoch, logs=None, cut=cut, begin=EpochLine.on_epoch_begin):
             if epoch == cut:
@@ -201,10 +201,10 @@ def test_photos_grow_and_a_run_cut_between_resumes_alike(records, tmp_path, monk
             patch.setattr("fashion_keras.training.callbacks.EpochLine.on_epoch_begin", power_cut)
             train(config, records, workdir, say=lambda line: None)
         assert len(read_history(workdir)) == cut
-    train(config, records, workdir, say=lambda line: None)
-    for row, wanted in zip(read_history(workdir), expected, strict=True):
-        for name in wanted.keys() - {"seconds", "photos_per_second"}:
-            assert row[name] == pytest.approx(wanted[name], rel=1e-3, abs=1e-4), (row, name)
+        train(config, records, workdir, say=lambda line: None)
+        for row, wanted in zip(read_history(workdir), expected, strict=True):
+            for name in wanted.keys() - {"seconds", "photos_per_second"}:
+                assert row[name] == pytest.approx(wanted[name], rel=1e-3, abs=1e-4), (row, name)
 
 
 def test_finished_run_resumed_trains_no_further_and_knows_its_best_epoch(whole, records):
