@@ -39,6 +39,9 @@ def _height_and_width(value):
     return value
 
 
+_SEVERAL = "training.teacher"  # holds text, or a list of it
+
+
 def _listed(value):
     # One is given as it stands, several as a list; an empty text is none, as in older configs.
     return ([value] if value else []) if isinstance(value, str) else value
@@ -237,7 +240,8 @@ def _parse(assignment: str) -> tuple[str, Any]:
         if key not in _text_keys():
             raise UserError(f"--set {assignment}: the value is not valid YAML") from None
     # A folder may be called 2024, and a label column too.
-    return key, text if key in _text_keys() and not isinstance(value, str) else value
+    kept = (str, list) if key == _SEVERAL else str
+    return key, text if key in _text_keys() and not isinstance(value, kept) else value
 
 
 def _read_yaml(path) -> Any:
@@ -300,7 +304,7 @@ def _text_keys() -> list[str]:
         f"{section.name}.{field.name}"
         for section in dataclasses.fields(Config)
         for field in dataclasses.fields(section.default_factory)
-        if isinstance(field.default, str)
+        if isinstance(field.default, str) or f"{section.name}.{field.name}" == _SEVERAL
     ]
 
 

@@ -256,6 +256,8 @@ def test_a_missing_file_is_named(tmp_path):
         ("training.deterministic=true", "training.deterministic", True),
         ("data.label=a=b", "data.label", "a=b"),
         ("data.label=2024", "data.label", "2024"),
+        ("training.teacher=2024", "training.teacher", "2024"),
+        ("training.teacher=[runs/a, runs/b]", "training.teacher", ["runs/a", "runs/b"]),
         ("data.records=007", "data.records", "007"),
         ("data.records=", "data.records", ""),
         ("data.records=1e3", "data.records", "1e3"),

@@ -40,20 +40,17 @@ def grad_cam(
         UserError: the model has no layer of that name, or the head is not linear in it.
     """
     backbone, kernel = _parts(model, label)
-    maps = [
-        _map(backbone.predict_on_batch(photos), kernel[:, list(asked)])
-        for photos, asked in _batches(images, classes, batch_size)
-    ]
+    maps = []
+    for start in range(0, len(images), batch_size):
+        part = slice(start, start + batch_size)
+        # Called and not `predict`: tracing the new model takes longer than one photo does.
+        features = keras.ops.convert_to_numpy(backbone(images[part], training=False))
+        maps.append(_map(features, kernel[:, list(classes[part])]))
     if not maps:
         return np.zeros((0, *backbone.output.shape[1:3]), np.float32)
     found = np.concatenate(maps).astype(np.float32)
     peak = found.max(axis=(1, 2), keepdims=True)
     return np.divide(found, peak, out=np.zeros_like(found), where=peak > 0)
-
-
-def _batches(images, classes, batch_size):
-    for start in range(0, len(images), batch_size):
-        yield images[start : start + batch_size], classes[start : start + batch_size]
 
 
 def _map(features, weights):

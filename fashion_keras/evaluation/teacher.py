@@ -29,18 +29,20 @@ def ask_teachers(
     was trained on other classes.
     """
     info = DatasetInfo.load(records)
-    said: dict[str, list[np.ndarray]] = {}
-    for teacher in teachers:
-        run = load_run(teacher, info)
-        shared = [label for label in labels if label in run.labels]
-        if not shared:
+    # All before the first is asked, which takes minutes: one that cannot teach is refused at once.
+    runs = [load_run(teacher, info) for teacher in teachers]
+    for run in runs:
+        if not any(label in run.labels for label in labels):
             raise UserError(
-                f"the teacher {teacher} has no head for {', '.join(labels)}: "
+                f"the teacher {run.path} has no head for {', '.join(labels)}: "
                 f"it has {', '.join(run.labels)}"
             )
+    said: dict[str, list[np.ndarray]] = {}
+    for run in runs:
         predictions = predict(run, records, "train", progress=progress)
-        for label in shared:
-            said.setdefault(label, []).append(predictions.probabilities(label))
+        for label in labels:
+            if label in run.labels:
+                said.setdefault(label, []).append(predictions.probabilities(label))
     # Half precision keeps what a student can learn, and 16 MB of 31,000 photos by seven labels.
     means = {
         label: np.mean(said[label], axis=0).astype(np.float16) for label in labels if label in said

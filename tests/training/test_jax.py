@@ -39,6 +39,7 @@ UNDER_JAX = (
     "test_ema.py",
     "test_losses.py",
     "test_confusion.py",
+    "test_optimizer.py",
     "../evaluation/test_gradcam.py::test_map_is_the_features_weighted_by_their_gradient",
 )
 
