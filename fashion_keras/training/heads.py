@@ -26,6 +26,7 @@ from fashion_keras.training.devices import jit_compile
 from fashion_keras.training.losses import HeadLoss
 from fashion_keras.training.metrics import confusion_matrix, scores
 from fashion_keras.training.optimizer import build_optimizer
+from fashion_keras.training.variables import create_variables
 
 # At most; a small catalogue takes smaller batches, so that an epoch has about a hundred steps.
 BATCH_SIZE = 256
@@ -144,7 +145,8 @@ def fit_head(
     generator = np.random.default_rng(seed)
     keras.utils.set_random_seed(seed)
     layer = keras.layers.Dense(num_classes, kernel_initializer="zeros", dtype="float32")
-    model = keras.Sequential([keras.Input([values.shape[1]]), layer])
+    inputs = keras.Input([values.shape[1]])
+    model = keras.Model(inputs, layer(inputs))
     batch_size = min(BATCH_SIZE, max(16, len(values) // _STEPS))
     steps = -(-len(values) // batch_size)
     optimizer = OptimizerConfig(
@@ -157,6 +159,7 @@ def fit_head(
         steps_per_execution=steps,
         jit_compile=jit_compile(),
     )
+    create_variables(model)
     if sampling == "natural":
         drawn = [generator.permutation(len(values)) for _ in range(epochs)]
     else:

@@ -36,6 +36,7 @@ from fashion_keras.training.optimizer import build_optimizer
 from fashion_keras.training.precision import is_emulated, resolve_precision
 from fashion_keras.training.stages import plan_stages
 from fashion_keras.training.tensorboard import RunBoard
+from fashion_keras.training.variables import create_variables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +149,6 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
             model = _enter(model, before, stage, config, vocabularies, best)
             _compile(model, config, stage, steps, info, matrices)
             if optimizer:
-                model.optimizer.build(model.trainable_variables)
                 _copy_variables(optimizer.variables, model.optimizer.variables)
         if len(stages) > 1:
             say(stage.title)
@@ -249,6 +249,7 @@ def _compile(model, config, stage, steps, info, matrices):
         metrics={name: [matrix] for name, matrix in matrices.items()},
         jit_compile=devices.jit_compile(),
     )
+    create_variables(model)
 
 
 def _dataset(config, records, split, labels, stage, done=0, soft_targets=None):
