@@ -12,7 +12,7 @@ from fashion_keras.commands import add_run_and_records, run_command
 from fashion_keras.config import DecisionConfig, load_config
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.quiet import load_tensorflow
-from fashion_keras.run import CONFIG_FILE, DECISION_FILE, check_run, load_run
+from fashion_keras.run import CONFIG_FILE, DECISION_FILE, check_run, check_split, load_run
 
 _EPILOG = """\
 examples:
@@ -37,6 +37,7 @@ def _calibrate(argv: Sequence[str] | None) -> None:
     for split in ("train", "validation"):
         info.shard_paths(arguments.data, split)
     folder = check_run(arguments.model).parent
+    check_split(folder, info, arguments.data)
     options = _options(arguments, folder)
     load_tensorflow()
     from fashion_keras.evaluation.calibrating import acceptance_line, calibrate_run, steps_table

@@ -14,7 +14,14 @@ from fashion_keras.errors import UserError
 from fashion_keras.evaluation.files import REPORT_FILE, check_output, write_evaluation
 from fashion_keras.evaluation.table import table
 from fashion_keras.quiet import load_tensorflow
-from fashion_keras.run import BEST_MODEL_FILE, TENSORBOARD, Run, check_run, load_run
+from fashion_keras.run import (
+    BEST_MODEL_FILE,
+    TENSORBOARD,
+    Run,
+    check_run,
+    has_other_split,
+    load_run,
+)
 
 EXAMPLES = """\
 examples:
@@ -57,6 +64,12 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
     )
     check_output(output)
     check_run(options.model)
+    if has_other_split(options.model, info):
+        print(
+            f"warning: {options.model} was trained on another split of the catalogue of "
+            f"{options.data}: it may have trained on photos that are scored here",
+            file=sys.stderr,
+        )
     load_tensorflow()
     run = _with_headline(load_run(options.model, info), options.label)
 

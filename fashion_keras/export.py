@@ -119,7 +119,13 @@ def _export_small_models(run, output, formats, arguments):
             checked["results"] = {key: results[key] for key in (small_models.KERAS, name)}
             _warn_of_losses(run, results, name)
         path = small_models.write_small_model(
-            run, output / name, SMALL_FORMATS[name], model, checked, arguments.version
+            run,
+            output / name,
+            SMALL_FORMATS[name],
+            model,
+            checked,
+            arguments.version,
+            arguments.top,
         )
         print(path / SMALL_FORMATS[name])
     if not results:

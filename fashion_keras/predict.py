@@ -80,7 +80,7 @@ def _write_table(arguments, version, source, threshold) -> None:
     classified = table.rows - table.errors
     before = f", {kept:,} of them before" if kept else ""
     print(f"{arguments.output}: {table.rows:,} photos, {classified:,} classified{before}")
-    tally.conclude(classified_before=kept - kept_errors)
+    tally.conclude(kept=kept, classified_before=kept - kept_errors)
 
 
 @contextlib.contextmanager
@@ -142,8 +142,17 @@ def _check(arguments) -> None:
         check_address(arguments.server)
         if not arguments.name:
             raise UserError(f"--server {arguments.server}: which of its models? Give --name NAME")
+    if arguments.path_root and not arguments.path_root.is_dir():
+        raise UserError(
+            f"--path-root {arguments.path_root} is no folder: expected the one that the CSV's "
+            "paths start from"
+        )
     if arguments.output:
         check_table(arguments.output, "--output")
+        if arguments.output.resolve() in (Path(photo).resolve() for photo in arguments.photos):
+            raise UserError(
+                f"--output {arguments.output} is an input too: name another file to write"
+            )
     elif arguments.resume:
         raise UserError("--resume continues a table: give it by --output FILE")
 

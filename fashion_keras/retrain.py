@@ -11,7 +11,7 @@ from fashion_keras.config import TrainingConfig, load_config
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.progress import PhaseBar
 from fashion_keras.quiet import load_tensorflow
-from fashion_keras.run import CONFIG_FILE, check_run, load_run
+from fashion_keras.run import CONFIG_FILE, check_run, check_split, load_run
 
 _EPILOG = """\
 examples:
@@ -38,6 +38,7 @@ def _retrain(argv: Sequence[str] | None) -> None:
     for split in ("train", "validation"):
         info.shard_paths(arguments.data, split)
     file = check_run(arguments.model)
+    check_split(file, info, arguments.data)
     config = file.parent / CONFIG_FILE
     config = load_config(config if config.is_file() else None)
     load_tensorflow()

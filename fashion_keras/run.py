@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 import os
-import warnings
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,8 +89,9 @@ def load_run(path: str | os.PathLike, info: DatasetInfo | None = None) -> Run:
     labels = {label: labels[label], **labels}
     height, width = model.input_shape[1:3]
     if config is None:
-        warnings.warn(
-            f"{path}: no {CONFIG_FILE} beside it, assuming resize 'stretch'", stacklevel=2
+        print(
+            f"warning: {path}: no {CONFIG_FILE} beside it, assuming data.resize 'stretch'",
+            file=sys.stderr,
         )
     resize = config.data.resize if config else "stretch"
     decision = None
@@ -141,10 +142,45 @@ def check_teacher(path: str | os.PathLike, info: DatasetInfo, records: str | os.
         )
 
 
-def _began_with_others(path: Path, info: DatasetInfo) -> bool:
-    if not path.is_file():
+def check_split(path: str | os.PathLike, info: DatasetInfo, records: str | os.PathLike) -> None:
+    """Raise `UserError` where a run was trained on `records`' catalogue, but split otherwise."""
+    if has_other_split(path, info):
+        raise UserError(
+            f"{path} was trained on another split of the catalogue of {records}, and knows its "
+            "validation photos.\nGive the records that it was trained on"
+        )
+
+
+def has_other_split(path: str | os.PathLike, info: DatasetInfo) -> bool:
+    """Say whether a run was trained on the catalogue of `info`, but split in another way.
+
+    `path` is the run's folder or a file in it. Its test photos may then be what the run has seen.
+    """
+    path = Path(path)
+    trained = _read_json((path if path.is_dir() else path.parent) / RECORDS_FILE)
+    if not trained:
         return False
-    return json.loads(path.read_text(encoding="utf-8"))["shards"] != _identity(info)["shards"]
+    catalogue = trained["source"].get("fingerprint")
+    same = catalogue is not None and catalogue == info.source.get("fingerprint")
+    return same and trained["split"] != info.split
+
+
+def _began_with_others(path: Path, info: DatasetInfo) -> bool:
+    trained = _read_json(path)
+    return trained is not None and trained["shards"] != _identity(info)["shards"]
+
+
+def _read_json(path: Path) -> dict | None:
+    """Return what a file holds, None where there is none; `UserError` where it is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("expected an object")
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): restore it, or train anew") from None
+    return found
 
 
 def _identity(info: DatasetInfo) -> dict:
@@ -171,8 +207,7 @@ def _outputs(model, file):
 
 
 def _labels(folder, info, heads, file):
-    if (folder / LABELS_FILE).is_file():
-        raw = json.loads((folder / LABELS_FILE).read_text(encoding="utf-8"))
+    if (raw := _read_json(folder / LABELS_FILE)) is not None:
         labels = {name: tuple(classes) for name, classes in raw.items()}
     elif info:
         labels = {name: info.vocabulary(name) for name in heads}

@@ -36,6 +36,7 @@ from fashion_keras.run import (
     check_records,
     check_run,
     check_teacher,
+    has_other_split,
     load_run,
     save_records,
 )
@@ -105,14 +106,22 @@ def train(argv: Sequence[str] | None) -> None:
     config, workdir = _resolve(options)
     check_arch(config.model.arch)
     plan_stages(config)
-    if config.model.weights not in ("none", "imagenet") and not options.resume:
-        check_run(config.model.weights)
+    weights = config.model.weights
+    of_a_run = weights not in ("none", "imagenet") and not options.resume
+    if of_a_run:
+        check_run(weights)
     records = _records(config)
     info = DatasetInfo.load(records)
     for label in config.labels:
         info.trainable_vocabulary(label)
     for split in ("train", "validation"):
         info.shard_paths(records, split)
+    if of_a_run and has_other_split(weights, info):
+        print(
+            f"warning: the weights {weights} were trained on another split of the catalogue of "
+            f"{records}: they may know its validation and test photos",
+            file=sys.stderr,
+        )
     if config.training.teacher and not _needs_no_teacher(config, workdir):
         for teacher in config.training.teacher:
             check_teacher(teacher, info, records)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import yaml
-from evaluation.fake_run import COUNTS, write_records, write_run
+from evaluation.fake_run import COUNTS, resplit, write_records, write_run
 
 from fashion_keras import evaluate
 from fashion_keras.calibrate import main
@@ -76,6 +76,13 @@ def test_wrong_arguments_are_answered_in_a_line_and_leave_nothing(
 ):
     assert calibrate(run, records, *more) == 2
     assert message in capsys.readouterr().err
+    assert not (run / "decision.json").exists()
+
+
+def test_records_that_split_the_catalogue_otherwise_are_refused(run, records, tmp_path, capsys):
+    other = resplit(records, tmp_path / "other", run)
+    assert calibrate(run, other) == 2
+    assert "trained on another split of the catalogue" in capsys.readouterr().err
     assert not (run / "decision.json").exists()
 
 

@@ -113,3 +113,20 @@ def test_a_closed_pipe_is_met_in_silence_but_is_no_success(tmp_path):
     os.close(writer)
     assert ended.stderr == b""
     assert ended.returncode == 141
+
+
+def test_a_name_that_the_terminal_cannot_show_is_no_error():
+    program = (
+        "import sys; from fashion_keras.commands import run_command; "
+        "sys.exit(run_command(lambda argv: print('\\u00e9t\\u00e9.jpg')))"
+    )
+    environment = {
+        **os.environ,
+        "PYTHONIOENCODING": "ascii",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "\\xe9t\\xe9.jpg\n"

@@ -106,7 +106,9 @@ def test_different_labels_of_the_same_photos_are_refused(tmp_path, capsys):
 def test_different_columns_are_refused(tmp_path, capsys):
     first = write_run(tmp_path / "a", ["Bags"], ["Bags"])
     second = write_run(tmp_path / "b", ["Bags"], ["Bags"], label="gender")
-    assert "different labels (subCategory, gender)" in refused([first, second], capsys)
+    message = refused([first, second], capsys)
+    assert "different labels (subCategory, gender)" in message
+    assert "evaluate --label subCategory) and name the folders" in message
 
 
 def test_a_run_without_that_evaluation_is_told_how_to_make_it(runs, capsys):

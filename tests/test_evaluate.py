@@ -9,7 +9,7 @@ import sys
 
 import pandas as pd
 import pytest
-from evaluation.fake_run import COUNTS, LABELS, product, write_records, write_run
+from evaluation.fake_run import COUNTS, LABELS, product, resplit, write_records, write_run
 from evaluation.html_check import Page
 from PIL import Image
 from sklearn import metrics as sklearn
@@ -121,13 +121,25 @@ def test_a_keras_file_is_evaluated_as_its_run_is(run, records, evaluated, tmp_pa
 
 
 def test_a_keras_file_alone_takes_its_class_names_from_the_records(
-    run, records, evaluated, tmp_path
+    run, records, evaluated, tmp_path, capsys
 ):
     (tmp_path / "moved.keras").write_bytes((run / "best.keras").read_bytes())
     assert evaluate(tmp_path / "moved.keras", records) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert [line for line in told if "no config.yaml beside it" in line and "warning: " in line]
     folder = tmp_path / "moved-evaluation-test"
     assert read_predictions(folder) == read_predictions(evaluated)
     assert read_json(folder)["config"] is None
+
+
+def test_records_that_split_the_catalogue_otherwise_are_scored_with_a_warning(
+    run, records, evaluated, tmp_path, capsys
+):
+    mine = shutil.copytree(run, tmp_path / "run")
+    other = resplit(records, tmp_path / "other", mine)
+    assert evaluate(mine, other, "--resamples", 20) == 0
+    assert "may have trained on photos that are scored here" in capsys.readouterr().err
+    assert read_predictions(mine / "evaluation-test") == read_predictions(evaluated)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from serving.tiny import save_tiny_run
 from tiny_records import LABELS, write_tiny_records
 
 from fashion_keras.export import main
+from fashion_keras.serving.layout import ModelInfo
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -112,6 +113,7 @@ def test_small_models_are_checked_and_written_beside_the_savedmodels(
     run_on_records, records, tmp_path, capsys
 ):
     argv = ["--model", str(run_on_records), "--output", str(tmp_path), "--name", "shop"]
+    argv += ["--top", "2"]
     argv += ["--format", "litert", "litert-int8", "--data", str(records), "--check-photos", "10"]
     assert main(argv) == 0
     folder = tmp_path / "shop"
@@ -119,6 +121,7 @@ def test_small_models_are_checked_and_written_beside_the_savedmodels(
     checked = json.loads((folder / "litert-int8" / "1" / "check.json").read_text("utf-8"))
     assert (checked["split"], checked["num_photos"]) == ("validation", 10)
     assert set(checked["results"]) == {"keras", "litert-int8"}
+    assert ModelInfo.load(folder / "litert" / "1").top == 2
     result = checked["results"]["litert-int8"]
     assert result["bytes"] == (folder / "litert-int8" / "1" / "model.tflite").stat().st_size
     assert 0.5 < result["agreement"]["subCategory"] <= 1

@@ -243,6 +243,14 @@ def test_only_bad_photos_are_an_error_and_still_get_their_rows(model, tmp_path, 
     assert "none of 1 photos could be classified" in capsys.readouterr().err
 
 
+def test_rows_that_are_all_errors_from_before_are_said_to_be_that(model, tmp_path, capsys):
+    bad = write(tmp_path / "bad", {"a.jpg": b"", "b.jpg": b"no photo"})
+    assert predict_csv(model, tmp_path, bad)[0] == 2
+    capsys.readouterr()
+    assert predict_csv(model, tmp_path, bad, options=["--resume"])[0] == 2
+    assert "all 2 rows from before are errors" in capsys.readouterr().err
+
+
 def test_top_lists_more_classes_and_says_how_many_there_are(model, folder, capsys):
     path = str(folder / "a.jpg")
     assert main(["--model", str(model), path, "--top", "4"]) == 0
@@ -324,10 +332,16 @@ def test_a_csv_that_cannot_be_written_is_an_error(model, folder, tmp_path, capsy
         (["--server", "localhost:8501", "--name", "shop"], "expected http://HOST:8501"),
         (["--model", "models", "--resume"], "--output FILE"),
         (["--model", "models", "--output", "tags.xlsx"], ".csv, .jsonl, .parquet"),
+        (["--model", "models", "--path-root", "nowhere"], "--path-root nowhere is no folder"),
     ],
 )
 def test_options_that_do_not_go_together_are_an_error(options, reason, capsys):
     assert reason in error_of(capsys, "a.jpg", *options)
+
+
+def test_an_input_is_not_written_over(capsys):
+    error = error_of(capsys, "--model", "models", "shop.csv", "--output", "./shop.csv")
+    assert "shop.csv is an input too" in error
 
 
 @pytest.mark.parametrize("option", [["--threshold", "1.5"], ["--retries", "-1"]])

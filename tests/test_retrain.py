@@ -8,6 +8,7 @@ from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
+from evaluation.fake_run import resplit
 from tiny_records import write_tiny_records
 
 from fashion_keras import train
@@ -93,6 +94,13 @@ def test_training_ends_with_it_once(run, records):
     train._finish(trained, records, run)
     assert (run / "best.keras").read_bytes() == model, "a finished run's heads were trained again"
     assert dataclasses.asdict(load_run(run).decision)["flip"]
+
+
+def test_records_that_split_the_catalogue_otherwise_are_refused(run, records, tmp_path, capsys):
+    before = (run / "best.keras").read_bytes()
+    assert retrain(run, resplit(records, tmp_path / "other", run)) == 2
+    assert "trained on another split of the catalogue" in capsys.readouterr().err
+    assert (run / "best.keras").read_bytes() == before
 
 
 @pytest.mark.parametrize(

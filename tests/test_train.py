@@ -1,5 +1,6 @@
 """The train command, up to where training would begin: what it refuses, and what that leaves."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -211,6 +212,19 @@ def test_resume_with_other_records_at_the_same_place_is_refused(home, begins, ca
     write_tiny_records(home / "some", train=9, validation=3, test=2)
     message = refusal(capsys, "--workdir", "mine", "--resume")
     assert message.startswith("some holds other records than the run mine began with")
+
+
+def test_weights_of_another_split_of_the_catalogue_are_warned_of(home, begins, capsys):
+    write_tiny_records(home / "some", train=6, validation=3, test=2)
+    info = dataclasses.replace(DatasetInfo.load("some"), source={"fingerprint": "0" * 64})
+    info.save("some")
+    begin("--data", "some", "--workdir", "first")
+    Path("first/best.keras").write_bytes(b"not looked at yet")
+    begin("--data", "some", "--workdir", "second", "--weights", "first")
+    assert "warning" not in capsys.readouterr().err
+    dataclasses.replace(info, split={"strategy": "grouped"}).save("some")
+    begin("--data", "some", "--workdir", "third", "--weights", "first")
+    assert "warning: the weights first were trained on another split" in capsys.readouterr().err
 
 
 def test_resume_with_a_damaged_config_is_refused(run, capsys):

@@ -28,6 +28,7 @@ RATIO_APPLIES_FROM = 2**20
 _ENCRYPTED = 0x1  # general-purpose flag bit 0, APPNOTE.TXT 4.4.4
 # Signature, then after 22 bytes that the directory repeats the lengths of name and extra field.
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
+_LINK = "a link that leads elsewhere is not followed: name what it leads to"
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
 
@@ -36,10 +37,12 @@ class Archive(abc.ABC):
 
     Attributes:
         source: path of the zip or folder, as given.
+        left_out: name and reason of what is there and not among `names`; a folder's ends in `/`.
     """
 
     def __init__(self, source: Path):
         self.source = source
+        self.left_out: dict[str, str] = {}
 
     @abc.abstractmethod
     def names(self) -> list[str]:
@@ -152,21 +155,27 @@ class FolderArchive(Archive):
     modification times, so that a copy has the same one.
     """
 
-    def __init__(self, source: Path):
+    def __init__(self, source: Path, *, strict: bool = True):
         super().__init__(source)
         self._root = source.resolve()
+        self._strict = strict
         self._sizes: dict[str, int] = {}
-        for folder, _, files in os.walk(self._root, onerror=self._unreadable):
+        for folder, folders, files in os.walk(self._root, onerror=self._unreadable):
+            for name in folders:
+                if (path := Path(folder, name)).is_symlink():
+                    self.left_out[f"{self._name(path)}/"] = _LINK
             for file in files:
                 path = Path(folder, file)
                 if path.is_symlink() and not self._inside(path):
+                    self.left_out[self._name(path)] = _LINK
                     continue
                 try:
                     status = path.stat()
-                except OSError:  # a dangling link
+                except OSError as error:  # a dangling link
+                    self.left_out[self._name(path)] = f"cannot be read: {error.strerror}"
                     continue
                 if stat.S_ISREG(status.st_mode):
-                    self._sizes[path.relative_to(self._root).as_posix()] = status.st_size
+                    self._sizes[self._name(path)] = status.st_size
 
     def names(self) -> list[str]:
         """Return the files' names, sorted."""
@@ -204,12 +213,20 @@ class FolderArchive(Archive):
         except (OSError, RuntimeError):  # a link that points to itself
             return False
 
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self._root).as_posix()
+
     def _unreadable(self, error: OSError) -> None:
-        raise UserError(f"{error.filename} cannot be read: {error.strerror}") from error
+        path = Path(error.filename)
+        if self._strict or path == self._root:
+            raise UserError(f"{path} cannot be read: {error.strerror}") from error
+        self.left_out[f"{self._name(path)}/"] = f"cannot be read: {error.strerror}"
 
 
-def open_archive(source: str | os.PathLike) -> Archive:
+def open_archive(source: str | os.PathLike, *, strict: bool = True) -> Archive:
     """Open a `.zip` or a folder for reading.
+
+    A folder below that cannot be read is an error if `strict`, and else among `left_out`.
 
     Raises `UserError` where it is missing, neither zip nor folder, damaged, or unsafe: an
     entry with an absolute or `..` path, an encrypted entry, or a decompression bomb (more
@@ -217,7 +234,7 @@ def open_archive(source: str | os.PathLike) -> Archive:
     """
     path = Path(source)
     if path.is_dir():
-        return FolderArchive(path)
+        return FolderArchive(path, strict=strict)
     if not path.exists():
         raise UserError(
             f"{source} does not exist: expected the Kaggle .zip, or a folder with styles.csv "

@@ -33,12 +33,13 @@ def write_board(
 ) -> None:
     """Write the headline's PR curves, and the projector of at most `most` photos.
 
+    Of large photos fewer: their thumbnails have to fit in one picture that TensorBoard draws.
     `predictions` are of a split of `records`; `folder` becomes a run in TensorBoard and is
     replaced. The projector shows id, label, prediction and whether it is right.
     """
     label, classes = run.label, run.labels[run.label]
     write_pr_curves(folder, predictions, label, classes)
-    rows = sample_rows(predictions, label, most)
+    rows = sample_rows(predictions, label, min(most, (_LARGEST_SPRITE // max(run.image_size)) ** 2))
     ids = [predictions.ids[row] for row in rows]
     by_id = load_photos(run, records, predictions.split, ids)
     photos = np.stack([by_id[identifier] for identifier in ids])

@@ -76,9 +76,12 @@ def pool_seeds(runs: Sequence[StoredRun]) -> dict[str, list[StoredRun]]:
         else:
             found.append(run)
     named: dict[str, list[StoredRun]] = {}
+    names = {run.name for run in runs}
     for group in groups:
+        own = {run.name for run in group}
         name = _common_name([run.name for run in group])
-        named[name if name not in named else group[0].name] = group
+        # runs/resnet18-1 and -2 are no resnet18 where a run of that name is compared with them.
+        named[group[0].name if name in named or name in names - own else name] = group
     return named
 
 
@@ -169,7 +172,7 @@ def _aligned(run: StoredRun, first: StoredRun) -> StoredRun:
     if run.label != first.label:
         raise UserError(
             f"{both} were evaluated on different labels ({first.label}, {run.label}): evaluate "
-            "both on one, with --label"
+            f"both on one\n(evaluate --label {first.label}) and name the folders that it writes"
         )
     if run.classes != first.classes:
         raise UserError(

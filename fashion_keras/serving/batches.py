@@ -5,9 +5,10 @@ Imports no TensorFlow: a model in this process and one behind a server are asked
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from typing import NamedTuple, Protocol
 
 from fashion_keras.serving.photos import Photo
@@ -16,6 +17,7 @@ from fashion_keras.serving.prediction import Prediction
 SIGNATURE = "serving_default"
 INPUT = "image_bytes"
 OUTPUTS = ("classes", "scores", "valid")
+_PATIENCE = 5.0  # seconds for what is in flight, where the rest is no longer wanted
 _DAMAGED = "damaged: its header is fine, its pixels cannot be decoded"
 
 
@@ -36,6 +38,9 @@ class Model(Protocol):
 
     def ask(self, encoded: Sequence[bytes]) -> Answer:
         """Classify encoded photos. Safe to call from several threads; raises BatchRefused."""
+
+    def close(self) -> None:
+        """Have calls that wait for something give up."""
 
 
 def classify(photos: Sequence[Photo], ask: Callable[[Sequence[bytes]], Answer]) -> list[Prediction]:
@@ -73,17 +78,35 @@ def classify_all(
 ) -> Iterator[list[Prediction]]:
     """Classify batches, `in_flight` at a time; yield each one's predictions in their order.
 
-    No batch is taken before there is room for it. What a batch raises is raised in its turn.
+    No batch is taken before there is room for it. What a batch raises is raised in its turn. Ended
+    early, it closes the model and leaves behind what does not answer in seconds.
     """
-    with ThreadPoolExecutor(in_flight, thread_name_prefix="classify") as pool:
-        pending = deque()
-        try:
-            for batch in batches:
-                pending.append(pool.submit(classify, batch, model.ask))
-                if len(pending) >= in_flight:
-                    yield pending.popleft().result()
-            while pending:
+    pending: deque[Future] = deque()
+    try:
+        for batch in batches:
+            pending.append(_start(classify, batch, model.ask))
+            if len(pending) >= in_flight:
                 yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+        while pending:
+            yield pending.popleft().result()
+    except BaseException:
+        model.close()
+        wait(pending, _PATIENCE)
+        raise
+
+
+def _start(function, *arguments) -> Future:
+    """Call a function in a thread of its own, which a process that ends does not wait for.
+
+    A pool's threads it would wait for, and so Ctrl-C for a server that hangs.
+    """
+    future = Future()
+
+    def work():
+        try:
+            future.set_result(function(*arguments))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="classify", daemon=True).start()
+    return future

@@ -59,6 +59,9 @@ class LocalModel:
         names = [[name.decode("utf-8") for name in row] for row in classes]
         return Answer(names, scores, valid)
 
+    def close(self) -> None:
+        """Do nothing: it waits for nothing."""
+
 
 def _frozen(signature):
     """Return a function of photos that computes `OUTPUTS` alone, its weights constants.

@@ -119,9 +119,14 @@ def table(results: Mapping[str, dict], label: str) -> str:
         f"{'':<{width}}      size  accuracy  macro-F1  agreement  photos/s  alone",
     ]
     for name, result in results.items():
+        # Photos without this label say nothing of it but whether two models agree.
+        right, macro = (
+            f"{result[score][label]:.4f}" if label in result[score] else f"{'–':>6}"
+            for score in ("accuracy", "macro_f1")
+        )
         lines.append(
-            f"{name:<{width}}  {result['bytes'] / 1e6:5.1f} MB    {result['accuracy'][label]:.4f}"
-            f"    {result['macro_f1'][label]:.4f}    {result['agreement'][label]:7.2%}"
+            f"{name:<{width}}  {result['bytes'] / 1e6:5.1f} MB    {right}"
+            f"    {macro}    {result['agreement'][label]:7.2%}"
             f"  {result['photos_per_second']:8.1f}  {result['milliseconds_alone']:.1f} ms"
         )
     return "\n".join(lines)

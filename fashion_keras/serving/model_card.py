@@ -123,7 +123,7 @@ printf '{{"instances": [{{"b64": "%s"}}]}}' "$(base64 < photo.jpg | tr -d '\\n')
 ```python
 import tensorflow as tf
 
-model = tf.saved_model.load("{name}/1")  # this folder
+model = tf.saved_model.load(".")  # in this folder
 answer = model.signatures["serving_default"](tf.constant([open("photo.jpg", "rb").read()]))
 ```
 

@@ -24,10 +24,10 @@ class PathColumns:
 
 
 def read_paths(file: Path, columns: PathColumns) -> list[tuple[str | None, str]]:
-    """Return the id, None where the CSV has none, and the path of each row.
+    """Return the id, None where the CSV has none, and the path, "" where it has none, of each row.
 
     The CSV is UTF-8, its cells between commas, semicolons or tabs. Raises `UserError` where it
-    cannot be read, lacks a column, or a row names no photo.
+    cannot be read, lacks a column, or no row names a photo.
     """
     try:
         header, rows = read_table(file.read_bytes(), str(file))
@@ -38,15 +38,15 @@ def read_paths(file: Path, columns: PathColumns) -> list[tuple[str | None, str]]
         id = header.index("id") if "id" in header else None
     else:
         id = _find(file, header, columns.id, "--id-column")
-    found = []
-    for number, row in enumerate(rows, start=1):
-        if len(row) <= max(path, id or 0) or not row[path].strip():
-            raise UserError(
-                f"{file}: row {number} after the header names no photo in column "
-                f"{header[path]!r}: {','.join(row)[:80]}"
-            )
-        found.append((row[id].strip() or None if id is not None else None, row[path].strip()))
+    found = [(_cell(row, id) or None, _cell(row, path)) for row in rows]
+    if found and not any(name for _, name in found):
+        raise UserError(f"{file}: no row names a photo in column {header[path]!r}")
     return found
+
+
+def _cell(row, column):
+    """Return what a row has in a column, "" where it is too short or `column` is None."""
+    return row[column].strip() if column is not None and column < len(row) else ""
 
 
 def _find(file, header, column, option):

@@ -120,13 +120,25 @@ class PhotoSource(contextlib.ExitStack):
             raise UserError(f"{source} does not exist")
         if path.suffix.lower() == ".csv" and path.is_file():
             root = self._columns.root or path.parent
-            for id, name in read_paths(path, self._columns):
-                self._photos.append(("", name, id, lambda name: _read_file(root / name)))
+
+            def read_below(name):
+                return _read_file(root / name)
+
+            for number, (id, name) in enumerate(read_paths(path, self._columns), start=1):
+                read = read_below
+                if not name:
+                    read = _raiser(UserError(f"row {number} of {source} names no photo"))
+                self._photos.append(("", name, id, read))
         elif path.is_dir() or _is_zip(path):
-            archive = self.enter_context(open_archive(path))
+            archive = self.enter_context(open_archive(path, strict=False))
             prefix, read = f"{source.rstrip('/')}/", _reader(archive)
             self._photos += [
                 (prefix, name, None, read) for name in archive.names() if _is_photo(name)
+            ]
+            self._photos += [
+                (prefix, name, None, _raiser(UserError(reason)))
+                for name, reason in archive.left_out.items()
+                if name.endswith("/") or _is_photo(name)
             ]
         else:
             self._photos.append(("", source, None, lambda name: _read_file(Path(name))))
@@ -209,8 +221,8 @@ def _read_file(path: Path) -> bytes:
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        raise UserError(f"cannot be read: {getattr(error, 'strerror', error)}") from error
     if len(data) > MAX_FILE_BYTES:
         raise UserError(f"larger than {MAX_FILE_BYTES // 2**20} MiB")
     return data

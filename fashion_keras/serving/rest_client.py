@@ -76,6 +76,8 @@ class RestModel:
             raise Unavailable("no answer in time") from error
         except requests.ConnectionError as error:
             raise Unavailable(_cause(error)) from error
+        except requests.exceptions.ChunkedEncodingError as error:
+            raise Unavailable("its answer broke off") from error
         except requests.RequestException as error:
             raise UserError(f"{self._url}: {error}") from error
         if response.status_code in _LATER:

@@ -33,7 +33,10 @@ class Retries:
 
     def call(self, function: Callable[[], T]) -> T:
         """Return what `function` returns; `UserError` where it is Unavailable to the last."""
+        reason, attempt = "stopped", 0
         for attempt in range(self._count + 1):
+            if self._stopped.is_set():
+                break
             try:
                 result = function()
             except Unavailable as unavailable:

@@ -71,16 +71,23 @@ def check(run: Run, models: Mapping[str, bytes], photos: Photos) -> dict[str, di
 
 
 def write_small_model(
-    run: Run, folder: Path, file: str, model: bytes, checked: dict | None, version: int | None
+    run: Run,
+    folder: Path,
+    file: str,
+    model: bytes,
+    checked: dict | None,
+    version: int | None,
+    top: int = 5,
 ) -> Path:
     """Write `folder/<version>/`: the model as `file`, its class names, what was checked.
 
-    Written beside and renamed; `version` defaults to one above the highest present. Returns the
-    version's folder. Raises `UserError` where the version is there already.
+    Written beside and renamed; `version` defaults to one above the highest present; `top` classes
+    of a photo are given. Returns the version's folder. Raises `UserError` where the version is
+    there already.
     """
     target = folder / str(new_version(folder, version))
     partial = folder / f"{target.name}.partial-{os.getpid()}"
-    info = ModelInfo.of(run, top=5)
+    info = ModelInfo.of(run, top)
     try:
         (partial / ASSETS).mkdir(parents=True)
         (partial / file).write_bytes(model)

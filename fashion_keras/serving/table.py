@@ -57,10 +57,10 @@ class Table:
         self.rows += len(rows)
         self.errors += sum(row.error is not None for row in rows)
 
-    def _keep(self) -> None:
-        """Count the rows in the file, and cut off a half-written last one."""
+    def _keep(self, source: Path) -> None:
+        """Count the rows in the file, which is `source`'s, and cut off a half-written last one."""
         end = 0
-        for row, row_end in _rows(self._file, self._codec, self.partial):
+        for row, row_end in _rows(self._file, self._codec, source):
             end = row_end
             self._done[row.id, row.path] += 1
             self.rows += 1
@@ -109,13 +109,18 @@ def open_table(path: str | os.PathLike, *, resume: bool = False) -> Iterator[Tab
     untouched; if it comes to no good end, the rows so far stay there. With `resume` they are
     kept, or else those of a finished `path`; a last row that is half-written is cut off, so
     that its photo is classified again. Raises `UserError` where rows would be lost or mixed:
-    there is a `.partial` and not `resume`, another process writes it, or it is not such a table.
+    there is a `.partial` and not `resume`, another process writes it, or it is not such a table,
+    nor what is at `path`.
     """
     path = Path(path)
     partial = path.with_name(f"{path.name}.partial")
     codec = _FORMATS[path.suffix.lower()]()
-    if resume and not partial.exists() and path.exists():
-        _copy_finished(path, partial, codec)
+    source = partial
+    if not partial.exists() and path.exists():
+        _check_ours(path, codec)
+        if resume:
+            _copy_finished(path, partial, codec)
+            source = path
     if partial.exists() and not resume:
         raise UserError(
             f"{partial} is there, from a run that was interrupted: continue it with --resume,\n"
@@ -126,7 +131,12 @@ def open_table(path: str | os.PathLike, *, resume: bool = False) -> Iterator[Tab
         _lock(file, partial)
         table = Table(path, partial, codec, file)
         file.seek(0)
-        table._keep()
+        try:
+            table._keep(source)
+        except UserError:
+            if source is path:  # a copy of what is still there
+                partial.unlink()
+            raise
         try:
             yield table
             table._finish()
@@ -134,6 +144,26 @@ def open_table(path: str | os.PathLike, *, resume: bool = False) -> Iterator[Tab
             if not table.rows:
                 partial.unlink(missing_ok=True)
             raise
+
+
+def _check_ours(path, codec):
+    """Raise `UserError` where a file is neither empty nor begins as a table of predictions."""
+    if path.stat().st_size == 0:
+        return
+    if path.suffix.lower() == PARQUET:
+        try:
+            next(read_parquet(path), None)
+        except (ValueError, OSError) as error:
+            raise _foreign(path, str(error).rstrip(".")) from error
+        return
+    with open(path, "rb") as file:
+        start = file.read(len(codec.header)) if codec.header else file.readline(_LONGEST)
+    try:
+        ours = start == codec.header if codec.header else bool(codec.decode(start))
+    except ValueError:
+        ours = False
+    if not ours:
+        raise _foreign(path, f"its first line is {start.strip()[:60].decode(errors='replace')!r}")
 
 
 def _copy_finished(path, partial, codec):
@@ -194,7 +224,7 @@ def _rows(file, codec, path) -> Iterator[tuple[Row, int]]:
 
 def _foreign(path, reason):
     return UserError(
-        f"{path} cannot be continued: {reason}.\n"
+        f"{path} cannot be continued or replaced: {reason}.\n"
         "Expected a table that predict wrote: mend or remove it, or name another --output"
     )
 

@@ -23,8 +23,16 @@ class Tally:
         self._failed += len(failed)
         self._first = self._first or next(iter(failed), None)
 
-    def conclude(self, classified_before: int = 0) -> None:
-        """Warn of failures; `UserError` where no photo was classified, now or before."""
+    def conclude(self, kept: int = 0, classified_before: int = 0) -> None:
+        """Warn of failures; `UserError` where no photo was classified, now or before.
+
+        `kept` rows are from before, and `classified_before` of them without an error.
+        """
+        if kept and not self._tried and not classified_before:
+            raise UserError(
+                f"all {kept:,} rows from before are errors and count as done.\n"
+                "Remove the table to try them again"
+            )
         if self._failed == self._tried and not classified_before:
             raise UserError(f"none of {self._tried:,} photos could be classified{self._reason()}")
         if self._failed:

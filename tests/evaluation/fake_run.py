@@ -3,7 +3,9 @@
 What the model must answer follows from a photo's colour alone, so the tests need not ask it.
 """
 
+import dataclasses
 import io
+import shutil
 from pathlib import Path
 
 import keras
@@ -13,7 +15,7 @@ from PIL import Image
 from fashion_keras.config import load_config
 from fashion_keras.data.schema import SCHEMA_VERSION, SPLITS, DatasetInfo, SplitInfo
 from fashion_keras.data.tfrecord import Record, shard_name, to_example, write_shard
-from fashion_keras.run import save_labels
+from fashion_keras.run import save_labels, save_records
 
 # The strongest of red, green and blue, and a class that no photo has.
 LABELS = {
@@ -91,6 +93,15 @@ def write_run(folder: Path, *, bias: float = 0.0) -> Path:
     save_labels(folder, LABELS)
     config = {"data.image_size": list(IMAGE_SIZE), "data.auxiliary_labels": {"gender": 0.5}}
     load_config(None, config).save(folder / "config.yaml")
+    return folder
+
+
+def resplit(records: Path, folder: Path, run: Path) -> Path:
+    """Copy records, as those of a catalogue that `run` was trained on by another split."""
+    shutil.copytree(records, folder)
+    info = dataclasses.replace(DatasetInfo.load(records), source={"fingerprint": "0" * 64})
+    save_records(run, info)
+    dataclasses.replace(info, split={"strategy": "grouped"}).save(folder)
     return folder
 
 

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -6,6 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins import projector
 from tensorboard.util import tensor_util
 
+from fashion_keras.evaluation import board
 from fashion_keras.evaluation.board import (
     THRESHOLDS,
     sample_rows,
@@ -15,6 +18,7 @@ from fashion_keras.evaluation.board import (
 from fashion_keras.evaluation.predictions import Predictions
 
 CLASSES = ("Bags", "Shoes", "Socks")
+PHOTOS = {str(i): np.zeros((8, 6, 3), np.uint8) for i in range(40)}
 RNG = np.random.default_rng(0)
 
 
@@ -27,9 +31,9 @@ def predictions():
 
 
 def curves(folder):
-    board = EventAccumulator(str(folder)).Reload()
-    tags = board.Tags()["tensors"]
-    return {t: tensor_util.make_ndarray(board.Tensors(t)[0].tensor_proto) for t in tags}
+    events = EventAccumulator(str(folder)).Reload()
+    tags = events.Tags()["tensors"]
+    return {t: tensor_util.make_ndarray(events.Tensors(t)[0].tensor_proto) for t in tags}
 
 
 def test_curves_are_scikit_learns_precision_and_recall_at_each_threshold(predictions, tmp_path):
@@ -85,3 +89,20 @@ def test_photos_that_do_not_fit_in_one_picture_are_refused(tmp_path):
         write_projector(
             tmp_path, np.zeros((4, 2)), np.zeros((4, 5000, 10, 3), "uint8"), [{"id": "1"}] * 4
         )
+
+
+def test_of_large_photos_as_many_are_shown_as_a_picture_holds(predictions, tmp_path, monkeypatch):
+    monkeypatch.setattr(board, "_LARGEST_SPRITE", 24)
+    shown = []
+    monkeypatch.setattr(
+        board, "load_photos", lambda run, records, split, ids: shown.extend(ids) or PHOTOS
+    )
+    run = SimpleNamespace(
+        label="kind",
+        labels={"kind": CLASSES},
+        image_size=(8, 6),
+        features=SimpleNamespace(predict=lambda photos, **_: np.zeros((len(photos), 2))),
+    )
+    board.write_board(run, "records", predictions, tmp_path)
+    assert len(shown) == 9  # three by three of 8 pixels
+    assert Image.open(tmp_path / board.SPRITE_FILE).size == (18, 24)

@@ -176,6 +176,19 @@ def test_only_runs_that_differ_in_the_seed_alone_are_pooled():
     assert found == [["a", "b"], ["c"], ["again"], ["unknown"]]
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_no_run_is_lost_where_seeds_begin_with_the_name_of_another(order):
+    runs = [
+        stored("net-1", [0], [0], seed=0),
+        stored("net-2", [0], [0], seed=1),
+        stored("net", [0], [0], seed=0, **{"optimizer.ema": 0.5}),
+    ]
+    groups = pool_seeds([runs[place] for place in order])
+    found = {frozenset(run.name for run in group) for group in groups.values()}
+    assert found == {frozenset({"net-1", "net-2"}), frozenset({"net"})}
+    assert [run.name for run in groups["net"]] == ["net"]
+
+
 def test_one_run_is_no_comparison():
     with pytest.raises(UserError, match="at least two"):
         compare_runs([stored("a", [0], [0])])

@@ -35,6 +35,7 @@ class StandIn:
     def __init__(self):
         self.batches: list[int] = []
         self.failures: list[int] = []
+        self.cut = 0  # answers to come that break off in the middle
         self.refused_above = 10**9
         self.signature = SIGNATURE
         self.seconds = 0.0  # that an answer takes
@@ -88,6 +89,11 @@ def serving(port=0):
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
+            if state.cut and self.command == "POST":
+                state.cut -= 1
+                self.wfile.write(data[: len(data) // 2])
+                self.close_connection = True
+                return
             self.wfile.write(data)
 
         def log_message(self, *_):

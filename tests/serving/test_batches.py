@@ -19,8 +19,8 @@ def ask(encoded):
 
 
 class Model:
-    def __init__(self, ask):
-        self.ask = ask
+    def __init__(self, ask, close=lambda: None):
+        self.ask, self.close = ask, close
 
 
 def test_each_photo_gets_its_own_answer():
@@ -103,3 +103,35 @@ def test_what_a_batch_raises_is_raised_after_the_batches_before_it():
     assert [next(stream)[0].id, next(stream)[0].id] == ["0", "1"]
     with pytest.raises(RuntimeError, match="the server is gone"):
         next(stream)
+
+
+def test_ended_early_the_model_is_closed_before_what_is_in_flight_is_waited_for():
+    """Else Ctrl-C would wait for a server that does not answer."""
+    closed = threading.Event()
+
+    def waits(encoded):
+        if encoded[0] != b"\x00":
+            assert closed.wait(60)
+        return ask(encoded)
+
+    stream = classify_all([[photo] for photo in PHOTOS], Model(waits, closed.set), 3)
+    next(stream)
+    stream.close()
+    assert closed.is_set()
+
+
+def test_what_hangs_is_left_behind(monkeypatch):
+    monkeypatch.setattr("fashion_keras.serving.batches._PATIENCE", 0.01)
+    gate = threading.Event()
+
+    def hangs(encoded):
+        if encoded[0] == b"\x00":
+            return ask(encoded)
+        gate.wait(60)
+
+    stream = classify_all([[photo] for photo in PHOTOS], Model(hangs), 3)
+    next(stream)
+    stream.close()
+    left = [thread for thread in threading.enumerate() if thread.name == "classify"]
+    gate.set()
+    assert left and all(thread.daemon for thread in left)

@@ -85,6 +85,12 @@ def test_the_table_has_a_line_a_format():
     assert len({len(line) for line in lines[1:]}) == 1
 
 
+def test_the_table_of_photos_without_the_label_has_a_dash():
+    row = {"bytes": 1_000_000, "accuracy": {}, "macro_f1": {}, "agreement": {"a": 1.0}}
+    row |= {"photos_per_second": 1.0, "milliseconds_alone": 1.0}
+    assert table({"keras": row}, "a").splitlines()[1].split()[3:6] == ["–", "–", "100.00%"]
+
+
 def test_photos_are_the_first_of_the_split_with_their_classes(tmp_path):
     write_tiny_records(tmp_path)
     found = load_photos(tmp_path, "validation", LABELS, (40, 32), "stretch", 9)

@@ -28,14 +28,18 @@ def test_quotes_and_a_byte_order_mark_are_no_part_of_a_name(tmp_path):
     assert read(tmp_path, b'\xef\xbb\xbfpath,id\r\n"a, ""b"".jpg",\r\n') == [(None, 'a, "b".jpg')]
 
 
+def test_a_row_without_a_photo_spares_the_others(tmp_path):
+    found = [("1", "a.jpg"), ("2", ""), (None, "c.jpg"), ("4", "")]
+    assert read(tmp_path, "id,path\n1,a.jpg\n2\n,c.jpg\n4, \n") == found
+
+
 @pytest.mark.parametrize(
     ("content", "columns", "reason"),
     [
         ("id,photo\n1,a.jpg\n", {}, "--path-column"),
         ("id,path\n1,a.jpg\n", {"id": "sku"}, "--id-column"),
         ("id,image_path\n1,a.jpg\n", {"path": "imagepath"}, "did you mean 'image_path'"),
-        ("path,id\na.jpg,1\n,2\n", {}, "row 2 after the header names no photo"),
-        ("id,path\n1,a.jpg\n2\n", {}, "row 2 after the header names no photo"),
+        ("path,id\n ,1\n,2\n", {}, "no row names a photo in column 'path'"),
         ("path\n", {}, "is empty"),
         (b"path\ncaf\xe9.jpg\n", {}, "is not UTF-8"),
     ],

@@ -1,6 +1,7 @@
 """Inputs become photos in order, in batches that fit in memory."""
 
 import io
+import os
 import struct
 import zlib
 
@@ -175,3 +176,52 @@ def test_photos_are_read_when_they_are_asked_for_and_not_before(tmp_path):
         assert next(stream).error == ""
         (tmp_path / "b.jpg").write_bytes(b"")
         assert next(stream).error == "empty file"
+
+
+def errors(*inputs):
+    with PhotoSource(map(str, inputs)) as source:
+        return {found.path: found.error for found in source.photos()}
+
+
+def test_a_row_of_a_csv_that_names_no_photo_is_a_row_with_an_error(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(photo())
+    (tmp_path / "1.csv").write_bytes(b"id,path\n1,a.jpg\n2,\n3,a\x00.jpg\n")
+    with PhotoSource([str(tmp_path / "1.csv")]) as source:
+        first, second, third = source.photos()
+    assert (first.id, first.error) == ("1", "")
+    assert (second.id, second.path) == ("2", "") and "row 2 of" in second.error
+    assert third.id == "3" and "cannot be read" in third.error
+
+
+def test_links_that_are_not_followed_are_rows_with_an_error(tmp_path):
+    (tmp_path / "all" / "shoes").mkdir(parents=True)
+    (tmp_path / "all" / "a.jpg").write_bytes(photo())
+    folder = tmp_path / "chosen"
+    folder.mkdir()
+    (folder / "b.jpg").write_bytes(photo())
+    (folder / "a.jpg").symlink_to(tmp_path / "all" / "a.jpg")
+    (folder / "notes.txt").symlink_to(tmp_path / "all" / "a.jpg")
+    (folder / "gone.jpg").symlink_to(folder / "nothing.jpg")
+    (folder / "shoes").symlink_to(tmp_path / "all" / "shoes")
+    found = errors(folder)
+    assert found.pop(f"{folder}/b.jpg") == ""
+    assert set(found) == {f"{folder}/{name}" for name in ("a.jpg", "gone.jpg", "shoes/")}
+    assert (
+        "not followed" in found[f"{folder}/a.jpg"] and "not followed" in found[f"{folder}/shoes/"]
+    )
+
+
+def test_a_folder_that_cannot_be_read_spares_the_others(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_bytes(photo())
+    (tmp_path / "lost+found").mkdir()
+    scandir = os.scandir
+
+    def denied(path):
+        if str(path).endswith("lost+found"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    found = errors(tmp_path)
+    assert found[f"{tmp_path}/a.jpg"] == ""
+    assert found[f"{tmp_path}/lost+found/"] == "cannot be read: Permission denied"

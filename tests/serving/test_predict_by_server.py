@@ -137,6 +137,19 @@ def test_an_interrupt_says_that_the_rows_are_kept(server, shop, tmp_path):
     assert "Traceback" not in told
 
 
+@pytest.mark.parametrize("trouble", ["hangs", "is busy"])
+def test_an_interrupt_does_not_wait_for_a_server_that(trouble, server, shop, tmp_path):
+    if trouble == "hangs":
+        server.gate._value = 3
+    else:
+        server.post = lambda path, body: server.batches.append(1) or (503, {"error": "busy"})
+    process = start(server, shop, "--output", tmp_path / "out.csv", "--retries", "99")
+    wait_for(lambda: len(server.batches) >= 3)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)  # an answer is waited for twice as long, a retry for ever
+    assert process.returncode == 130
+
+
 def test_a_server_that_goes_away_is_an_error_and_keeps_the_rows(
     server, shop, tmp_path, capsys, monkeypatch
 ):

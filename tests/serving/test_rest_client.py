@@ -40,6 +40,13 @@ def test_a_busy_server_is_asked_again(server):
     assert server.failures == []
 
 
+def test_an_answer_that_breaks_off_is_asked_for_again(server, monkeypatch):
+    shop = model(server.url)
+    server.cut = 2
+    assert len(shop.ask(PHOTOS).valid) == 4
+    assert server.cut == 0
+
+
 def test_a_server_that_stays_busy_is_an_error(server):
     shop = model(server.url, retries=2)
     server.failures = [503] * 9

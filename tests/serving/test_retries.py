@@ -62,3 +62,10 @@ def test_a_stop_ends_the_wait():
     retries = Retries(9, "http://shop:8501", lambda line: retries.stop())
     with pytest.raises(UserError, match="tries: 1"):
         retries.call(failing(9))
+
+
+def test_after_a_stop_nothing_is_tried():
+    retries = Retries(9, "http://shop:8501", lambda line: None)
+    retries.stop()
+    with pytest.raises(UserError, match="stopped"):
+        retries.call(lambda: pytest.fail("tried"))

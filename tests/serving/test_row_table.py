@@ -91,9 +91,10 @@ def test_a_row_is_on_the_disk_once_it_is_written(tmp_path, name):
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_interruption_keeps_the_rows_and_what_was_there(tmp_path, name):
     path = tmp_path / name
-    path.write_text("precious")
+    write(path, [BAD, SHOES])
+    precious = path.read_bytes()
     partial = interrupted(path, ROWS)
-    assert path.read_text() == "precious"
+    assert path.read_bytes() == precious
     assert partial.exists()
 
 
@@ -193,6 +194,34 @@ def test_a_file_that_is_no_such_table_is_left_as_it_is(tmp_path, name, content, 
     with pytest.raises(UserError, match="cannot be continued"):
         write(tmp_path / name, ROWS, resume=True)
     assert there.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [there]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("out.csv", b"sku,path,price\r\n1,a.jpg,10\r\n"),
+        ("out.csv", b"id,path"),
+        ("out.jsonl", b'{"sku": 1}'),
+        ("out.parquet", b"PAR1 and no more"),
+    ],
+)
+def test_a_file_that_is_no_such_table_is_not_replaced(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="another --output"):
+        write(path, ROWS)
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_earlier_table_and_an_empty_file_are_replaced(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"")
+    write(path, [SHOES])
+    write(path, [BAD, ALONE])
+    assert read(path) == [BAD, ALONE]
 
 
 def test_photos_of_the_same_name_have_a_row_each(tmp_path):
