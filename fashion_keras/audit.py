@@ -57,6 +57,7 @@ def audit(argv: Sequence[str] | None = None) -> None:
         if config:
             from fashion_keras.models.registry import check_arch
 
+            _check_unseen(options.config, config)
             check_arch(config.model.arch)
             for name in config.labels:
                 info.trainable_vocabulary(name)
@@ -75,6 +76,20 @@ def audit(argv: Sequence[str] | None = None) -> None:
 
         print(audit_duplicates(options, info, predictions))
     print(f"\nwritten to {options.output}")
+
+
+def _check_unseen(path, config) -> None:
+    """Raise `UserError` where what the folds' models begin with may know the labels in doubt."""
+    if config.model.weights not in ("none", "imagenet"):
+        raise UserError(
+            f"{path} has model.weights: {config.model.weights}, which may have learnt the very "
+            "labels it is to doubt: give none or imagenet"
+        )
+    if config.training.teacher:
+        raise UserError(
+            f"{path} has training.teacher: {', '.join(config.training.teacher)}, which may have "
+            "learnt the very labels it is to doubt: leave it out"
+        )
 
 
 def _check(options, info: DatasetInfo) -> None:

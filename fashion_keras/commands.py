@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -97,6 +98,13 @@ def _explain_tensorflow(error: Exception) -> str | None:
         return (
             f"a shard holds other features than this fashion_keras writes: {first}\n"
             "Convert the catalogue again"
+        )
+    if isinstance(error, tf.errors.InvalidArgumentError) and re.search(
+        r"Decode(Png|Jpeg|Image)", str(error)
+    ):
+        return (
+            "a photo in the records does not decode: python -m fashion_keras.convert --verify DIR "
+            "says which.\nConvert the catalogue again"
         )
     if isinstance(error, tf.errors.NotFoundError) and "No such file" in first:
         return f"a file is missing: {first}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -194,7 +195,9 @@ def _share(text: str) -> float:
 
 
 def _default_output(model: Path, split: str, label: str | None) -> Path:
-    name = f"evaluation-{split}" + (f"-{label}" if label else "")
+    name = f"evaluation-{split}"
+    if label:
+        name += "-" + re.sub(r"[^\w. -]", "_", label)  # Farbe/Muster is no folder in another
     if model.is_dir():
         return model / name
     # Several files may lie in one folder: each has an evaluation of its own.

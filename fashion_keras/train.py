@@ -28,6 +28,7 @@ from fashion_keras.run import (
     DECISION_FILE,
     EVALUATION_FILE,
     HEADS_FILE,
+    HISTORY_FILE,
     LABELS_FILE,
     RECORDS_FILE,
     SAVED_MODEL,
@@ -280,6 +281,9 @@ def _resolve(options) -> tuple[Config, Path]:
         raise UserError(f"nothing to resume at {workdir}: it has no {CONFIG_FILE}")
     config = load_config(saved)
     asked = load_config(options.config or saved, overrides)
+    if not asked.data.records:  # found where they are by default, as they were at the start
+        data = dataclasses.replace(asked.data, records=config.data.records)
+        asked = dataclasses.replace(asked, data=data)
     if asked != config:
         raise UserError(
             f"--resume goes on with {saved}, and the options given differ from it.\n"
@@ -326,8 +330,11 @@ def _prepare_workdir(workdir: Path, config: Config, info: DatasetInfo) -> None:
 
 def _undo_start(workdir: Path) -> None:
     """Remove what a run that ended before its first checkpoint made, so that it can be redone."""
-    for name in (CONFIG_FILE, RECORDS_FILE, LABELS_FILE, TEACHER_FILE):
-        (workdir / name).unlink(missing_ok=True)
+    # Its first epoch may have been scored and kept already, or be half-written on a full disk.
+    files = (CONFIG_FILE, RECORDS_FILE, LABELS_FILE, TEACHER_FILE, BEST_MODEL_FILE, HISTORY_FILE)
+    for name in files:
+        for file in (name, f"partial-{name}", f"{name}.partial"):
+            (workdir / file).unlink(missing_ok=True)
     for name in (TENSORBOARD, CHECKPOINTS):
         shutil.rmtree(workdir / name, ignore_errors=True)
     with contextlib.suppress(OSError):  # not empty: something is in it that is not ours

@@ -127,6 +127,11 @@ def test_similar_pairs_are_those_of_the_cosine():
         (["--labels"], "--labels needs --model RUN, or --folds K"),
         (["--labels", "--folds", "3"], "give the config, and no --model"),
         (["--labels", "--folds", "1", "--config", "CONFIG"], "expected at least 2"),
+        (
+            ["--labels", "--folds", "2", "--config", "LEARNT"],
+            "model.weights: runs/first, which may",
+        ),
+        (["--labels", "--folds", "2", "--config", "TAUGHT"], "training.teacher: runs/first, which"),
         (["--folds", "3"], "--folds belongs to --labels"),
         (["--labels", "--model", "nowhere", "--splits", "train"], "cannot doubt them"),
         (["--labels", "--model", "nowhere", "--splits", "tset"], "did you mean 'test'"),
@@ -141,7 +146,13 @@ def test_similar_pairs_are_those_of_the_cosine():
     ],
 )
 def test_what_does_not_fit_is_refused(folder, capsys, options, message):
-    options = [f"{folder}/tiny.yaml" if word == "CONFIG" else word for word in options]
+    config = (folder / "tiny.yaml").read_text()
+    (folder / "learnt.yaml").write_text(
+        config.replace("arch: tiny", "arch: tiny, weights: runs/first")
+    )
+    (folder / "taught.yaml").write_text(config.replace("seed: 3", "seed: 3, teacher: runs/first"))
+    files = {"CONFIG": "tiny.yaml", "LEARNT": "learnt.yaml", "TAUGHT": "taught.yaml"}
+    options = [f"{folder}/{files[word]}" if word in files else word for word in options]
     data = ["--data", f"{folder}/records", "--output", f"{folder}/none"]
     assert main([*data, *options]) == 2
     error = capsys.readouterr().err

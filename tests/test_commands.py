@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from fashion_keras.commands import run_command
+from fashion_keras.data.image import decode
 from fashion_keras.errors import UserError
 
 
@@ -97,6 +98,16 @@ def test_what_tensorflow_says_of_records_and_disks_ends_with_2(capsys, kind, tex
     assert end_with(error) == 2
     message = printed(capsys)
     assert expected in message and "graph" not in message
+
+
+def test_a_photo_that_does_not_decode_ends_with_2(capsys):
+    png = tf.io.encode_png(tf.zeros([8, 8, 3], tf.uint8)).numpy()[:-14]
+
+    def command(argv):
+        list(tf.data.Dataset.from_tensors(png).map(decode))
+
+    assert run_command(command) == 2
+    assert "does not decode: python -m fashion_keras.convert --verify" in printed(capsys)
 
 
 def test_a_closed_pipe_is_met_in_silence_but_is_no_success(tmp_path):

@@ -204,6 +204,32 @@ def test_resume_with_another_option_is_refused(run, capsys, options):
     assert tree(run) == before
 
 
+def test_resume_with_the_options_of_the_start_goes_on(home, begins):
+    write_tiny_records(home / "tfrecords" / "small", train=6, validation=3, test=2)
+    (home / "mine.yaml").write_text("training: {epochs: 3}\n")
+    options = ("--config", "mine.yaml", "--set", "training.seed=4", "--workdir", "mine")
+    begin(*options)
+    (home / "mine" / "checkpoints" / "epoch-0001").mkdir(parents=True)
+    begin(*options, "--resume")
+
+
+@pytest.mark.parametrize("file", ["best.keras", "partial-best.keras", "history.csv.partial"])
+def test_a_run_that_ends_before_its_first_checkpoint_can_be_begun_again(
+    records, home, monkeypatch, file
+):
+    """As on a full disk, while its first epoch is being kept."""
+
+    def full():
+        (home / "mine" / file).write_bytes(b"of the first epoch")
+        raise TrainingBegins
+
+    monkeypatch.setattr(train, "check_backend", lambda *_: full())
+    monkeypatch.setattr(train, "load_tensorflow", lambda: None)
+    for _ in range(2):
+        begin("--data", records, "--workdir", "mine")
+        assert not (home / "mine").exists()
+
+
 def test_resume_with_other_records_at_the_same_place_is_refused(home, begins, capsys):
     write_tiny_records(home / "some", train=6, validation=3, test=2)
     begin("--data", "some", "--workdir", "mine")

@@ -34,12 +34,23 @@ def draw(shape: str, colour: str, rng, height: int, width: int) -> bytes:
 
 
 def write_tiny_records(
-    folder: Path, *, train: int = 48, validation: int = 20, test: int = 12, size=(40, 32), seed=0
+    folder: Path,
+    *,
+    train: int = 48,
+    validation: int = 20,
+    test: int = 12,
+    size=(40, 32),
+    seed=0,
+    called=tuple(LABELS),
 ) -> DatasetInfo:
-    """Write records of three shapes in two colours; every seventh product has no colour."""
+    """Write records of three shapes in two colours; every seventh product has no colour.
+
+    `called` are the names of the two labels.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    indices = {label: {n: i for i, n in enumerate(names)} for label, names in LABELS.items()}
+    words = dict(zip(called, LABELS.values(), strict=True))
+    indices = {label: {n: i for i, n in enumerate(names)} for label, names in words.items()}
     splits, number = {}, 0
     for split, count in zip(schema.SPLITS, (train, validation, test), strict=True):
         records = []
@@ -47,7 +58,7 @@ def write_tiny_records(
             number += 1
             shape = SHAPES[i % 3]
             colour = None if i % 7 == 6 else tuple(COLOURS)[i % 2]
-            labels = {"subCategory": shape, "baseColour": colour}
+            labels = dict(zip(called, (shape, colour), strict=True))
             photo = draw(shape, colour or "Blue", rng, *size)
             records.append(Record(f"{number}", f"{shape} {number}", photo, *size, labels))
         half = count // 2
@@ -57,12 +68,12 @@ def write_tiny_records(
         )
         counts = {
             label: tuple(Counter(r.labels[label] for r in records)[name] for name in names)
-            for label, names in LABELS.items()
+            for label, names in words.items()
         }
         splits[split] = SplitInfo(count, shards, counts)
     info = DatasetInfo(
         schema_version=schema.SCHEMA_VERSION,
-        labels=LABELS,
+        labels=words,
         splits=splits,
         image_sizes={
             "min_height": size[0],

@@ -34,6 +34,8 @@ def read_predictions(path: str | os.PathLike) -> tuple[list[str], list[str], lis
                     f"{', '.join(COLUMNS)}, as python -m fashion_keras.evaluate writes them"
                 )
             rows = [tuple(row[name] for name in COLUMNS) for row in reader]
+            if any(None in row for row in rows):
+                raise ValueError(f"cut short in line {reader.line_num}, evaluate again")
     except (OSError, EOFError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"cannot read the predictions {path}: {reason}") from None

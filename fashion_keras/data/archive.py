@@ -25,7 +25,7 @@ MAX_RATIO = 1000
 # Below this size no ratio does harm, and a drawing of one colour packs very well.
 RATIO_APPLIES_FROM = 2**20
 
-_ENCRYPTED = 0x1  # general-purpose flag bit 0, APPNOTE.TXT 4.4.4
+_ENCRYPTED, _UTF8 = 0x1, 0x800  # general-purpose flag bits 0 and 11, APPNOTE.TXT 4.4.4
 # Signature, then after 22 bytes that the directory repeats the lengths of name and extra field.
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _LINK = "a link that leads elsewhere is not followed: name what it leads to"
@@ -155,12 +155,14 @@ class FolderArchive(Archive):
     modification times, so that a copy has the same one.
     """
 
-    def __init__(self, source: Path, *, strict: bool = True):
+    def __init__(self, source: Path, *, strict: bool = True, leave_out: Path | None = None):
         super().__init__(source)
         self._root = source.resolve()
         self._strict = strict
         self._sizes: dict[str, int] = {}
         for folder, folders, files in os.walk(self._root, onerror=self._unreadable):
+            if leave_out is not None:
+                folders[:] = [f for f in folders if not _is_or_beside(Path(folder, f), leave_out)]
             for name in folders:
                 if (path := Path(folder, name)).is_symlink():
                     self.left_out[f"{self._name(path)}/"] = _LINK
@@ -223,10 +225,21 @@ class FolderArchive(Archive):
         self.left_out[f"{self._name(path)}/"] = f"cannot be read: {error.strerror}"
 
 
-def open_archive(source: str | os.PathLike, *, strict: bool = True) -> Archive:
+def _is_or_beside(path: Path, folder: Path) -> bool:
+    """Say whether `path` is `folder`, or one that a conversion to it makes beside it."""
+    beside = (f"{folder.name}.partial", f"{folder.name}.replaced-")
+    return path.parent == folder.parent and (
+        path.name == folder.name or path.name.startswith(beside)
+    )
+
+
+def open_archive(
+    source: str | os.PathLike, *, strict: bool = True, leave_out: Path | None = None
+) -> Archive:
     """Open a `.zip` or a folder for reading.
 
-    A folder below that cannot be read is an error if `strict`, and else among `left_out`.
+    A folder below that cannot be read is an error if `strict`, and else among `left_out`. A
+    folder `leave_out`, where a conversion of this very archive goes, is no part of it.
 
     Raises `UserError` where it is missing, neither zip nor folder, damaged, or unsafe: an
     entry with an absolute or `..` path, an encrypted entry, or a decompression bomb (more
@@ -234,7 +247,7 @@ def open_archive(source: str | os.PathLike, *, strict: bool = True) -> Archive:
     """
     path = Path(source)
     if path.is_dir():
-        return FolderArchive(path, strict=strict)
+        return FolderArchive(path, strict=strict, leave_out=leave_out)
     if not path.exists():
         raise UserError(
             f"{source} does not exist: expected the Kaggle .zip, or a folder with styles.csv "
@@ -253,10 +266,20 @@ def open_archive(source: str | os.PathLike, *, strict: bool = True) -> Archive:
     return ZipArchive(path)
 
 
+def _unicode_name(info: zipfile.ZipInfo) -> str:
+    """Return an entry's name as UTF-8 where it is that; Linux's zip does not set the flag."""
+    if info.flag_bits & _UTF8 or info.filename.isascii():
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
+
+
 def _checked_name(source: Path, info: zipfile.ZipInfo) -> str:
     """Return an entry's name with `/` between folders; `UserError` if the entry is unsafe."""
     # Some Windows tools write backslashes; a name that is safe with them is welcome.
-    name = info.filename.replace("\\", "/")
+    name = _unicode_name(info).replace("\\", "/")
     if name.startswith("/") or _DRIVE.match(name) or ".." in name.split("/"):
         raise UserError(
             f"{source} is refused: its entry {info.filename!r} points outside the archive"

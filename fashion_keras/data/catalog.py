@@ -67,7 +67,8 @@ class PhotoInfo:
     """A decoded photo: height and width in pixels as displayed, Pillow's format and mode.
 
     `rotated` says that the stored pixels are turned or mirrored and that an EXIF tag turns
-    them back: TensorFlow's decoders ignore the tag.
+    them back: TensorFlow's decoders ignore the tag. `damaged` says that Pillow has its pixels
+    all the same, and TensorFlow has not.
     """
 
     height: int
@@ -75,6 +76,7 @@ class PhotoInfo:
     format: str
     mode: str
     rotated: bool
+    damaged: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

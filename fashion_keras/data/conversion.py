@@ -76,10 +76,10 @@ def convert(
     are; others are replaced only with `overwrite`. `progress` is called with a phase, photos
     done and photos in all. Raises `UserError` for what the user can mend.
     """
-    output = Path(os.path.abspath(output))
+    output = Path(os.path.realpath(output))  # what a link leads to is replaced, not the link
     workers = workers or os.cpu_count() or 1
     progress = progress or (lambda phase, done, total: None)
-    with open_archive(request.source) as archive:
+    with open_archive(request.source, leave_out=output) as archive:
         catalog = read_catalog(
             archive,
             csv=request.csv,

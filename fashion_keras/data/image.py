@@ -6,6 +6,7 @@ import tensorflow as tf
 
 RESIZE_MODES = ("stretch", "pad", "crop")
 WHITE = 255
+_PNG_DEPTH = 24  # byte: https://www.w3.org/TR/png-3/#11IHDR
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -24,6 +25,12 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
         return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
 
     def png():
+        return tf.cond(_few_bits_and_opaque(encoded), opaque_png, any_png)
+
+    def opaque_png():
+        return tf.io.decode_png(encoded, channels=3)
+
+    def any_png():
         rgba = tf.io.decode_png(encoded, channels=4)
         alpha = tf.cast(rgba[..., 3:], tf.float32) / 255.0
         colour = tf.cast(rgba[..., :3], tf.float32)
@@ -36,6 +43,18 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
     starts_jpeg = tf.strings.substr(encoded, 0, 3) == tf.constant(b"\xff\xd8\xff")
     pixels = tf.case([(starts_jpeg, jpeg), (starts_png, png)], default=other)
     return tf.ensure_shape(pixels, [None, None, 3])
+
+
+def _few_bits_and_opaque(png: tf.Tensor) -> tf.Tensor:
+    """Say whether a PNG has fewer than 8 bits a pixel and no transparency (its chunk `tRNS`).
+
+    Asked for an alpha channel, TensorFlow gives such a one 1, 3 or 15 for 255, nearly none.
+    """
+    # Sliced, and not a substring: there may be no such byte, which is for the decoder to say.
+    depth = tf.io.decode_raw(png, tf.uint8)[_PNG_DEPTH : _PNG_DEPTH + 1]
+    few_bits = tf.reduce_any(depth < 8)
+    # Split only where that is so: for most photos the bytes need no second look.
+    return tf.cond(few_bits, lambda: tf.size(tf.strings.split(png, "tRNS")) == 1, lambda: False)
 
 
 def resize(pixels: tf.Tensor, image_size: tuple[int, int], mode: str = "stretch") -> tf.Tensor:

@@ -20,12 +20,13 @@ def stored_photo(
 ) -> tuple[bytes, int, int]:
     """Return the bytes to store and their height and width in pixels.
 
-    A JPEG or PNG whose longer side is at most `max_size` keeps its bytes. Others are turned
+    A sound JPEG or PNG whose longer side is at most `max_size` keeps its bytes. Others are turned
     upright, laid on white where transparent, shrunk to `max_size` with antialiasing, keeping
     their shape, and saved as JPEG. Raises `UserError`, with `name`, where Pillow cannot.
     """
     small = max(info.height, info.width) <= max_size
-    if small and not info.rotated and info.mode in _KEPT.get(info.format, ()):
+    sound = not info.rotated and not info.damaged
+    if small and sound and info.mode in _KEPT.get(info.format, ()):
         return data, info.height, info.width
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from fashion_keras.errors import UserError
+from fashion_keras.models.classifier import head_name
 from fashion_keras.run import FEATURES  # what enters this layer is the backbone's output
 
 
@@ -70,7 +71,7 @@ def _parts(model, label):
             f"the model {model.name!r} has no layer {FEATURES!r}, so Grad-CAM cannot look into "
             f"it: {expected}"
         ) from error
-    head = model.get_layer(label)
+    head = model.get_layer(head_name(label))
     if not isinstance(head, keras.layers.Dense) or head.input.shape[-1] != features.shape[-1]:
         raise UserError(
             f"head {label!r} of the model {model.name!r} is not linear in the layer {FEATURES!r}, "

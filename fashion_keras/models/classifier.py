@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from collections.abc import Mapping
 
 import keras
@@ -9,6 +11,7 @@ import keras
 from fashion_keras.models.registry import build_backbone
 
 BACKBONE = "backbone"
+_TAKEN = ("image", "upsampling", BACKBONE, "features", "head_dropout")
 
 
 def build_classifier(
@@ -47,10 +50,22 @@ def build_classifier(
     # float32 whatever the policy: half-precision logits lose the softmax's tail, and TF
     # Serving's REST API cannot print them.
     logits = {
-        label: keras.layers.Dense(count, dtype="float32", name=label)(features)
+        label: keras.layers.Dense(count, dtype="float32", name=head_name(label))(features)
         for label, count in num_classes.items()
     }
     return keras.Model(inputs, logits, name=arch)
+
+
+def head_name(label: str) -> str:
+    """Return the name of a label's layer: the label itself, where TensorFlow takes it for a name.
+
+    A shop's `Product Type` or `Größe` has a space or a letter that no scope may have, and
+    `features` is a layer already.
+    """
+    if re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\-]*", label) and label not in _TAKEN:
+        return label
+    plain = re.sub(r"[^A-Za-z0-9]+", "_", label).strip("_")
+    return f"head_{plain}_{zlib.crc32(label.encode('utf-8')):08x}"
 
 
 def set_trainable(model: keras.Model, trains: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from fashion_keras.models.classifier import head_name
 from fashion_keras.run import Run
 
 INPUT = "image"
@@ -22,7 +23,7 @@ def small_graph(run: Run):
         logits = run.predictor(image, training=False)
         # A name of its own each, or a converter may call two heads' outputs by one tensor.
         return {
-            label: tf.identity(tf.cast(logits[label], tf.float32), name=label)
+            label: tf.identity(tf.cast(logits[label], tf.float32), name=head_name(label))
             for label in run.labels
         }
 

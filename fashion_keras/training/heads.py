@@ -21,6 +21,7 @@ from fashion_keras.data.pipeline import Augmentation
 from fashion_keras.data.sampling import drawn_counts
 from fashion_keras.data.work_folder import write_json
 from fashion_keras.features import Features, embed, embed_varied
+from fashion_keras.models.classifier import head_name
 from fashion_keras.run import DECISION_FILE, HEADS_FILE, Run, check_run
 from fashion_keras.training.devices import jit_compile
 from fashion_keras.training.losses import HeadLoss
@@ -89,7 +90,7 @@ def retrain_heads(
     for number, (label, classes) in enumerate(run.labels.items()):
         if not (train.truth[label] >= 0).any():
             continue
-        layer = run.model.get_layer(label)
+        layer = run.model.get_layer(head_name(label))
         old = [np.asarray(variable) for variable in layer.weights]
         new = fit_head(
             train,

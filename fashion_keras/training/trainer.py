@@ -17,7 +17,7 @@ from fashion_keras.data.pipeline import Augmentation, make_dataset, steps_per_ep
 from fashion_keras.data.sampling import drawn_counts
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.data.soft_targets import SoftTargets
-from fashion_keras.models.classifier import build_classifier, set_trainable
+from fashion_keras.models.classifier import build_classifier, head_name, set_trainable
 from fashion_keras.models.kernels import use_fast_kernels
 from fashion_keras.models.weights import load_weights
 from fashion_keras.training import devices
@@ -231,7 +231,9 @@ def _compile(model, config, stage, steps, info, matrices):
             drawn = drawn_counts(config.data.sampling, counts[name])
             offsets = logit_offsets(training.logit_adjustment, drawn)
         weights = class_weights(training.class_weights, counts[name])
-        losses[name] = HeadLoss(training.label_smoothing, weights, offsets, name=f"{name}_loss")
+        losses[name] = HeadLoss(
+            training.label_smoothing, weights, offsets, name=f"{head_name(name)}_loss"
+        )
     weights = {
         name: 1.0 if name == label else config.data.auxiliary_labels[name] for name in matrices
     }

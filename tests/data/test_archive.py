@@ -247,3 +247,24 @@ def test_a_zip_notices_a_photo_changed_at_the_same_length(tmp_path):
     first = open_archive(make_zip(tmp_path / "a.zip")).fingerprint()
     changed = make_zip(tmp_path / "b.zip", FILES | {"images/1.jpg": b"eno"})
     assert open_archive(changed).fingerprint() != first
+
+
+@pytest.mark.parametrize("name", ["hose-grün.jpg", "hose-gru\u0308n.jpg"])
+def test_a_name_in_utf8_without_its_flag_is_read_as_it_is(tmp_path, name):
+    """As Linux's zip writes it; Python's zipfile reads such names as DOS's."""
+    path = make_zip(tmp_path / "a.zip", {name: b"green"})
+    data = path.read_bytes()
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = data.index(signature) + flags + 1
+        assert data[place] == 0x08
+        data = data[:place] + b"\0" + data[place + 1 :]
+    path.write_bytes(data)
+    with open_archive(path) as archive:
+        assert archive.names() == [name] and archive.read(name) == b"green"
+
+
+def test_a_name_in_doss_letters_stays_what_zipfile_makes_of_it(tmp_path):
+    path = make_zip(tmp_path / "a.zip", {"hose-gr?n.jpg": b"green"})
+    path.write_bytes(path.read_bytes().replace(b"gr?n", b"gr\x81n"))
+    with open_archive(path) as archive:
+        assert archive.names() == ["hose-grün.jpg"] and archive.read("hose-grün.jpg") == b"green"

@@ -591,3 +591,10 @@ def test_every_real_photo_can_be_read(archive_path, real_catalog):
     sizes = [(info.height, info.width) for info in infos.values()]
     assert sizes.count((80, 60)) == 44_418
     assert sum(info.mode == "L" for info in infos.values()) == 431
+
+
+@pytest.mark.parametrize(("cell", "file"), [("grün", "gru\u0308n"), ("Gru\u0308n", "grün")])
+def test_a_photo_is_found_however_its_umlaut_is_written(tmp_path, cell, file):
+    text = f"file,kind\n{cell}.jpg,Hat\n"
+    found = own(tmp_path, text, [f"images/{file}.jpg"], image_column="file", label_columns=["kind"])
+    assert [product.photo for product in found.products] == [f"images/{file}.jpg"]

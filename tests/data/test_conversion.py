@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 import wire
+from drawn_catalogue import draw_catalogue, encode, pixels
 
 from fashion_keras.data import conversion, schema, tfrecord
 from fashion_keras.data.conversion import Request, convert
@@ -251,3 +252,40 @@ def test_the_real_archive_converts(archive_path, tmp_path):
     assert [split.num_examples for split in info.splits.values()] == [31_093, 6_662, 6_664]
     assert dataclasses.asdict(info)["left_out"] == {"no photo": 5, "not in the published split": 22}
     assert verify(tmp_path / "small") == 44_419
+
+
+@pytest.mark.parametrize("cut", [1, 4, 12, 20])
+def test_a_png_with_a_cut_end_trains_as_the_others(tmp_path, cut):
+    """Pillow reads it and TensorFlow does not."""
+    source = draw_catalogue(tmp_path / "shop")
+    (source / "images" / "1007.jpg").unlink()
+    (source / "images" / "1007.png").write_bytes(encode(pixels(7), "PNG")[:-cut])
+    info, _ = run(source, tmp_path / "records")
+    assert sum(split.num_examples for split in info.splits.values()) == 60
+    verify(tmp_path / "records")
+
+
+def test_an_output_in_the_source_is_no_part_of_it(tmp_path):
+    source = draw_catalogue(tmp_path / "shop")
+    info, _ = run(source, source / "records")
+    before = contents(source / "records")
+    again, said = run(source, source / "records")
+    assert "nothing to do" in said and again == info
+    assert contents(source / "records") == before
+
+
+def test_an_output_that_is_a_link_to_a_folder_is_filled(catalogue, records, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    run(catalogue, tmp_path / "link")
+    assert contents(tmp_path / "disk") == contents(records)
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "link"]
+
+
+def test_a_mount_point_is_refused_before_any_work(catalogue, tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: str(path) == f"{tmp_path}/disk")
+    monkeypatch.setattr(conversion, "check_photos", None)
+    with pytest.raises(UserError, match=r"mount point.*such as .*/disk/records"):
+        run(catalogue, tmp_path / "disk")

@@ -1,6 +1,8 @@
 """Decode and resize: what Pillow shows is what the model sees."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ from drawn_catalogue import encode, pixels
 from PIL import Image
 
 from fashion_keras.data.image import decode, decode_and_resize, resize
+
+PNG = encode(pixels(3), "PNG")
 
 
 def pillow(data):
@@ -57,7 +61,48 @@ def test_a_palette_png_with_a_transparent_colour_is_laid_on_white():
     assert decoded[0, 0].tolist() == [255, 255, 255]
 
 
-@pytest.mark.parametrize("data", [b"", b"no photo", encode(pixels(3))[:200]])
+def on_white(data):
+    photo = Image.open(io.BytesIO(data)).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo).convert("RGB")
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+@pytest.mark.parametrize("colours", [2, 4, 16, 256])
+def test_a_palette_of_few_colours_keeps_them(colours, transparent):
+    """Below 8 bits TensorFlow takes full opacity for nearly none."""
+    file = io.BytesIO()
+    options = {"transparency": 0} if transparent else {}
+    Image.fromarray(pixels(5)).quantize(colours).save(file, "PNG", **options)
+    data = file.getvalue()
+    assert data[24] == {2: 1, 4: 2, 16: 4, 256: 8}[colours]  # bits a pixel
+    np.testing.assert_array_equal(decode(tf.constant(data)), on_white(data))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_grey_of_few_bits_keeps_its_brightness(bits):
+    rows = np.arange(2**bits, dtype=np.uint8)[:, None].repeat(8, axis=1)
+    packed = np.packbits(
+        np.unpackbits(rows[..., None], axis=2)[..., 8 - bits :].reshape(2**bits, -1)
+    )
+    data = png(8, 2**bits, bits, packed.reshape(2**bits, -1))
+    expected = np.round(rows * (255 / (2**bits - 1)))[..., None].repeat(3, axis=2)
+    np.testing.assert_array_equal(decode(tf.constant(data)), expected)
+
+
+def png(width, height, bits, lines):
+    """Write a grey PNG (https://www.w3.org/TR/png-3): Pillow writes none of few bits."""
+
+    def chunk(kind, content):
+        check = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    body = b"".join(b"\0" + line.tobytes() for line in lines)
+    parts = (b"IHDR", header), (b"IDAT", zlib.compress(body)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+@pytest.mark.parametrize("data", [b"", b"no photo", encode(pixels(3))[:200], PNG[:16], PNG[:80]])
 def test_anything_else_is_an_invalid_argument(data):
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode(tf.constant(data))

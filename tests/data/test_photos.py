@@ -1,9 +1,11 @@
 """What is stored of a photo: its own bytes where they serve, else a well-made JPEG."""
 
+import dataclasses
 import io
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from drawn_catalogue import encode, pixels
 from PIL import Image
 
@@ -38,6 +40,13 @@ def saved(image, format, **options):
 def test_a_small_photo_keeps_its_bytes(format, mode):
     data = encode(pixels(1), format, mode)
     assert stored(data, 80)[0] == data
+
+
+def test_a_photo_that_tensorflow_does_not_decode_is_made_one_that_it_does():
+    data = encode(pixels(1), "PNG")
+    damaged = dataclasses.replace(info_of(data), damaged=True)
+    result, *_ = stored_photo(data, damaged, 80)
+    assert tf.io.decode_jpeg(result).shape == (80, 60, 3)
 
 
 def test_a_large_photo_is_shrunk_in_its_shape():
