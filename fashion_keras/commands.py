@@ -28,9 +28,9 @@ def run_command(function: Callable[[Sequence[str] | None], None], argv=None) -> 
     A `UserError`, and failures of the disk, are the user's to mend. Anything else is a bug and
     keeps its traceback.
     """
-    for stream in (sys.stdout, sys.stderr):  # a name that a terminal cannot show is no error
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    if hasattr(sys.stdout, "reconfigure"):
+        # A name that a terminal cannot show is no error; stderr is made so by Python.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         function(argv)
         sys.stdout.flush()  # so that a closed pipe is met here and not at the interpreter's exit

@@ -11,7 +11,7 @@ from fashion_keras import evaluate, export, train
 from fashion_keras.models.classifier import head_name
 from fashion_keras.models.registry import ARCHITECTURES
 
-KIND, COLOUR = "Product Type (größe)", "features"  # and `features` is a layer of ours
+KIND, COLOUR = "Product/Type (größe)", "features"  # and `features` is a layer of ours
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,8 @@ def test_each_head_is_reported(run, records, label, tmp_path):
     found = json.loads((tmp_path / "report" / "evaluation.json").read_text())
     assert found["label"] == label and 0 <= found["accuracy"]["value"] <= 1
     assert evaluate.main([*map(str, options), "--resamples", "20"]) == 0
-    assert len([path for path in run.iterdir() if path.name.startswith("evaluation-test-")]) >= 1
+    folder = {KIND: "evaluation-test-Product_Type _größe_", COLOUR: "evaluation-test-features"}
+    assert json.loads((run / folder[label] / "evaluation.json").read_text())["label"] == label
 
 
 def test_a_small_model_gives_its_heads_by_their_labels(run, records, tmp_path, capsys):

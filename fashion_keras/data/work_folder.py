@@ -33,11 +33,6 @@ def existing_records(output: Path, plan: dict, overwrite: bool) -> DatasetInfo |
         return None
     if not output.is_dir():
         raise UserError(f"{output} is a file: give another --output")
-    if os.path.ismount(output):
-        raise UserError(
-            f"{output} is a mount point, which no finished folder can be renamed to: give a folder "
-            f"in it, such as {output / 'records'}"
-        )
     strangers = sorted(name for name in os.listdir(output) if not _is_ours(name))
     if strangers:
         raise UserError(
@@ -46,6 +41,11 @@ def existing_records(output: Path, plan: dict, overwrite: bool) -> DatasetInfo |
             f"{output / 'records'}"
         )
     if overwrite or not os.listdir(output):
+        if os.path.ismount(output):
+            raise UserError(
+                f"{output} is a mount point, which no finished folder can be renamed to: give a "
+                f"folder in it, such as {output / 'records'}"
+            )
         return None
     state = "unfinished"
     if (output / schema.INFO_FILE).is_file():

@@ -283,6 +283,13 @@ def test_an_output_that_is_a_link_to_a_folder_is_filled(catalogue, records, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "link"]
 
 
+def test_records_that_are_mounted_are_taken_as_they_are(done, catalogue, monkeypatch):
+    monkeypatch.setattr(os.path, "ismount", lambda path: str(path) == f"{done}")
+    assert "nothing to do" in run(catalogue, done)[1]
+    with pytest.raises(UserError, match="mount point"):
+        run(catalogue, done, overwrite=True)
+
+
 def test_a_mount_point_is_refused_before_any_work(catalogue, tmp_path, monkeypatch):
     (tmp_path / "disk").mkdir()
     monkeypatch.setattr(os.path, "ismount", lambda path: str(path) == f"{tmp_path}/disk")
