@@ -26,19 +26,20 @@ COMMANDS = {
     "predict",
 }
 PARTS = {"data", "models", "training", "evaluation", "serving", "auditing"}
-# Known to all: what went wrong, how a wait is shown, how TensorFlow is loaded.
-COMMON = {"errors", "progress", "quiet"}
+# Known to all: what went wrong, how a wait is shown, how TensorFlow is loaded, how files are kept.
+COMMON = {"errors", "progress", "quiet", "io"}
 
 # What each part may import, besides itself and the package's own `__init__`. A name with a dot
 # stands for that module alone. `config` spells labels' names with `data/schema`'s help.
 MAY_IMPORT = {
     "errors": set(),
+    "io": {"errors"},
     "quiet": set(),
     "progress": set(),
-    "config": {"errors", "data.schema"},
+    "config": {"errors", "io", "data.schema"},
     "data": COMMON | {"config"},
     "models": COMMON | {"data.schema", "config", "decision"},
-    "decision": {"errors"},
+    "decision": {"errors", "io"},
     "run": COMMON | {"config", "data.schema", "decision", "models.decision", "models.precision"},
     "features": COMMON | {"run", "data"},
     "training": COMMON | {"config", "run", "features", "data", "models"},
@@ -47,7 +48,7 @@ MAY_IMPORT = {
     "serving": COMMON | {"config", "decision", "run", "data", "models"},
     # Stands above both: cross-fitting trains, and scores what it trained.
     "auditing": COMMON | (PARTS - {"serving"}) | {"config", "decision", "run", "features"},
-    "commands": {"errors"},
+    "commands": {"errors", "io"},
     **{name: COMMON | PARTS | {"config", "decision", "run", "commands"} for name in COMMANDS},
     "cli": {"data.schema"},  # and the commands by name, when one is asked for
     "__main__": {"cli"},
@@ -56,6 +57,7 @@ MAY_IMPORT = {
 # What answers a wrong path or key at once.
 LIGHT = (
     "fashion_keras.errors",
+    "fashion_keras.io",
     "fashion_keras.config",
     "fashion_keras.decision",
     "fashion_keras.run",

@@ -14,6 +14,7 @@ from pathlib import Path
 from fashion_keras.data import schema
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
+from fashion_keras.io import locked
 
 REPORT_FILE = "report.json"
 PLAN_FILE, DONE_FILE = "plan.json", "done.json"
@@ -74,7 +75,7 @@ def work_folder(output: Path, plan: dict, say: Callable[[str], None]):
     ):
         raise UserError(f"{folder} is in the way and is no stopped conversion: move it")
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with locked(folder, f"another conversion is working in {folder}: wait until it is done"):
         if read_json(folder / PLAN_FILE) == plan:
             say(f"going on with the conversion that was stopped in {folder}")
         else:
@@ -84,29 +85,6 @@ def work_folder(output: Path, plan: dict, say: Callable[[str], None]):
                 path.unlink()
             write_json(folder / PLAN_FILE, plan)
         yield folder
-
-
-@contextlib.contextmanager
-def _locked(folder: Path):
-    """Hold a folder for this process; `UserError` if another one holds it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        # Given back by the kernel, however the process ends.
-        with contextlib.suppress(OSError):  # a file system without locks
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(
-                    f"another conversion is working in {folder}: wait until it is done"
-                ) from None
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def put_in_place(folder: Path, output: Path) -> None:
