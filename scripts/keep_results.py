@@ -1,87 +1,95 @@
-"""Copy what a trained run's result rests on into docs/results/NAME, small enough for git.
+"""Add a trained run to docs/results: its rows in results.csv, and with --folder its raw files.
 
-python scripts/keep_results.py runs/resnet18 --evaluation report --log train.log --log evaluate.log
-
-From the run: the resolved config, the history and, where they are there, its scores on validation
-and what its heads and its decision were found to bring. From the folder that `evaluate` wrote: the
-scores, the confusion matrix and every prediction. From what the commands printed: the lines that
-stayed, without progress bars and TensorFlow's own messages.
+python scripts/keep_results.py runs/mine --recipe resnet18 --hardware "2 cores, Intel Xeon" --folder
 """
 
 from __future__ import annotations
 
 import argparse
-import re
+import csv
+import json
 import shutil
 import sys
 from pathlib import Path
 
+import yaml
+
+from fashion_keras.io import replacing, replacing_folder
+
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
-NEEDED = ("config.yaml", "history.csv")
-# In the run, and here: where the evaluation is of the test split, and the run's of validation.
-OPTIONAL = {
-    "heads.json": "heads.json",
-    "decision.json": "decision.json",
-    "evaluation.json": "validation.json",
-}
-SCORES = ("evaluation.json", "per_class.csv", "confusion_matrix.png", "predictions.csv.gz")
-# TensorFlow's start-up messages begin with a time; progress bars hold a share and a bar.
-_NOISE = re.compile(
-    r"^(\d{4}-\d\d-\d\d |WARNING: All log|[IWE]0000 |To enable the following)|\d%\|"
+OF_RUN, OF_EVALUATION = ("config.yaml", "history.csv"), ("evaluation.json", "predictions.csv.gz")
+_SCORES = [f"{name}{bound}" for name in ("accuracy", "macro_f1") for bound in ("", "_low", "_high")]
+COLUMNS = (
+    *("run", "recipe", "command", "split", "seed", "hardware", "epochs", "minutes"),
+    *("label", "photos", *_SCORES, "validation_accuracy", "validation_macro_f1"),
 )
 
 
-def keep(run: Path, evaluation: Path, logs: list[Path], name: str, results: Path = RESULTS) -> Path:
-    """Write `results/name` anew and return it; raise `FileNotFoundError` for a missing piece."""
-    target = results / name
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        for file in NEEDED:
-            shutil.copyfile(run / file, partial / file)
-        for file, kept in OPTIONAL.items():
-            if (run / file).exists():
-                shutil.copyfile(run / file, partial / kept)
-        for file in SCORES:
-            shutil.copyfile(evaluation / file, partial / file)
-        if logs:
-            lines = [line for log in logs for line in kept_lines(log, run.parent)]
-            (partial / "log.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return target
+def rows_of(run: Path, recipe: str, command: str, hardware: str, split: str = "test") -> list[dict]:
+    """Return a row of results.csv for each label; `FileNotFoundError` for a missing piece."""
+    result = json.loads((run / f"evaluation-{split}" / "evaluation.json").read_text("utf-8"))
+    validation = json.loads((run / "evaluation.json").read_text("utf-8"))
+    config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+    with open(run / "history.csv", newline="", encoding="utf-8") as file:
+        seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
+    described = result["records_split"]
+    common = {
+        "run": run.name,
+        "recipe": recipe,
+        "command": command,
+        "split": described["strategy"]
+        + (f", seed {described['seed']}" if "seed" in described else ""),
+        "seed": config["training"]["seed"],
+        "hardware": hardware,
+        "epochs": len(seconds),
+        "minutes": f"{sum(seconds) / 60:.1f}",
+    }
+    found = []
+    for label, scores in {result["label"]: result, **result["heads"]}.items():
+        seen = validation if label == validation["label"] else validation["heads"][label]
+        row = {**common, "label": label, "photos": scores["num_examples"]}
+        for name in ("accuracy", "macro_f1"):
+            for suffix, bound in (("", "value"), ("_low", "low"), ("_high", "high")):
+                row[f"{name}{suffix}"] = f"{scores[name][bound]:.4f}"
+            row[f"validation_{name}"] = f"{seen[name]['value']:.4f}"
+        found.append(row)
+    return found
 
 
-def kept_lines(log: Path, runs: Path) -> list[str]:
-    """Return the lines of a log that tell a result, with the folder of runs written `runs`."""
-    lines = []
-    for line in log.read_text(encoding="utf-8").split("\n"):
-        line = line.rsplit("\r", 1)[-1].rstrip()
-        if line and not _NOISE.search(line):
-            lines.append(line.replace(str(runs.resolve()), "runs"))
-    return lines
+def keep(run: Path, rows: list[dict], results: Path = RESULTS, *, folder: bool = False) -> None:
+    """Put a run's rows in the place of those it has in results.csv, and its files beside them."""
+    if folder:
+        with replacing_folder(results / run.name) as partial:
+            for name in OF_RUN:
+                shutil.copyfile(run / name, partial / name)
+            for name in OF_EVALUATION:
+                shutil.copyfile(run / "evaluation-test" / name, partial / name)
+    table = results / "results.csv"
+    with open(table, newline="", encoding="utf-8") as file:
+        others = [row for row in csv.DictReader(file) if row["run"] != run.name]
+    with replacing(table) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(others + rows)
 
 
 def main() -> int:
     """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="folder of the run")
-    parser.add_argument(
-        "--evaluation", type=Path, required=True, metavar="DIR", help="what evaluate wrote"
-    )
-    parser.add_argument(
-        "--log", type=Path, action="append", default=[], help="what a command printed, in order"
-    )
-    parser.add_argument("--name", help="of the folder in docs/results (default: the run's)")
+    parser.add_argument("run", type=Path, help="a run whose test split has been evaluated")
+    parser.add_argument("--recipe", required=True, help="its recipe's name")
+    parser.add_argument("--hardware", required=True, help="in a few words")
+    parser.add_argument("--command", help="(default: train by the recipe)")
+    parser.add_argument("--folder", action="store_true", help="keep its files too")
     options = parser.parse_args()
+    command = options.command or f"fashion-keras train --recipe {options.recipe}"
     try:
-        print(keep(options.run, options.evaluation, options.log, options.name or options.run.name))
+        rows = rows_of(options.run, options.recipe, command, options.hardware)
+        keep(options.run, rows, folder=options.folder)
     except FileNotFoundError as error:
         print(f"{error.filename}: not found", file=sys.stderr)
         return 2
+    print(f"{RESULTS / 'results.csv'}: {len(rows)} rows of {options.run.name}")
     return 0
 
 

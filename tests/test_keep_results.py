@@ -1,71 +1,65 @@
-"""scripts/keep_results.py: what it takes and leaves out, and what a missing piece does."""
+"""scripts/keep_results.py: the rows it writes, what it replaces, what a missing piece does."""
 
-import subprocess
-import sys
-from pathlib import Path
+import csv
+import json
+import shutil
 
 import pytest
-from test_results_table import RESULTS, ROOT, load_script
+from test_results_table import RESULTS, load_script
 
-SCORES = ("evaluation.json", "per_class.csv", "confusion_matrix.png", "predictions.csv.gz")
+SCRIPT = load_script("keep_results")
 
 
 @pytest.fixture
 def run(tmp_path):
-    folder = tmp_path / "somewhere" / "resnet18"
-    folder.mkdir(parents=True)
-    for name in ("config.yaml", "history.csv", "decision.json", "best.keras"):
-        (folder / name).write_text(name)
-    (folder / "evaluation.json").write_text("of validation")
+    """A run's folder as `train` and `evaluate` leave it, from a stored one."""
+    folder = tmp_path / "runs" / "mine"
+    (folder / "evaluation-test").mkdir(parents=True)
+    for name in SCRIPT.OF_RUN:
+        shutil.copyfile(RESULTS / "resnet18" / name, folder / name)
+    for name in SCRIPT.OF_EVALUATION:
+        shutil.copyfile(RESULTS / "resnet18" / name, folder / "evaluation-test" / name)
+    shutil.copyfile(RESULTS / "resnet18" / "evaluation.json", folder / "evaluation.json")
     return folder
 
 
 @pytest.fixture
-def evaluation(tmp_path):
-    folder = tmp_path / "report"
+def results(tmp_path):
+    folder = tmp_path / "results"
     folder.mkdir()
-    for name in (*SCORES, "report.html"):
-        (folder / name).write_text(name)
+    shutil.copyfile(RESULTS / "results.csv", folder / "results.csv")
     return folder
 
 
-def test_what_a_result_rests_on_is_kept_and_no_more(run, evaluation, tmp_path):
-    log = tmp_path / "log"
-    log.write_bytes(
-        b"2026-11-25 18:20:00.1: I tensorflow/core: oneDNN\n"
-        b"train:  10%|# | 1/10\rtrain: 100%|##| 10/10\r\n"
-        b"50%|##\repoch 1/2  loss 3.1\n"
-        b"\nrun: " + str(run).encode() + b"  (watch it)\n"
-    )
-    keep = load_script("keep_results").keep
-    for _ in range(2):  # the second replaces the first
-        target = keep(run, evaluation, [log], "mine", tmp_path / "results")
-    kept = {path.name for path in target.iterdir()}
-    of_run = {"config.yaml", "history.csv", "decision.json", "validation.json"}
-    assert kept == {*of_run, "log.txt", *SCORES}
-    assert (
-        target / "log.txt"
-    ).read_text() == "epoch 1/2  loss 3.1\nrun: runs/resnet18  (watch it)\n"
-    assert [path.name for path in (tmp_path / "results").iterdir()] == ["mine"]
+def read(results):
+    return list(csv.DictReader((results / "results.csv").read_text("utf-8").splitlines()))
 
 
-def test_a_missing_piece_is_named_and_what_was_kept_stays(run, evaluation, tmp_path):
-    keep = load_script("keep_results").keep
-    target = keep(run, evaluation, [], "mine", tmp_path / "results")
-    (evaluation / "predictions.csv.gz").unlink()
+def test_a_run_gets_a_row_a_label_and_its_files_and_replaces_its_earlier_ones(run, results):
+    before = read(results)
+    rows = SCRIPT.rows_of(run, "resnet18", "fashion-keras train", "2 cores")
+    for _ in range(2):
+        SCRIPT.keep(run, rows, results, folder=True)
+    after = read(results)
+    assert after[: len(before)] == before
+    mine = after[len(before) :]
+    same = [row for row in before if row["run"] == "resnet18"]
+    scores = ("label", "photos", "accuracy", "macro_f1_low", "epochs", "minutes", "split", "seed")
+    assert [[r[k] for k in scores] for r in mine] == [[r[k] for k in scores] for r in same]
+    kept = sorted(path.name for path in (results / "mine").iterdir())
+    assert kept == sorted((*SCRIPT.OF_RUN, *SCRIPT.OF_EVALUATION))
+    assert sorted(p.name for p in results.iterdir()) == ["mine", "results.csv"]
+
+
+def test_a_missing_piece_is_named_and_nothing_changes(run, results):
+    (run / "evaluation-test" / "predictions.csv.gz").unlink()
+    rows = SCRIPT.rows_of(run, "resnet18", "fashion-keras train", "2 cores")
     with pytest.raises(FileNotFoundError, match=r"predictions\.csv\.gz"):
-        keep(run, evaluation, [], "mine", tmp_path / "results")
-    assert (target / "predictions.csv.gz").is_file()
-    assert [path.name for path in (tmp_path / "results").iterdir()] == ["mine"]
-    command = [sys.executable, ROOT / "scripts" / "keep_results.py", run]
-    asked = subprocess.run(
-        [*command, "--evaluation", evaluation], capture_output=True, text=True, check=False
+        SCRIPT.keep(run, rows, results, folder=True)
+    (run / "evaluation-test" / "evaluation.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"evaluation\.json"):
+        SCRIPT.rows_of(run, "resnet18", "fashion-keras train", "2 cores")
+    assert [p.name for p in results.iterdir()] == ["results.csv"]
+    assert json.dumps(read(results)) == json.dumps(
+        list(csv.DictReader((RESULTS / "results.csv").read_text("utf-8").splitlines()))
     )
-    assert asked.returncode == 2 and asked.stderr.endswith("predictions.csv.gz: not found\n")
-
-
-@pytest.mark.parametrize("log", sorted(RESULTS.glob("**/log.txt")), ids=lambda p: p.parent.name)
-def test_kept_logs_hold_nothing_to_leave_out(log):
-    assert load_script("keep_results").kept_lines(log, Path("/nowhere")) == [
-        line for line in log.read_text(encoding="utf-8").splitlines() if line
-    ]

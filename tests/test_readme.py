@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from fashion_keras.cli import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
     ROOT / "README.md",
@@ -14,11 +16,11 @@ DOCUMENTS = [
 
 
 def commands():
-    """Every `python -m fashion_keras.X …` in a shell block of the documents and configs."""
+    """Every `fashion-keras X …` in a shell block of the documents, and each config's command."""
     for document in DOCUMENTS:
         for block in re.findall(r"```sh\n(.*?)```", document.read_text(encoding="utf-8"), re.S):
             for line in block.replace("\\\n", " ").splitlines():
-                if line.startswith("python -m fashion_keras."):
+                if line.startswith(("fashion-keras ", "python -m fashion_keras.")):
                     yield document.name, line
     for config in sorted((ROOT / "configs").glob("*.yaml")):
         found = re.search(r"^# Command: (python -m .*)$", config.read_text(encoding="utf-8"), re.M)
@@ -28,6 +30,8 @@ def commands():
 @pytest.mark.parametrize(("document", "line"), commands())
 def test_command_takes_the_options_it_is_shown_with(document, line):
     words = shlex.split(line, comments=True)
+    if words[0] == "fashion-keras":
+        words[:2] = ["python", "-m", COMMANDS[words[1]][0]]
     assert words[:2] == ["python", "-m"], f"{document}: {line}"
     module = importlib.import_module(words[2])
     parser = getattr(module, "parser", None) or module._parser

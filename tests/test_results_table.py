@@ -9,8 +9,6 @@ from sklearn.metrics import accuracy_score, f1_score
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
-FOLDERS = sorted(path.parent for path in RESULTS.glob("**/evaluation.json"))
-PUBLISHED = [path for path in FOLDERS if path.parent.name not in ("stratified", "large")]
 
 
 def load_script(name):
@@ -20,59 +18,59 @@ def load_script(name):
     return module
 
 
-def test_there_are_results():
-    assert FOLDERS
+SCRIPT = load_script("results_table")
 
 
-@pytest.mark.parametrize("table", ["table", "heads_table", "seeds_table"])
-def test_readme_shows_the_table_of_the_raw_files(table):
-    made = getattr(load_script("results_table"), table)()
-    assert made in (ROOT / "README.md").read_text(encoding="utf-8")
+def predictions(run):
+    path = RESULTS / run / "predictions.csv.gz"
+    with gzip.open(path, "rt", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
-def test_performance_shows_the_table_of_the_histories():
-    made = load_script("results_table").time_table()
-    assert made in (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("document", "table"),
+    [
+        ("README.md", "readme_table"),
+        ("docs/experiments.md", "all_runs_table"),
+        ("docs/experiments.md", "labels_table"),
+        ("docs/experiments.md", "seeds_table"),
+    ],
+)
+def test_a_document_shows_the_table_of_the_stored_results(document, table):
+    assert getattr(SCRIPT, table)() in (ROOT / document).read_text(encoding="utf-8")
 
 
-def test_insight_shows_the_table_of_the_long_tail():
-    made = load_script("results_table").tail_table()
-    assert made in (ROOT / "docs" / "insight.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("run", SCRIPT.SHOWN)
+def test_figures_are_those_of_the_predictions_by_scikit_learn(run):
+    rows = predictions(run)
+    truth, said = ([row[name] for row in rows] for name in ("truth", "prediction"))
+    (kept,) = (r for r in SCRIPT.read_results() if r["run"] == run and r["label"] == "subCategory")
+    assert len(rows) == len({row["id"] for row in rows}) == int(kept["photos"])
+    assert kept["accuracy"] == f"{accuracy_score(truth, said):.4f}"
+    assert kept["macro_f1"] == f"{f1_score(truth, said, average='macro'):.4f}"
 
 
-def test_the_long_tail_is_of_the_predictions_by_scikit_learn():
-    folder = RESULTS / "resnet18"
-    result = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
-    trained = {row["class"]: row["train_support"] for row in result["per_class"]}
-    with gzip.open(folder / "predictions.csv.gz", "rt", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    truth = [row["truth"] for row in rows]
-    said = [row["prediction"] for row in rows]
-    classes = [name for name in sorted(set(truth)) if 10 <= trained[name] < 100]
-    f1 = f1_score(truth, said, labels=classes, average="macro")
-    photos = sum(name in classes for name in truth)
-    header, _, *lines = load_script("results_table").tail_table().splitlines()
-    assert header.split(" | ")[2] == f"10–99: {len(classes)} classes, {photos:,} photos"
-    (line,) = (line for line in lines if line.startswith("| resnet18 |"))
-    assert line.split(" | ")[2] == f"{f1:.3f}"
+@pytest.mark.parametrize("run", SCRIPT.SHOWN)
+def test_rows_and_minutes_are_those_of_the_stored_evaluation_and_history(run):
+    result = json.loads((RESULTS / run / "evaluation.json").read_text(encoding="utf-8"))
+    rows = [row for row in SCRIPT.read_results() if row["run"] == run]
+    found = {result["label"]: result, **result["heads"]}
+    assert [row["label"] for row in rows] == list(found)
+    for row in rows:
+        for name in ("accuracy", "macro_f1"):
+            score = found[row["label"]][name]
+            shown = [row[name], row[f"{name}_low"], row[f"{name}_high"]]
+            assert shown == [f"{score[key]:.4f}" for key in ("value", "low", "high")]
+    seconds = [
+        float(row["seconds"])
+        for path in (RESULTS / run).glob("history*.csv")
+        for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+    ]
+    assert {row["minutes"] for row in rows} == {f"{sum(seconds) / 60:.1f}"}
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
-def test_figures_are_those_of_the_predictions_by_scikit_learn(folder):
-    with gzip.open(folder / "predictions.csv.gz", "rt", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    truth = [row["truth"] for row in rows]
-    said = [row["prediction"] for row in rows]
-    result = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
-    assert len(rows) == len({row["id"] for row in rows}) == result["num_examples"]
-    assert result["accuracy"]["value"] == pytest.approx(accuracy_score(truth, said))
-    assert result["macro_f1"]["value"] == pytest.approx(f1_score(truth, said, average="macro"))
-
-
-@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda path: path.name)
-def test_test_split_is_the_published_one(folder):
+@pytest.mark.parametrize("run", SCRIPT.SHOWN)
+def test_test_split_is_the_published_one(run):
     from fashion_keras.data.splits import PUBLISHED_SHA256, ids_sha256
 
-    with gzip.open(folder / "predictions.csv.gz", "rt", newline="", encoding="utf-8") as file:
-        ids = [row["id"] for row in csv.DictReader(file)]
-    assert ids_sha256(ids) == PUBLISHED_SHA256["test"]
+    assert ids_sha256([row["id"] for row in predictions(run)]) == PUBLISHED_SHA256["test"]
