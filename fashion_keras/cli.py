@@ -12,6 +12,7 @@ from fashion_keras.data.schema import did_you_mean
 COMMANDS = {
     "sample": ("fashion_keras.data.sample", "draw a sample catalogue, offline"),
     "convert": ("fashion_keras.convert", "a catalogue of photos into TFRecords"),
+    "recipes": ("fashion_keras.recipes", "list the recipes that train can be given"),
     "train": ("fashion_keras.train", "train a classifier on records"),
     "retrain": ("fashion_keras.retrain", "train a model's heads anew, for the rare classes"),
     "calibrate": ("fashion_keras.calibrate", "fit on validation how outputs become decisions"),

@@ -16,8 +16,10 @@ import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from fashion_keras.config_file import read_sections
 from fashion_keras.data.schema import did_you_mean
 from fashion_keras.errors import UserError
+from fashion_keras.io import write_text
 
 
 def _number(value):
@@ -47,117 +49,164 @@ def _listed(value):
     return ([value] if value else []) if isinstance(value, str) else value
 
 
-_FORBID = ConfigDict(extra="forbid")
-_Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
-_Whole = Annotated[int, BeforeValidator(_number)]
-Fraction = Annotated[_Real, Field(ge=0, lt=1)]
-Positive = Annotated[_Real, Field(gt=0)]
-NonNegative = Annotated[_Real, Field(ge=0)]
-WholeNumber = Annotated[_Whole, Field(ge=0)]
-Count = Annotated[_Whole, Field(ge=1)]
-Pixels = Annotated[_Whole, Field(ge=32, le=2048)]
+# The text below a field is its description: scripts/config_reference.py reads it for docs/config.md
+# and the JSON schema. (pydantic could, but takes 80 ms at each start for it.)
+_STRICT = ConfigDict(extra="forbid")
+_AS_WRITTEN = BeforeValidator(_number)
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), _AS_WRITTEN]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), _AS_WRITTEN]
+OpenShare = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False), _AS_WRITTEN]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), _AS_WRITTEN]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), _AS_WRITTEN]
+WholeNumber = Annotated[int, Field(ge=0), _AS_WRITTEN]
+Count = Annotated[int, Field(ge=1), _AS_WRITTEN]
+Pixels = Annotated[int, Field(ge=32, le=2048), _AS_WRITTEN]
 ImageSize = Annotated[tuple[Pixels, Pixels], BeforeValidator(_height_and_width)]
 # As a section with nothing below it, a null mapping is an empty one.
 LabelWeights = Annotated[dict[str, Positive], BeforeValidator(lambda v: {} if v is None else v)]
 
 
-@dataclass(frozen=True, config=_FORBID)
+@dataclass(frozen=True, config=_STRICT)
 class DataConfig:
     """Which photos and labels, and how they reach the model."""
 
-    records: str = ""  # folder of TFRecords; empty: tfrecords/small, or the drawn sample
-    label: str = "subCategory"  # what early stopping and the headline follow
-    auxiliary_labels: LabelWeights = dataclasses.field(default_factory=dict)  # label: weight
-    image_size: ImageSize = (80, 60)  # height, width in pixels
+    records: str = ""
+    """Folder of TFRecords. Empty: `tfrecords/small`, or where there is none the drawn sample."""
+    label: str = "subCategory"
+    """The headline label: early stopping, the best epoch and the report follow it."""
+    auxiliary_labels: LabelWeights = dataclasses.field(default_factory=dict)
+    """Further labels, a head each, with their weight in the loss: `{gender: 0.25}`."""
+    image_size: ImageSize = (80, 60)
+    """Height and width in pixels that photos are resized to."""
     resize: Literal["stretch", "pad", "crop"] = "stretch"
+    """How photos of another shape are brought to `image_size`; `pad` fills with white."""
     cache: Literal["auto", "none", "encoded", "decoded"] = "auto"
+    """What the training photos are kept in memory as; `auto` decides by the memory that is free."""
     augment: Literal["none", "light", "rand-augment"] = "light"
-    mixup: NonNegative = 0.0  # alpha of the Beta distribution; 0 is off
-    cutmix: Annotated[float, Field(ge=0, le=1)] = 0.0  # the same
-    random_erasing: Annotated[_Real, Field(ge=0, le=1)] = 0.0  # probability for each photo
-    # How often a class's photos are drawn, by `label`; an epoch keeps its length.
+    """`light`: mirror, turn, scale, shift and colour. `rand-augment` (Cubuk et al., 2020) is
+    experimental: not measured here."""
+    mixup: NonNegative = 0.0
+    """MixUp (Zhang et al., 2018): alpha of the Beta distribution; 0 is off."""
+    cutmix: Share = 0.0
+    """CutMix (Yun et al., 2019): the same. Experimental: not measured here."""
+    random_erasing: Share = 0.0
+    """Random erasing (Zhong et al., 2020): share of the photos. Experimental: not measured here."""
     sampling: Literal["natural", "square-root", "balanced"] = "natural"
+    """How often a class's photos are drawn, by `label`; an epoch keeps its length (Kang et al.,
+    2020). Experimental: not measured here."""
 
 
-@dataclass(frozen=True, config=_FORBID)
+@dataclass(frozen=True, config=_STRICT)
 class ModelConfig:
     """The network and what it starts from."""
 
     arch: str = "efficientnetb0"
-    weights: str = "none"  # none, imagenet, or the path of a .keras or .weights.h5
-    dropout: Fraction = 0.2  # before the heads
-    # How many times the network enlarges the photos first: its last map has a 32nd of their size,
-    # which of 80×60 leaves six places. Twice is four times the work.
-    upsampling: Annotated[int, Field(ge=1, le=4)] = 1
+    """`resnet18`, `efficientnetb0` or `efficientnetlite0`."""
+    weights: str = "none"
+    """What to start from: `none`, `imagenet`, a run, or a `.keras` or `.weights.h5` file."""
+    dropout: Fraction = 0.2
+    """Share of the features dropped before the heads."""
+    upsampling: Annotated[int, Field(ge=1, le=4), _AS_WRITTEN] = 1
+    """How many times the network enlarges the photos first. Its last map has a 32nd of their size,
+    which of 80×60 leaves six cells. Twice is four times the work."""
 
 
-@dataclass(frozen=True, config=_FORBID)
+@dataclass(frozen=True, config=_STRICT)
 class OptimizerConfig:
     """AdamW, its schedule and the average of its weights."""
 
     learning_rate: Positive = 2e-3
-    weight_decay: NonNegative = 0.02  # decoupled; not on biases and normalisation
-    warmup_epochs: NonNegative = 1.0  # linear from 0; one-cycle has its own
+    """The highest learning rate of the schedule."""
+    weight_decay: NonNegative = 0.02
+    """Decoupled; biases and normalisation are left out."""
+    warmup_epochs: NonNegative = 1.0
+    """Epochs of linear growth from 0; `one-cycle` has its own."""
     schedule: Literal["cosine", "one-cycle", "constant"] = "cosine"
-    clip_norm: NonNegative = 1.0  # of the whole gradient; 0 is off
-    ema: Fraction = 0.998  # momentum of the weights' moving average; 0 is off
+    """Loshchilov and Hutter, 2017; Smith and Topin, 2018."""
+    clip_norm: NonNegative = 1.0
+    """Largest norm of the whole gradient; 0 is off."""
+    ema: Fraction = 0.998
+    """Momentum of the moving average of weights and batch-normalisation statistics; 0 is off."""
 
 
-@dataclass(frozen=True, config=_FORBID)
+@dataclass(frozen=True, config=_STRICT)
 class SmallerPhotos:
     """Epochs at a smaller photo size, for progressive resizing."""
 
     epochs: Count
-    image_size: ImageSize  # height, width in pixels
+    """How many epochs."""
+    image_size: ImageSize
+    """Height and width in pixels."""
 
 
-@dataclass(frozen=True, config=_FORBID)
+@dataclass(frozen=True, config=_STRICT)
 class TrainingConfig:
     """How long, on what, against which loss."""
 
     epochs: Count = 10
+    """Epochs in all, `head_epochs` and `progressive` included."""
     batch_size: Count = 64
-    gradient_accumulation: Count = 1  # batches to an update of the weights
+    """Photos a step."""
+    gradient_accumulation: Count = 1
+    """Batches to an update of the weights."""
     label_smoothing: Fraction = 0.1
+    """Share of each label spread over all classes (Szegedy et al., 2016)."""
     class_weights: Literal["none", "balanced", "effective-number"] = "none"
-    logit_adjustment: NonNegative = 0.0  # tau, for `label`; 0 is off
-    # Runs whose probabilities, of several the mean, the heads learn from beside the labels.
+    """Weights in the loss (Cui et al., 2019). Experimental: not measured here."""
+    logit_adjustment: NonNegative = 0.0
+    """Tau of the logit adjustment for `label` (Menon et al., 2021); 0 is off. Experimental: not
+    measured here."""
     teacher: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
-    teacher_weight: Annotated[_Real, Field(gt=0, lt=1)] = 0.5  # the teachers' share
-    # What the best epoch has most of, on validation, by the heads as they then are. Macro-F1 hangs
-    # on a few rare photos, so where heads are trained anew afterwards, accuracy tells more.
+    """Runs whose probabilities the heads learn from beside the labels; of several, the mean
+    (Hinton et al., 2015)."""
+    teacher_weight: OpenShare = 0.5
+    """The teachers' share of each label."""
     monitor: Literal["macro_f1", "accuracy"] = "macro_f1"
-    early_stopping: WholeNumber = 10  # epochs without a better score; 0 is off
-    # A checkpoint every so many epochs, and after the first and the last: it takes about a second,
-    # which counts where an epoch takes a few.
+    """What the best epoch has most of, on validation. Macro-F1 hangs on a few rare photos, so where
+    heads are retrained afterwards, accuracy tells more."""
+    early_stopping: WholeNumber = 10
+    """Stop after so many epochs without a better score; 0 is off."""
     checkpoint_every: Count = 1
-    head_epochs: WholeNumber = 0  # the first of `epochs`, with the backbone frozen
-    head_learning_rate: Positive = 1e-3  # during head_epochs
-    # Then these, in order, the rest at data.image_size.
+    """Epochs between checkpoints; the first and the last have one too. It takes about a second."""
+    head_epochs: WholeNumber = 0
+    """The first of `epochs`, with the backbone frozen: for pretrained weights."""
+    head_learning_rate: Positive = 1e-3
+    """Learning rate during `head_epochs`."""
     progressive: tuple[SmallerPhotos, ...] = ()
-    # After them: all heads anew on the finished features, with classes drawn so often.
-    retrain_epochs: WholeNumber = 60  # passes over features kept in memory; 0 is off
+    """Epochs at smaller photos, in order; the rest are at `data.image_size`."""
+    retrain_epochs: WholeNumber = 60
+    """After training, the heads are retrained on the finished features for so many epochs (Kang et
+    al., 2020); 0 is off."""
     retrain_sampling: Literal["natural", "square-root", "balanced"] = "natural"
-    retrain_views: Count = 1  # of each photo: as it is, the others varied as in training
-    # auto: mixed_bfloat16 where GPU or processor has it, else float32. Name one to have the same
-    # results elsewhere.
+    """How often a class's photos are drawn while heads are retrained."""
+    retrain_views: Count = 1
+    """Views of each photo while heads are retrained: as it is, the others augmented."""
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
-    deterministic: bool = False  # TensorFlow's deterministic kernels: slower, the same anywhere
-    seed: Annotated[WholeNumber, Field(lt=2**31)] = 0
+    """`auto`: mixed_bfloat16 where GPU or processor has it, else float32. Name one to have the same
+    results elsewhere."""
+    deterministic: bool = False
+    """TensorFlow's deterministic kernels: slower, the same anywhere."""
+    seed: Annotated[int, Field(ge=0, lt=2**31), _AS_WRITTEN] = 0
+    """Of weights, order and augmentation."""
 
 
-@dataclass(frozen=True, config=_FORBID)
+@dataclass(frozen=True, config=_STRICT)
 class DecisionConfig:
-    """What is fitted on validation after training, as `fashion_keras.calibrate` does."""
+    """What is fitted on validation after training, as `fashion-keras calibrate` does."""
 
-    flip: bool = False  # average a photo and its mirror image: twice the work
-    combine: bool = False  # let finer labels' heads inform coarser ones'
-    class_bias: bool = False  # raise rare classes as far as validation's macro-F1 gains
-    temperature: bool = True  # calibrate the probabilities
-    target_error: Annotated[_Real, Field(gt=0, lt=1)] = 0.01  # of what needs no person
+    flip: bool = False
+    """Average a photo and its mirror image: twice the work."""
+    combine: bool = False
+    """Let finer labels' heads inform coarser ones'."""
+    class_bias: bool = False
+    """Raise rare classes as far as validation's macro-F1 gains (Menon et al., 2021)."""
+    temperature: bool = True
+    """Calibrate the probabilities (Guo et al., 2017)."""
+    target_error: OpenShare = 0.01
+    """Share of mistakes among the photos that need no person."""
 
 
-@dataclass(frozen=True, config=_FORBID)
+@dataclass(frozen=True, config=_STRICT)
 class Config:
     """Everything that determines a training run."""
 
@@ -184,22 +233,25 @@ class Config:
         ]
         return raw
 
+    def to_yaml(self) -> str:
+        """Return every key, defaults included, as YAML."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+
     def save(self, path: str | os.PathLike) -> None:
-        """Write the config as YAML, beside and then renamed."""
-        partial = Path(f"{path}.partial")
-        partial.write_text(yaml.safe_dump(self.to_dict(), sort_keys=False), encoding="utf-8")
-        os.replace(partial, path)
+        """Write the config as YAML, whole or not at all."""
+        write_text(path, self.to_yaml())
 
 
 def load_config(path: str | os.PathLike | None, overrides: Mapping[str, Any] = {}) -> Config:
     """Build a `Config` from defaults, the YAML file at `path` and dotted overrides, in that order.
 
-    `overrides` maps dotted keys such as `optimizer.learning_rate` to values. Raises `UserError`
+    The file may name a `base` (see `config_file`); a recipe's is `recipe_path(name)`. `overrides`
+    maps dotted keys such as `optimizer.learning_rate` to values. Raises `UserError`
     for a missing or malformed file, an unknown key, and a value of the wrong type or range.
     """
-    raw = _sections(_read_yaml(path), path) if path else {}
-    where = f" in {path}" if path else ""
     known = _known_keys()
+    raw = read_sections(Path(path), list(known)) if path else {}
+    where = f" in {path}" if path else ""
     for section, values in raw.items():
         for name in values or [""]:
             key = f"{section}.{name}".rstrip(".")
@@ -242,51 +294,6 @@ def _parse(assignment: str) -> tuple[str, Any]:
     # A folder may be called 2024, and a label column too.
     kept = (str, list) if key == _SEVERAL else str
     return key, text if key in _text_keys() and not isinstance(value, kept) else value
-
-
-def _read_yaml(path) -> Any:
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise UserError(f"cannot read the config {path}: {reason}") from None
-    try:
-        return yaml.load(text, Loader=_UniqueKeys)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        reason = error.problem if isinstance(error, _KeyTwice) else "not valid YAML"
-        raise UserError(f"{path}{line}: {reason}") from None
-
-
-class _KeyTwice(yaml.constructor.ConstructorError):
-    """A key stands twice in one mapping."""
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML's safe loader, but a key that stands twice is an error: PyYAML takes the last."""
-
-    def construct_mapping(self, node, deep=False):
-        """Build a dict as the parent does, once its keys have been looked at."""
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key.value, str):  # not a list or a mapping, which YAML allows as keys
-                if key.value in seen:
-                    raise _KeyTwice(None, None, f"{key.value!r} stands here twice", key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _sections(raw: Any, path) -> dict[str, dict[str, Any]]:
-    expected = f"expected sections ({', '.join(_known_keys())}) with keys below them"
-    if raw is None:
-        return {}
-    if not isinstance(raw, dict):
-        raise UserError(f"{path}: {expected}")
-    for section, values in raw.items():
-        if values is not None and not isinstance(values, dict):
-            raise UserError(f"{path}: {section!r} is followed by {values!r}: {expected}")
-    return {section: dict(values or {}) for section, values in raw.items()}
 
 
 def _known_keys() -> dict[str, list[str]]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fashion_keras.commands import check_backend, run_command
 from fashion_keras.config import Config, load_config, parse_assignments
+from fashion_keras.config_file import recipe_path
 from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.models.registry import ARCHITECTURES, check_arch
@@ -50,13 +51,14 @@ RUNS = Path("runs")
 _EXAMPLES = """\
 examples:
   python -m fashion_keras.train --arch efficientnetb0
-  python -m fashion_keras.train --config configs/fast_resnet18.yaml --data tfrecords/small
+  python -m fashion_keras.train --recipe resnet18 --data tfrecords/small
   python -m fashion_keras.train --arch resnet18 --label articleType --epochs 20 \\
       --set optimizer.learning_rate=1e-3 --set data.augment=rand-augment
   python -m fashion_keras.train --workdir runs/resnet18-1 --resume
   tensorboard --logdir runs
 
-Every key that --set takes, with its default, is in fashion_keras/config.py.
+fashion-keras recipes lists the recipes. docs/config.md has every key that --set takes, and
+--print-config shows what they come to.
 """
 
 
@@ -70,7 +72,11 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     result.add_argument("--arch", metavar="NAME", help=" or ".join(ARCHITECTURES))
-    result.add_argument("--config", metavar="FILE", help="a YAML file, such as those in configs/")
+    start = result.add_mutually_exclusive_group()
+    start.add_argument("--recipe", metavar="NAME", help="see: fashion-keras recipes")
+    start.add_argument(
+        "--config", metavar="FILE", help="a YAML file; it may say base: NAME and hold what differs"
+    )
     result.add_argument(
         "--data",
         metavar="DIR",
@@ -98,6 +104,9 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         help="set any key of the config, e.g. training.batch_size=32",
     )
+    result.add_argument(
+        "--print-config", action="store_true", help="print the resolved config, and end"
+    )
     return result
 
 
@@ -105,6 +114,9 @@ def train(argv: Sequence[str] | None) -> None:
     """Parse `argv`, train, evaluate on the validation split, and export."""
     options = parser().parse_args(argv)
     config, workdir = _resolve(options)
+    if options.print_config:
+        print(config.to_yaml(), end="")
+        return
     check_arch(config.model.arch)
     plan_stages(config)
     weights = config.model.weights
@@ -260,6 +272,7 @@ def _is_newer(path: Path, than: Path) -> bool:
 def _resolve(options) -> tuple[Config, Path]:
     """Return the config from file and options, and the workdir."""
     overrides = parse_assignments(options.set)
+    file = recipe_path(options.recipe) if options.recipe else options.config
     named = {
         "model.arch": options.arch,
         "model.weights": options.weights,
@@ -271,7 +284,7 @@ def _resolve(options) -> tuple[Config, Path]:
     }
     overrides |= {key: value for key, value in named.items() if value is not None}
     if not options.resume:
-        config = load_config(options.config, overrides)
+        config = load_config(file, overrides)
         return config, Path(options.workdir) if options.workdir else _next_run(config.model.arch)
     if not options.workdir:
         raise UserError("--resume needs --workdir DIR: the run to go on with")
@@ -280,7 +293,7 @@ def _resolve(options) -> tuple[Config, Path]:
     if not saved.is_file():
         raise UserError(f"nothing to resume at {workdir}: it has no {CONFIG_FILE}")
     config = load_config(saved)
-    asked = load_config(options.config or saved, overrides)
+    asked = load_config(file or saved, overrides)
     if not asked.data.records:  # found where they are by default, as they were at the start
         data = dataclasses.replace(asked.data, records=config.data.records)
         asked = dataclasses.replace(asked, data=data)

@@ -18,7 +18,7 @@ run python -m fashion_keras.data.sample $catalogue
 say "Its records"
 run python -m fashion_keras.convert --source $catalogue --output $records
 say "A short training (watch it: tensorboard --logdir $runs)"
-run python -m fashion_keras.train --config configs/quickstart.yaml --arch efficientnetb0 --data $records --workdir "$workdir"
+run python -m fashion_keras.train --recipe quickstart --data $records --workdir "$workdir"
 say "Its scores on the test split"
 run python -m fashion_keras.evaluate --model "$workdir" --data $records --split test
 say "A SavedModel for TF Serving"

@@ -23,7 +23,9 @@ def commands():
                 if line.startswith(("fashion-keras ", "python -m fashion_keras.")):
                     yield document.name, line
     for config in sorted((ROOT / "configs").glob("*.yaml")):
-        found = re.search(r"^# Command: (python -m .*)$", config.read_text(encoding="utf-8"), re.M)
+        found = re.search(
+            r"^# Command: (fashion-keras .*)$", config.read_text(encoding="utf-8"), re.M
+        )
         yield config.name, found[1] if found else "no command at its head"
 
 

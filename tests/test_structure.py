@@ -36,7 +36,9 @@ MAY_IMPORT = {
     "io": {"errors"},
     "quiet": set(),
     "progress": set(),
-    "config": {"errors", "io", "data.schema"},
+    "config_file": {"errors", "data.schema"},
+    "config": {"errors", "io", "data.schema", "config_file"},
+    "recipes": {"commands", "config", "config_file"},
     "data": COMMON | {"config"},
     "models": COMMON | {"data.schema", "config", "decision"},
     "decision": {"errors", "io"},
@@ -49,7 +51,10 @@ MAY_IMPORT = {
     # Stands above both: cross-fitting trains, and scores what it trained.
     "auditing": COMMON | (PARTS - {"serving"}) | {"config", "decision", "run", "features"},
     "commands": {"errors", "io"},
-    **{name: COMMON | PARTS | {"config", "decision", "run", "commands"} for name in COMMANDS},
+    **{
+        name: COMMON | PARTS | {"config", "config_file", "decision", "run", "commands"}
+        for name in COMMANDS
+    },
     "cli": {"data.schema"},  # and the commands by name, when one is asked for
     "__main__": {"cli"},
 }
@@ -59,6 +64,8 @@ LIGHT = (
     "fashion_keras.errors",
     "fashion_keras.io",
     "fashion_keras.config",
+    "fashion_keras.config_file",
+    "fashion_keras.recipes",
     "fashion_keras.decision",
     "fashion_keras.run",
     "fashion_keras.commands",
@@ -215,6 +222,7 @@ def test_cli_reaches_every_command_by_name():
     assert {module for module, _ in LISTED.values()} == {
         *(f"fashion_keras.{name}" for name in COMMANDS),
         "fashion_keras.data.sample",
+        "fashion_keras.recipes",
     }
 
 
