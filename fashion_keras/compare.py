@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.errors import UserError
+from fashion_keras.io import write_bytes
 
 RESULT_FILE, TABLE_FILE = "comparison.json", "comparison.md"
 CURVES_FILE, CLASSES_FILE = "curves.png", "classes.png"
@@ -67,9 +67,7 @@ def _write(folder: Path, result: dict, text: str, groups) -> None:
     if result["differences"]:  # seeds of one config alone have none
         files[CLASSES_FILE] = figure_to_png(differences_figure(result))
     for name, content in files.items():
-        partial = folder / f"{name}.partial"
-        partial.write_bytes(content)
-        os.replace(partial, folder / name)
+        write_bytes(folder / name, content)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fashion_keras.errors import UserError
+from fashion_keras.io import write_json
 
 FORMAT = 2
 
@@ -64,12 +65,8 @@ class Decision:
     accept: Acceptance | None = None
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the decision as JSON, beside and then renamed."""
-        raw = {"format": FORMAT, **dataclasses.asdict(self)}
-        text = json.dumps(raw, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        partial = Path(f"{path}.partial")
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        """Write the decision as JSON, whole or not at all."""
+        write_json(path, {"format": FORMAT, **dataclasses.asdict(self)})
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Decision:

@@ -14,6 +14,7 @@ from fashion_keras.config import Config, load_config
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.decision import Decision
 from fashion_keras.errors import UserError
+from fashion_keras.io import write_json
 
 if TYPE_CHECKING:
     import keras
@@ -112,14 +113,12 @@ def check_run(path: str | os.PathLike) -> Path:
 
 def save_labels(folder: str | os.PathLike, labels: dict[str, tuple[str, ...]]) -> None:
     """Write the class names of each head into a run's folder."""
-    text = json.dumps(labels, indent=1, ensure_ascii=False) + "\n"
-    (Path(folder) / LABELS_FILE).write_text(text, encoding="utf-8")
+    write_json(Path(folder) / LABELS_FILE, labels)
 
 
 def save_records(folder: str | os.PathLike, info: DatasetInfo) -> None:
     """Write down which records a run is trained on: their source, split and shards' sha256."""
-    text = json.dumps(_identity(info), indent=1, ensure_ascii=False) + "\n"
-    (Path(folder) / RECORDS_FILE).write_text(text, encoding="utf-8")
+    write_json(Path(folder) / RECORDS_FILE, _identity(info))
 
 
 def check_records(folder: str | os.PathLike, info: DatasetInfo, records: str | os.PathLike) -> None:

@@ -27,21 +27,22 @@ COMMANDS = {
 }
 PARTS = {"data", "models", "training", "evaluation", "serving", "auditing"}
 # Known to all: what went wrong, how a wait is shown, how TensorFlow is loaded, how files are kept.
-COMMON = {"errors", "progress", "quiet", "io"}
+COMMON = {"errors", "progress", "quiet", "io", "reading"}
 
 # What each part may import, besides itself and the package's own `__init__`. A name with a dot
 # stands for that module alone. `config` spells labels' names with `data/schema`'s help.
 MAY_IMPORT = {
     "errors": set(),
-    "io": {"errors"},
+    "reading": {"errors"},
+    "io": {"errors", "reading"},
     "quiet": set(),
     "progress": set(),
-    "config_file": {"errors", "data.schema"},
-    "config": {"errors", "io", "data.schema", "config_file"},
+    "config_file": {"errors", "io", "reading", "data.schema"},
+    "config": {"errors", "io", "reading", "data.schema", "config_file"},
     "recipes": {"commands", "config", "config_file"},
     "data": COMMON | {"config"},
     "models": COMMON | {"data.schema", "config", "decision"},
-    "decision": {"errors", "io"},
+    "decision": {"errors", "io", "reading"},
     "run": COMMON | {"config", "data.schema", "decision", "models.decision", "models.precision"},
     "features": COMMON | {"run", "data"},
     "training": COMMON | {"config", "run", "features", "data", "models"},
@@ -50,7 +51,7 @@ MAY_IMPORT = {
     "serving": COMMON | {"config", "decision", "run", "data", "models"},
     # Stands above both: cross-fitting trains, and scores what it trained.
     "auditing": COMMON | (PARTS - {"serving"}) | {"config", "decision", "run", "features"},
-    "commands": {"errors", "io"},
+    "commands": {"errors", "io", "reading"},
     **{
         name: COMMON | PARTS | {"config", "config_file", "decision", "run", "commands"}
         for name in COMMANDS
@@ -63,6 +64,7 @@ MAY_IMPORT = {
 LIGHT = (
     "fashion_keras.errors",
     "fashion_keras.io",
+    "fashion_keras.reading",
     "fashion_keras.config",
     "fashion_keras.config_file",
     "fashion_keras.recipes",

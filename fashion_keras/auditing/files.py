@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.files import save_json
+from fashion_keras.io import write_bytes
 
 
 def check_folder(folder: str | os.PathLike) -> None:
@@ -23,7 +24,7 @@ def check_folder(folder: str | os.PathLike) -> None:
 
 
 def write_files(folder: str | os.PathLike, files: Mapping[str, dict | list | bytes]) -> None:
-    """Write files by name, each beside and then renamed; other files are left alone.
+    """Write files by name, each whole or not at all; other files are left alone.
 
     A dict becomes JSON, a list of dicts a CSV with a header, bytes stay what they are. An empty
     list makes a file without rows, so that an older one is not taken for it.
@@ -36,9 +37,7 @@ def write_files(folder: str | os.PathLike, files: Mapping[str, dict | list | byt
             continue
         if isinstance(content, list):
             content = csv_bytes(content)
-        partial = folder / f"{name}.partial"
-        partial.write_bytes(content)
-        os.replace(partial, folder / name)
+        write_bytes(folder / name, content)
 
 
 def csv_bytes(rows: Sequence[Mapping[str, object]]) -> bytes:

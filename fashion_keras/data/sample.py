@@ -12,7 +12,6 @@ import argparse
 import dataclasses
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from tqdm import tqdm
 from fashion_keras.data.sample_articles import ARTICLES, Article
 from fashion_keras.data.sample_pen import HEIGHT, WIDTH, Pen
 from fashion_keras.errors import UserError
+from fashion_keras.io import replacing_folder
 
 COLUMNS = (
     "id",
@@ -103,8 +103,8 @@ def draw_sample(
     `output/images/<id>.jpg` are 60×80 (a few of other sizes) RGB (a few single-channel) JPEGs.
     The same `count` and `seed` give the same bytes. `progress(1)` is called after each photo.
 
-    A complete sample of the same count and seed is kept as it is. Drawing goes on in
-    `output.partial`, which is renamed at the end. Raises `UserError` where `output` holds
+    A complete sample of the same count and seed is kept as it is; a new one is there when it is
+    whole. Raises `UserError` where `output` holds
     anything else or cannot be written, or where `count` or `seed` is out of range.
     """
     if not MIN_COUNT <= count <= MAX_COUNT:
@@ -156,14 +156,9 @@ def _read_marker(folder: Path) -> dict | None:
 
 
 def _draw_beside(output: Path, marker: dict, progress: Callable[[int], object]) -> None:
-    """Draw into `output.partial`, then rename it; leave nothing behind where that fails."""
-    partial = output.with_name(output.name + ".partial")
-    if _read_marker(partial):
-        shutil.rmtree(partial)  # what an interrupted run left there
-    elif partial.exists():
-        raise UserError(f"{partial} is in the way: move it, or give another output folder")
-    try:
-        (partial / "images").mkdir(parents=True)
+    """Draw the sample whole, or leave nothing behind where that fails."""
+    with replacing_folder(output) as partial:
+        (partial / "images").mkdir()
         (partial / MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
         rows = [",".join(COLUMNS)]
         for product, has_photo in _products(marker["count"], marker["seed"]):
@@ -174,12 +169,6 @@ def _draw_beside(output: Path, marker: dict, progress: Callable[[int], object]) 
                 progress(1)
         text = "\n".join(rows) + "\n"
         (partial / "styles.csv").write_text(text, encoding="utf-8", newline="\n")
-        if output.is_dir():
-            output.rmdir()  # empty; rename does not replace a folder on every system
-        partial.rename(output)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def _products(count: int, seed: int) -> Iterator[tuple[Product, bool]]:

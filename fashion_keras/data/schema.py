@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from fashion_keras.errors import UserError
+from fashion_keras.io import write_json
 
 SCHEMA_VERSION = 1
 INFO_FILE = "dataset_info.json"
@@ -119,14 +120,8 @@ class DatasetInfo:
         return [str(Path(records) / shard.file) for shard in self.splits[split].shards]
 
     def save(self, records: str | os.PathLike) -> None:
-        """Write `dataset_info.json` into the folder `records`, beside and then renamed."""
-        path = Path(records) / INFO_FILE
-        partial = path.with_suffix(".json.partial")
-        partial.write_text(
-            json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n",
-            encoding="utf-8",
-        )
-        os.replace(partial, path)
+        """Write `dataset_info.json` into the folder `records`, whole or not at all."""
+        write_json(Path(records) / INFO_FILE, dataclasses.asdict(self))
 
     @classmethod
     def load(cls, records: str | os.PathLike) -> DatasetInfo:

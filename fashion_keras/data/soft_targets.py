@@ -11,12 +11,12 @@ import dataclasses
 import os
 import zipfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from fashion_keras.errors import UserError
+from fashion_keras.io import replacing
 
 _ID = "id"
 
@@ -34,14 +34,9 @@ class SoftTargets:
     weight: float
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write ids and probabilities into an `.npz`, beside and renamed."""
-        path = Path(path)
-        partial = path.with_name(f"partial-{path.name}")
-        try:
+        """Write ids and probabilities into an `.npz`, whole or not at all."""
+        with replacing(path) as partial:
             np.savez(partial, **{_ID: np.asarray(self.ids)}, **self.probabilities)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike, weight: float) -> SoftTargets:

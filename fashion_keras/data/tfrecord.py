@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +12,8 @@ import tensorflow as tf
 from fashion_keras.data import schema
 from fashion_keras.data.schema import DatasetInfo, ShardInfo
 from fashion_keras.errors import UserError
+from fashion_keras.io import replacing
+from fashion_keras.reading import sha256_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,22 +56,14 @@ def shard_name(split: str, index: int, count: int) -> str:
 
 
 def write_shard(path: Path, examples: Iterable[bytes]) -> ShardInfo:
-    """Write serialised examples to `path`, beside and then renamed; return what was written."""
-    partial = path.with_name(path.name + ".partial")
+    """Write serialised examples to `path`, whole or not at all; return what was written."""
     count = 0
-    with tf.io.TFRecordWriter(os.fspath(partial)) as writer:
-        for example in examples:
-            writer.write(example)
-            count += 1
-    info = ShardInfo(path.name, count, partial.stat().st_size, file_sha256(partial))
-    os.replace(partial, path)
-    return info
-
-
-def file_sha256(path: str | os.PathLike) -> str:
-    """Return a file's sha256 in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with replacing(path) as partial:
+        with tf.io.TFRecordWriter(os.fspath(partial)) as writer:
+            for example in examples:
+                writer.write(example)
+                count += 1
+        return ShardInfo(path.name, count, partial.stat().st_size, sha256_of(partial))
 
 
 def feature_spec(labels: Sequence[str], *, texts: bool = False) -> dict[str, tf.io.FixedLenFeature]:

@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from fashion_keras.data import image, schema
 from fashion_keras.data.schema import SPLITS, DatasetInfo, ShardInfo
-from fashion_keras.data.tfrecord import feature_spec, file_sha256
+from fashion_keras.data.tfrecord import feature_spec
 from fashion_keras.errors import UserError
+from fashion_keras.reading import sha256_of
 
 SHOWN = 5  # problems in a message
 _BATCH = 256
@@ -117,7 +118,7 @@ class _Check:
         path = self._folder / shard.file
         if not path.is_file():
             return
-        if file_sha256(path) != shard.sha256:
+        if sha256_of(path) != shard.sha256:
             self._found(shard.file, "its sha256 differs")
         count = 0
         try:

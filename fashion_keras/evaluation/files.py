@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fashion_keras.errors import UserError
+from fashion_keras.io import json_text, replacing_folder, write_text
 from fashion_keras.run import EVALUATION_FILE
 
 if TYPE_CHECKING:
@@ -67,50 +66,24 @@ def write_evaluation(
     labels: Mapping[str, Sequence[str]],
     report: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Write the files named in `FILES` into `folder`, beside and then renamed.
+    """Write the files named in `FILES` into `folder`, whole or not at all.
 
     `result` is what `evaluate_predictions` returned for `predictions` and `labels`; with
     `report`, contents by name, what `make_report` returned. An earlier evaluation is replaced
     whole; any other file in the folder is a `UserError`.
     """
     check_output(folder)
-    folder = Path(folder).resolve()
-    partial, previous = (folder.with_name(f".{folder.name}.{x}") for x in ("partial", "previous"))
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with replacing_folder(folder) as partial:
         _write_files(partial, result, predictions, labels)
         for name, content in (report or {}).items():
             (partial / name).write_bytes(content)
-        _replace(partial, folder, previous)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def save_json(path: str | os.PathLike, result: dict) -> None:
-    """Write a dict as JSON, lists of numbers on one line each, beside and then renamed."""
-    text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
+    """Write a dict as JSON, lists of numbers on one line each; whole or not at all."""
     # A number a line would make a matrix of 143 classes 20,000 lines. A string cannot match:
     # in JSON it holds no line break.
-    text = _NUMBERS.sub(lambda match: " ".join(match[0].split()), text)
-    partial = Path(f"{path}.partial")
-    partial.write_text(text + "\n", encoding="utf-8")
-    os.replace(partial, path)
-
-
-def _replace(partial, folder, previous):
-    """Rename `partial` to `folder`; a folder that is there is first set aside, then removed."""
-    if not folder.exists():
-        partial.rename(folder)
-        return
-    shutil.rmtree(previous, ignore_errors=True)
-    folder.rename(previous)
-    try:
-        partial.rename(folder)
-    except OSError:
-        previous.rename(folder)
-        raise
-    shutil.rmtree(previous)
+    write_text(path, _NUMBERS.sub(lambda match: " ".join(match[0].split()), json_text(result)))
 
 
 def _write_files(folder, result, predictions, labels):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from fashion_keras.data.catalog import PhotoInfo
 from fashion_keras.data.photos import stored_photo
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
+from fashion_keras.io import replacing_folder, write_json
 from fashion_keras.serving.bundle import Bundle
 
 INFO_FILE = "gallery.json"
@@ -105,7 +105,7 @@ def build_gallery(
 ) -> int:
     """Embed the training photos of `records` and write the index; return how many it holds.
 
-    Written beside and renamed; an earlier index at `folder` is replaced. Of each product are
+    Written whole or not at all; an earlier index at `folder` is replaced. Of each product are
     kept the embedding (float16), id, name, class of the bundle's headline, and a photo of at most
     160 pixels; and of the validation split ten photos of different classes, as examples.
 
@@ -117,15 +117,12 @@ def build_gallery(
         UserError: there is something else at `folder`; the records or their label are missing; the
             bundle has no signature `embed`.
     """
-    folder = Path(folder).resolve()
     check_gallery_folder(folder)
     info = DatasetInfo.load(records)
     info.vocabulary(bundle.info.label)
     total = min(info.splits["train"].num_examples, limit or 2**62)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / EXAMPLES).mkdir(parents=True)
-    try:
+    with replacing_folder(folder) as partial:
+        (partial / EXAMPLES).mkdir()
         count = _write_products(bundle, records, info, partial, total, progress)
         _write_examples(bundle, records, info, partial / EXAMPLES)
         about = {
@@ -135,13 +132,7 @@ def build_gallery(
             "weights_sha256": bundle.weights_sha256(),
             "source": info.source,
         }
-        text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
-        (partial / INFO_FILE).write_text(text, encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        write_json(partial / INFO_FILE, about)
     return count
 
 

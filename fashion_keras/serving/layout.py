@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import fashion_keras
 from fashion_keras.errors import UserError
+from fashion_keras.io import write_json
 
 if TYPE_CHECKING:
     from fashion_keras.run import Run
@@ -61,8 +62,7 @@ class ModelInfo:
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write `fashion_keras.json` into `folder`."""
-        text = json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
-        (Path(folder) / INFO_ASSET).write_text(text, encoding="utf-8")
+        write_json(Path(folder) / INFO_ASSET, dataclasses.asdict(self))
 
     @classmethod
     def load(cls, version: str | os.PathLike) -> ModelInfo:

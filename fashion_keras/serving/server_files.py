@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from fashion_keras.io import write_text
 from fashion_keras.serving.layout import SAVED_MODEL_FILE, versions
 
 MODELS_FILE = "models.config"
@@ -66,16 +67,16 @@ def write_server_files(folder: str | os.PathLike) -> list[str]:
     folder = Path(folder)
     for name, text in ((BATCHING_FILE, _BATCHING), (COMPOSE_FILE, _COMPOSE)):
         if not (folder / name).exists():
-            _write(folder / name, text)
+            write_text(folder / name, text)
     names = _models(folder)
     path = folder / MODELS_FILE
     if not path.exists():
-        _write(path, models_config(names))
+        write_text(path, models_config(names))
         return []
     present = path.read_text(encoding="utf-8", errors="replace")
     listed = re.findall(r'^ *name: "([^"]*)"$', present, re.M)
     if present == models_config(listed):
-        _write(path, models_config(names))
+        write_text(path, models_config(names))
         return []
     missing = [name for name in names if f"{MOUNT}/{name}" not in present]
     return [
@@ -105,9 +106,3 @@ def _models(folder: Path) -> list[str]:
         for entry in folder.iterdir()
         if any((entry / str(number) / SAVED_MODEL_FILE).is_file() for number in versions(entry))
     )
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-import json
 import subprocess
 import sys
 from collections import Counter
@@ -190,12 +189,14 @@ def test_file_in_place_of_the_folder_is_refused(tmp_path):
     assert (tmp_path / "out").read_text() == "mine"
 
 
-def test_foreign_partial_folder_is_refused_and_untouched(tmp_path):
-    (tmp_path / "out.partial").mkdir()
-    (tmp_path / "out.partial" / "styles.csv").write_text("mine")
-    with pytest.raises(UserError, match="in the way"):
-        draw_sample(tmp_path / "out", count=100)
-    assert (tmp_path / "out.partial" / "styles.csv").read_text() == "mine"
+def test_two_drawings_at_once_are_a_line(tmp_path):
+    def draw_too(_):
+        with pytest.raises(UserError, match="another process is writing"):
+            draw_sample(tmp_path / "out", count=100)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        draw_sample(tmp_path / "out", count=100, progress=draw_too)
 
 
 def test_sample_of_another_seed_is_refused(drawn):
@@ -220,13 +221,11 @@ def test_interrupted_drawing_leaves_nothing(tmp_path):
 
 
 def test_what_a_killed_run_left_is_replaced(tmp_path):
-    left = tmp_path / "out.partial"
-    left.mkdir()
-    marker = {"drawn_by": "fashion_keras.data.sample", "drawing": 1, "count": 100, "seed": 0}
-    (left / "sample.json").write_text(json.dumps(marker))
+    left = tmp_path / ".out.partial" / "out"
+    left.mkdir(parents=True)
     (left / "stray.jpg").write_bytes(b"half a photo")
     out = draw_sample(tmp_path / "out", count=100)
-    assert not left.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert sorted(path.name for path in out.iterdir()) == ["images", "sample.json", "styles.csv"]
 
 

@@ -8,9 +8,9 @@ import tensorflow as tf
 import wire
 
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.data.tfrecord import file_sha256
 from fashion_keras.data.verification import SHOWN, verify
 from fashion_keras.errors import UserError
+from fashion_keras.reading import sha256_of
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def rewrite(path, change):
         name: dataclasses.replace(
             split,
             shards=tuple(
-                dataclasses.replace(shard, num_bytes=path.stat().st_size, sha256=file_sha256(path))
+                dataclasses.replace(shard, num_bytes=path.stat().st_size, sha256=sha256_of(path))
                 if shard.file == path.name
                 else shard
                 for shard in split.shards
