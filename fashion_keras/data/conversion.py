@@ -112,7 +112,7 @@ def convert(
         if corrections:
             catalog, corrected = apply_corrections(catalog, corrections, say)
             splits = _remaining(splits, catalog)
-        with work_folder(output, plan, say) as folder:
+        with work_folder(output, plan, say, overwrite) as folder:
             words = vocabularies(catalog)
             writer = ShardWriter(
                 archive=archive,

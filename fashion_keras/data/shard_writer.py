@@ -13,12 +13,42 @@ from fashion_keras.data.archive import Archive
 from fashion_keras.data.catalog import PhotoInfo, Product
 from fashion_keras.data.photos import stored_photo
 from fashion_keras.data.schema import ShardInfo
-from fashion_keras.data.work_folder import DONE_FILE, read_json, write_json
+from fashion_keras.data.work_folder import DONE_FILE
+from fashion_keras.errors import UserError
+from fashion_keras.io import write_sealed
+from fashion_keras.reading import STRICT, read_sealed, sha256_of, validated
 
 _PHOTOS_A_SHARD = 4_000
 _CHUNK = 64  # photos a task: fewer cost more in handing over than in the work itself
 
 Part = tuple[str, Sequence[str]]  # a shard's file name and the ids of its products
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sizes:
+    __pydantic_config__ = STRICT
+
+    min_height: int
+    max_height: int
+    min_width: int
+    max_width: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Noted:
+    """What `done.json` says of a shard."""
+
+    __pydantic_config__ = STRICT
+
+    shard: ShardInfo
+    sizes: _Sizes
+
+
+@dataclasses.dataclass(frozen=True)
+class _Done:
+    __pydantic_config__ = STRICT
+
+    shards: dict[str, _Noted]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,22 +74,19 @@ class ShardWriter:
 
         `progress` is called with the number of photos written so far.
         """
-        from fashion_keras.data.tfrecord import file_sha256
-
-        done = read_json(self.folder / DONE_FILE)
+        done = _read_done(self.folder / DONE_FILE)
         shards: dict[str, list[ShardInfo]] = {split: [] for split in splits}
         written = 0
         with contextlib.closing(_Pool(self.workers)) as pool:
             for split, parts in splits.items():
                 for name, ids in parts:
                     path = self.folder / name
-                    known = done.get(name, {}).get("shard", {})
-                    if not path.is_file() or known.get("sha256") != file_sha256(path):
+                    if name not in done or not _is_whole(path, done[name]["shard"], len(ids)):
                         before = written
                         done[name] = self._write_shard(
                             path, ids, pool, lambda n, before=before: progress(before + n)
                         )
-                        write_json(self.folder / DONE_FILE, done)
+                        write_sealed(self.folder / DONE_FILE, done)
                     written += len(ids)
                     progress(written)
                     shards[split].append(ShardInfo(**done[name]["shard"]))
@@ -116,6 +143,23 @@ def plan_shards(
     count = max(1, min(len(ids), round(len(ids) / a_shard)))
     bounds = [len(ids) * i // count for i in range(count + 1)]
     return [(shard_name(split, i, count), ids[bounds[i] : bounds[i + 1]]) for i in range(count)]
+
+
+def _read_done(path: Path) -> dict[str, dict]:
+    """Return what a stopped conversion has noted of its shards; nothing where that is damaged."""
+    try:
+        found = read_sealed(path, "they are written anew")
+        return dataclasses.asdict(validated(_Done, {"shards": found}))["shards"]
+    except (UserError, ValueError):
+        return {}
+
+
+def _is_whole(path: Path, shard: dict, count: int) -> bool:
+    return (
+        path.is_file()
+        and (shard["file"], shard["num_examples"]) == (path.name, count)
+        and shard["sha256"] == sha256_of(path)
+    )
 
 
 class _Pool:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import glob
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from fashion_keras.data import schema
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
-from fashion_keras.io import locked
+from fashion_keras.io import locked, remove, write_json
+from fashion_keras.reading import read_json
 
 REPORT_FILE = "report.json"
 PLAN_FILE, DONE_FILE = "plan.json", "done.json"
 _SHARD = re.compile(
     rf"({'|'.join(schema.SPLITS)})-\d{{5,}}-of-\d{{5,}}{re.escape(schema.SHARD_SUFFIX)}"
 )
+_SCRATCH = re.compile(r"\.(.+)\.partial-[^.]+")  # of a file that a killed process was writing
 _OURS = {schema.INFO_FILE, REPORT_FILE, PLAN_FILE, DONE_FILE}
 
 
@@ -30,6 +31,65 @@ def existing_records(output: Path, plan: dict, overwrite: bool) -> DatasetInfo |
     Free is also what `overwrite` may replace: records, but no folder with other files in it.
     Raises `UserError` where something else is in the way.
     """
+    if not output.exists() and _aside(output).is_dir() and _work(output).is_dir():
+        with locked(_work(output), _taken(output)):
+            _repair(output)
+    info = _existing(output, plan, overwrite)
+    if info:
+        with contextlib.suppress(UserError, OSError), locked(output, _taken(output)):
+            _tidy(output)
+    return info
+
+
+@contextlib.contextmanager
+def work_folder(output: Path, plan: dict, say: Callable[[str], None], overwrite: bool = False):
+    """Yield the folder to work in, with what a stopped conversion of the same plan left.
+
+    Holds it against other processes meanwhile. Raises `UserError` where another one holds it or
+    has made records at `output` in the meantime, or where it is something else.
+    """
+    folder = _work(output)
+    if folder.exists() and not (
+        folder.is_dir() and all(_is_ours(name) for name in os.listdir(folder))
+    ):
+        raise UserError(f"{folder} is in the way and is no stopped conversion: move it")
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, _taken(output)):
+        _repair(output)
+        # Again, since all photos have been looked at: nothing that was made meanwhile is replaced.
+        if _existing(output, plan, overwrite):
+            shutil.rmtree(folder)
+            raise UserError(f"another conversion has made these records at {output} meanwhile")
+        if _left_plan(folder) == plan:
+            say(f"going on with the conversion that was stopped in {folder}")
+        else:
+            if (folder / PLAN_FILE).exists():
+                say(f"{folder} is a stopped conversion with other options: starting afresh")
+            for path in folder.iterdir():
+                remove(path)
+            write_json(folder / PLAN_FILE, plan)
+        yield folder
+
+
+def put_in_place(folder: Path, output: Path) -> None:
+    """Rename a finished folder to `output`, and drop what was there before.
+
+    Killed in between, the next conversion puts back what was there, and goes on.
+    """
+    aside = _aside(output)
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        if output.exists():
+            os.replace(output, aside)
+        os.replace(folder, output)
+    except BaseException:
+        if aside.exists() and not output.exists():
+            os.replace(aside, output)
+        raise
+    _tidy(output)
+
+
+def _existing(output: Path, plan: dict, overwrite: bool) -> DatasetInfo | None:
     if not output.exists():
         return None
     if not output.is_dir():
@@ -62,66 +122,51 @@ def existing_records(output: Path, plan: dict, overwrite: bool) -> DatasetInfo |
     )
 
 
-@contextlib.contextmanager
-def work_folder(output: Path, plan: dict, say: Callable[[str], None]):
-    """Yield the folder to work in, with what a stopped conversion of the same plan left.
-
-    Holds it against other processes meanwhile. Raises `UserError` where another one holds it,
-    or where it is something else.
-    """
-    folder = output.with_name(output.name + ".partial")
-    if folder.exists() and not (
-        folder.is_dir() and all(_is_ours(name) for name in os.listdir(folder))
-    ):
-        raise UserError(f"{folder} is in the way and is no stopped conversion: move it")
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder, f"another conversion is working in {folder}: wait until it is done"):
-        if read_json(folder / PLAN_FILE) == plan:
-            say(f"going on with the conversion that was stopped in {folder}")
-        else:
-            if (folder / PLAN_FILE).exists():
-                say(f"{folder} is a stopped conversion with other options: starting afresh")
-            for path in folder.iterdir():
-                path.unlink()
-            write_json(folder / PLAN_FILE, plan)
-        yield folder
-
-
-def put_in_place(folder: Path, output: Path) -> None:
-    """Rename a finished folder to `output`, and drop what was there before.
-
-    Killed in between, the next conversion finds the finished folder and renames it.
-    """
-    aside = None
-    if output.exists():
-        aside = tempfile.mkdtemp(prefix=f"{output.name}.replaced-", dir=output.parent)
-        os.replace(output, aside)
-    os.replace(folder, output)
-    for name in (PLAN_FILE, DONE_FILE):
-        (output / name).unlink(missing_ok=True)
-    if aside:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def read_json(path: Path) -> dict:
-    """Return what a JSON file holds, or {} where it is missing or damaged."""
+def _left_plan(folder: Path) -> dict | None:
+    """Return the plan of a stopped conversion, None where there is none that can be read."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+        return read_json(folder / PLAN_FILE, "it is made anew")
+    except UserError:
+        return None
 
 
-def write_json(path: Path, value: dict, indent: int | None = None) -> None:
-    """Write a JSON file beside and rename it, so that it is whole or not there."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(
-        json.dumps(value, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-    os.replace(partial, path)
+def _work(output: Path) -> Path:
+    return output.with_name(f"{output.name}.partial")
+
+
+def _aside(output: Path) -> Path:
+    """Return where records wait while those that replace them are put in their place."""
+    return output.with_name(f"{output.name}.partial.previous")
+
+
+def _taken(output: Path) -> str:
+    return f"another conversion is working in {_work(output)}: wait until it is done"
+
+
+def _tidy(output: Path) -> None:
+    """Remove what only the work needed, from finished records and from beside them."""
+    for name in os.listdir(output):
+        if name in (PLAN_FILE, DONE_FILE) or _SCRATCH.fullmatch(name) or name.endswith(".partial"):
+            remove(output / name)
+    _repair(output)
+
+
+def _repair(output: Path) -> None:
+    """Put back, or remove, what conversions have set aside that were then killed."""
+    aside = _aside(output)
+    if not output.exists():
+        if aside.is_dir():
+            os.replace(aside, output)
+        return
+    # Earlier versions set records aside under a name of each time's own.
+    for found in (aside, *output.parent.glob(f"{glob.escape(output.name)}.replaced-*")):
+        if found.is_dir() and all(_is_ours(name) for name in os.listdir(found)):
+            shutil.rmtree(found, ignore_errors=True)
 
 
 def _is_ours(name: str) -> bool:
-    name = name.removesuffix(".partial")
+    scratch = _SCRATCH.fullmatch(name)
+    name = scratch[1] if scratch else name.removesuffix(".partial")
     return name in _OURS or bool(_SHARD.fullmatch(name))
 
 

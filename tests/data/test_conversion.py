@@ -15,7 +15,7 @@ from fashion_keras.data.conversion import Request, convert
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.data.shard_writer import plan_shards
 from fashion_keras.data.verification import verify
-from fashion_keras.data.work_folder import REPORT_FILE
+from fashion_keras.data.work_folder import DONE_FILE, REPORT_FILE
 from fashion_keras.errors import UserError
 
 
@@ -27,7 +27,7 @@ def run(source, output, overwrite=False, **options):
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return {p.name: p.read_bytes() if p.is_file() else b"" for p in sorted(folder.iterdir())}
 
 
 def test_the_info_counts_what_is_stored(records):
@@ -95,8 +95,10 @@ def stopped(catalogue, tmp_path, monkeypatch):
 
     def dying(path, examples):
         if path.name.startswith("train-00002"):
-            partial = path.with_name(path.name + ".partial")
-            partial.write_bytes(next(examples))
+            scratch = path.with_name(f".{path.name}.partial-killed")
+            scratch.mkdir()
+            (scratch / path.name).write_bytes(next(examples))
+            (path.parent / f".{DONE_FILE}.partial-killed").mkdir()
             raise KeyboardInterrupt
         return write_shard(path, examples)
 
@@ -162,6 +164,13 @@ def test_a_strange_folder_in_the_way_is_left_alone(catalogue, tmp_path):
     assert contents(strange) == {"thesis.txt": b"dear"}
 
 
+def test_what_a_stopped_conversion_noted_wrongly_is_written_again(stopped, catalogue, records):
+    noted = stopped.with_name("small.partial") / DONE_FILE
+    noted.write_text(noted.read_text().replace('"num_examples": 14', '"num_examples": 13'))
+    run(catalogue, stopped)
+    assert contents(stopped) == contents(records)
+
+
 # ---- what is at the output already ----
 
 
@@ -188,6 +197,56 @@ def test_other_records_are_kept_unless_overwritten(done, catalogue, change):
     run(catalogue, done, overwrite=True, **options)
     assert verify(done) == 60
     assert [path.name for path in done.parent.iterdir()] == ["small"]
+
+
+@pytest.fixture
+def set_aside(done, catalogue, monkeypatch):
+    """What a kill leaves between the two renames that put new records in the place of old ones."""
+    before = contents(done)
+    with monkeypatch.context() as patched:
+        patched.setattr(conversion, "put_in_place", lambda *_: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            run(catalogue, done, overwrite=True, seed=1)
+    done.rename(done.with_name("small.partial.previous"))
+    return before
+
+
+def test_records_that_a_killed_conversion_set_aside_are_put_back(set_aside, done, catalogue):
+    with pytest.raises(UserError, match="--overwrite"):
+        run(catalogue, done, seed=1)
+    assert contents(done) == set_aside
+
+
+def test_a_conversion_killed_between_the_renames_is_finished(set_aside, done, catalogue):
+    info, said = run(catalogue, done, overwrite=True, seed=1)
+    assert "going on" in said and info.split["seed"] == 1
+    assert [path.name for path in done.parent.iterdir()] == ["small"]
+
+
+@pytest.mark.parametrize("name", ["small.partial.previous", "small.replaced-k3x_9"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_was_replaced_before_a_kill_is_removed_later(done, catalogue, name, overwrite):
+    shutil.copytree(done, done.with_name(name))
+    shutil.copytree(done, done.with_name("small.replaced-by-hand"))
+    (done.with_name("small.replaced-by-hand") / "mine.txt").write_text("kept")
+    (done / DONE_FILE).write_text("{}")
+    run(catalogue, done, overwrite=overwrite)
+    assert sorted(p.name for p in done.parent.iterdir()) == ["small", "small.replaced-by-hand"]
+    assert not (done / DONE_FILE).exists()
+
+
+def test_records_that_another_conversion_made_meanwhile_are_not_replaced(
+    records, catalogue, tmp_path
+):
+    output = tmp_path / "small"
+
+    def another_ends(line):
+        if line.startswith("split:"):
+            shutil.copytree(records, output)
+
+    with pytest.raises(UserError, match="--overwrite"):
+        convert(Request(str(catalogue), shards=3, seed=1), output, workers=1, say=another_ends)
+    assert contents(output) == contents(records)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
