@@ -20,25 +20,38 @@ from fashion_keras.errors import UserError
 
 # How a dataclass whose file we write ourselves is validated, as its `__pydantic_config__`.
 STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
-LIMIT = 2**28  # bytes: more than any file that is read whole
+LIMIT = 256 * 2**20  # bytes: a photo of 64 megapixels or a table of a million rows is smaller
 
 
-def read_bytes(path: str | os.PathLike, limit: int = LIMIT) -> bytes:
-    """Read a file; `UserError` unless it can be read, is a regular one and has `limit` bytes."""
-    # Not blocking, for the opening of a pipe that nobody writes to would never end.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+def read_bytes(path: str | os.PathLike, limit: int = LIMIT, *, name: str | None = None) -> bytes:
+    """Read a file of at most `limit` bytes; never waits for what is no file.
+
+    Raises `UserError`, which begins with `name` (default: the path), where the file cannot be
+    read, is larger, does not fit in memory, or is a folder, a pipe, a socket or a device.
+    """
+    name = os.fspath(path) if name is None else name
     try:
-        with open(os.open(path, flags), "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-                raise UserError(f"{path} is {kind}: expected a file")
-            data = file.read(limit + 1)
+        with open(path, "rb", opener=_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UserError(f"{name} is a pipe, a socket or a device: expected a file")
+            # As much as is there: Python takes from memory what it is asked for, before it reads.
+            data = file.read(min(status.st_size, limit) + 1)
+            if status.st_size < len(data) <= limit:  # it grows, or it is one of the kernel's
+                data += file.read(limit + 1 - len(data))
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{name} cannot be read: {reason}") from error
+    except MemoryError as error:
+        raise UserError(f"{name} does not fit in memory") from error
     if len(data) > limit:
-        raise UserError(f"{path} has more than {limit / 2**20:,.0f} MiB: no such file is expected")
+        raise UserError(f"{name} is larger than {limit / 2**20:,.0f} MiB")
     return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    # Opening a pipe that nobody writes to would never end.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_text(path: str | os.PathLike, limit: int = LIMIT) -> str:

@@ -15,10 +15,11 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image, UnidentifiedImageError
 
-from fashion_keras.data.archive import MAX_FILE_BYTES, Archive, open_archive
+from fashion_keras.data.archive import Archive, open_archive
 from fashion_keras.data.catalog import PhotoInfo
 from fashion_keras.data.photos import stored_photo
 from fashion_keras.errors import UserError
+from fashion_keras.reading import read_bytes
 from fashion_keras.serving.formats import MAX_PIXELS
 from fashion_keras.serving.path_table import PathColumns, read_paths
 
@@ -202,7 +203,8 @@ def _header(encoded: bytes) -> PhotoInfo:
 def _is_zip(path: Path) -> bool:
     suffix = path.suffix.lower()
     # A JPEG may have a zip hung on behind; a file called .jpg is taken for a photo.
-    return suffix == ".zip" or (suffix not in SUFFIXES and zipfile.is_zipfile(path))
+    maybe = suffix not in SUFFIXES and path.is_file()  # to open a pipe may never end
+    return suffix == ".zip" or (maybe and zipfile.is_zipfile(path))
 
 
 def _is_photo(name: str) -> bool:
@@ -219,13 +221,9 @@ def _stem(name: str) -> str:
 
 def _read_file(path: Path) -> bytes:
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
-        raise UserError(f"cannot be read: {getattr(error, 'strerror', error)}") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise UserError(f"larger than {MAX_FILE_BYTES // 2**20} MiB")
-    return data
+        return read_bytes(path)
+    except UserError as error:
+        raise _shortened(error, str(path)) from error
 
 
 def _reader(archive: Archive) -> Callable[[str], bytes]:
