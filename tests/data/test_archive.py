@@ -2,6 +2,8 @@
 
 import os
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -268,3 +270,57 @@ def test_a_name_in_doss_letters_stays_what_zipfile_makes_of_it(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"gr?n", b"gr\x81n"))
     with open_archive(path) as archive:
         assert archive.names() == ["hose-grün.jpg"] and archive.read("hose-grün.jpg") == b"green"
+
+
+def test_a_pipe_in_a_folder_is_left_out_with_its_reason(tmp_path):
+    folder = make_folder(tmp_path / "a", {"b.jpg": b"b"})
+    os.mkfifo(folder / "a.jpg")
+    archive = open_archive(folder)
+    assert archive.names() == ["b.jpg"]
+    assert archive.left_out == {"a.jpg": "a pipe, a socket or a device: expected a file"}
+
+
+def test_a_file_that_became_a_pipe_is_not_waited_for(tmp_path):
+    folder = make_folder(tmp_path / "a", {"a.jpg": b"a", "b.jpg": b"b"})
+    archive = open_archive(folder)
+    (folder / "a.jpg").unlink()
+    os.mkfifo(folder / "a.jpg")
+    with pytest.raises(UserError, match=r"a\.jpg is a pipe, a socket or a device"):
+        archive.read("a.jpg")
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a"])
+def test_a_pipe_is_no_archive(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UserError, match=r"is not a zip|neither a \.zip nor a folder"):
+        open_archive(tmp_path / name)
+
+
+def test_a_name_that_is_not_utf8_is_a_name(tmp_path):
+    folder = tmp_path / os.fsdecode(b"gr\xfcn")
+    name = os.fsdecode(b"hose-gr\xfcn.jpg")
+    archive = open_archive(make_folder(folder, {name: b"green"}))
+    assert archive.names() == [name] and archive.read(name) == b"green"
+    assert len(archive.fingerprint()) == 64
+
+
+@pytest.mark.parametrize("make", [make_folder, make_zip])
+def test_a_file_that_does_not_fit_in_memory_is_an_error_of_that_file(tmp_path, make):
+    path = make(tmp_path / "a.zip", {"a.jpg": bytes(100 * 2**20), "b.jpg": b"b"})
+    program = (
+        "import resource, sys\n"
+        "from fashion_keras.data import archive, zip_directory\n"
+        "from fashion_keras.errors import UserError\n"
+        "zip_directory.MAX_RATIO = 10_000\n"
+        "opened = archive.open_archive(sys.argv[1])\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, used + 2**26))\n"
+        "try:\n"
+        "    opened.read('a.jpg')\n"
+        "except UserError as error:\n"
+        "    print(error, opened.read('b.jpg'))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, path], capture_output=True, text=True, timeout=60
+    )
+    assert ended.stdout == f"{path}: a.jpg does not fit in memory b'b'\n", ended.stderr
