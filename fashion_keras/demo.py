@@ -10,7 +10,6 @@ import argparse
 import errno
 import socket
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from fashion_keras.commands import positive_int, run_command
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.run import check_run, load_run
+from fashion_keras.serving.http_server import serve
 from fashion_keras.serving.layout import ModelInfo, find_version
-from fashion_keras.serving.page import LOOPBACK, check_gradio, make_app
+from fashion_keras.serving.page import LOOPBACK, check_server_installed, make_app
 
 _EXAMPLES = """\
 examples:
@@ -34,8 +34,8 @@ examples:
       shows the most similar of them beside each photo, and, by the Keras model that the bundle
       was exported from, a heat map of where it looked (Grad-CAM)
 
-The page needs Gradio (pip install "fashion-keras[demo]"), loads nothing from the network, and
-listens on this machine alone unless --host says otherwise.
+The page needs Starlette and uvicorn (pip install "fashion-keras[demo]"), loads nothing from the
+network, and listens on this machine alone unless --host says otherwise.
 """
 _PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 _MOST_EXAMPLES = 12
@@ -89,14 +89,12 @@ def _serve(version, options):
     examples = _example_photos(options.examples) if options.examples else ()
     if options.run:
         check_run(options.run)
-    check_gradio()
+    check_server_installed()
     listening = _listen(options.host, options.port)
     from fashion_keras.quiet import load_tensorflow
 
     load_tensorflow()
-    import uvicorn
-
-    from fashion_keras.serving.answers import answer_files, answers_html
+    from fashion_keras.serving.answers import answer_html, answer_photo
     from fashion_keras.serving.bundle import Bundle
     from fashion_keras.serving.gallery import Gallery
 
@@ -110,26 +108,23 @@ def _serve(version, options):
         )
     look = _looker(options.run, info, version) if options.run else None
 
-    def answer(paths):
-        return answers_html(
-            bundle, answer_files(bundle, paths, gallery=gallery, look=look), len(paths)
-        )
+    def answer(name, data):
+        return answer_html(bundle, answer_photo(bundle, name, data, gallery=gallery, look=look))
 
-    with listening, tempfile.TemporaryDirectory(prefix="fashion-keras-demo-") as uploads:
-        app = make_app(
-            answer,
-            title=f"{info.label}: {Path(options.model).name}",
-            introduction=_introduction(options.model, info, gallery),
-            examples=examples or (gallery.examples if gallery else ()),
-            uploads=Path(uploads),
-            any_host=options.host not in LOOPBACK,
-        )
+    app = make_app(
+        answer,
+        title=f"{info.label}: {Path(options.model).name}",
+        introduction=_introduction(options.model, info, gallery),
+        examples=examples or (gallery.examples if gallery else ()),
+        any_host=options.host not in LOOPBACK,
+    )
+    with listening:
         port = listening.getsockname()[1]
         host = f"[{options.host}]" if ":" in options.host else options.host
         print(f"Open http://{host}:{port} (Ctrl-C ends it)", flush=True)
         if options.host not in LOOPBACK:
             print("warning: anyone who reaches this machine can use the page", file=sys.stderr)
-        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
+        serve(app, listening)
 
 
 def _looker(path, info, version):
@@ -147,11 +142,11 @@ def _looker(path, info, version):
             "Give the --run that the bundle was exported from"
         )
 
-    def look(encoded, classes):
-        photos, _ = decode_photos(tf.constant(encoded), run.image_size, run.resize)
+    def look(encoded, asked):
+        photos, _ = decode_photos(tf.constant([encoded]), run.image_size, run.resize)
         photos = photos.numpy()
-        maps = grad_cam(run.model, run.label, photos, classes)
-        return [thumbnail(photo, heat) for photo, heat in zip(photos, maps, strict=True)]
+        [heat] = grad_cam(run.model, run.label, photos, [asked])
+        return thumbnail(photos[0], heat)
 
     return look
 
@@ -160,7 +155,7 @@ def _introduction(model, info, gallery) -> str:
     from fashion_keras.serving.answers import percent
 
     heads = ", ".join(f"{label} ({len(classes)})" for label, classes in info.labels.items())
-    lines = [f"# What is it?\nThe model `{Path(model).name}` sorts a product's photo by {heads}."]
+    lines = [f"The model {Path(model).name} sorts a product's photo by {heads}."]
     if info.accept is not None:
         lines.append(f"From {percent(info.accept)} on it accepts; below, a person should look.")
     if gallery:

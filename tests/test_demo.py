@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from serving.tiny import tiny_run
+from serving.tiny import photo, tiny_run
 from tiny_records import LABELS, write_tiny_records
 
 from fashion_keras import demo
@@ -18,8 +18,9 @@ from fashion_keras.errors import UserError
 from fashion_keras.serving.savedmodel import export_saved_model
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-needs_gradio = pytest.mark.skipif(
-    importlib.util.find_spec("gradio") is None, reason="needs the extra [demo]"
+needs_server = pytest.mark.skipif(
+    None in map(importlib.util.find_spec, ("starlette", "uvicorn")),
+    reason="needs the extra [demo]",
 )
 
 
@@ -65,7 +66,7 @@ def test_no_run_at_the_path_of_one(shop, tmp_path, capsys):
     assert "no trained model" in refusal(capsys, "--model", shop, "--run", tmp_path)
 
 
-def test_without_gradio_it_says_what_to_install(shop, capsys, monkeypatch):
+def test_without_a_server_it_says_what_to_install(shop, capsys, monkeypatch):
     from importlib import metadata
 
     def missing(name):
@@ -75,7 +76,7 @@ def test_without_gradio_it_says_what_to_install(shop, capsys, monkeypatch):
     assert 'pip install "fashion-keras[demo]"' in refusal(capsys, "--model", shop)
 
 
-@needs_gradio
+@needs_server
 def test_a_port_that_is_taken_is_named(shop, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -92,7 +93,7 @@ def test_the_index_is_built_and_the_next_command_printed(shop, records, tmp_path
     assert (index / "embeddings.npy").is_file()
 
 
-@needs_gradio
+@needs_server
 def test_an_index_of_another_model_is_refused(shop, records, tmp_path, capsys):
     import keras
 
@@ -121,7 +122,7 @@ def test_help_needs_no_tensorflow():
     script = (
         "import sys; from fashion_keras import demo\n"
         "demo.main(['--model', 'none'])\n"
-        "print([name for name in ('tensorflow', 'keras', 'gradio') if name in sys.modules])"
+        "print([name for name in ('tensorflow', 'keras', 'starlette') if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True
@@ -129,7 +130,7 @@ def test_help_needs_no_tensorflow():
     assert done.stdout == "[]\n"
 
 
-@needs_gradio
+@needs_server
 def test_the_page_is_served_on_this_machine_until_interrupted(shop):
     # As python -m fashion_keras.demo, but a shell's background job inherits an ignored SIGINT.
     command = (
@@ -150,9 +151,14 @@ def test_the_page_is_served_on_this_machine_until_interrupted(shop):
         address = line.split()[1]
         with urllib.request.urlopen(address, timeout=60) as page:
             assert "subCategory: shop" in page.read().decode()
+        request = urllib.request.Request(f"{address}/classify?name=my.jpg", photo())
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            text = answer.read().decode()
+        assert "my.jpg" in text and any(name in text for name in LABELS["subCategory"])
     finally:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
     assert "Traceback" not in errors
 
 

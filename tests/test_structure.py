@@ -26,23 +26,25 @@ COMMANDS = {
     "predict",
 }
 PARTS = {"data", "models", "training", "evaluation", "serving", "auditing"}
-# Known to all: what went wrong, how a wait is shown, how TensorFlow is loaded, how files are kept.
-COMMON = {"errors", "progress", "quiet", "io", "reading"}
+# Known to all: what went wrong, how a wait is shown, how TensorFlow is loaded, how files are kept
+# and read back, how text from outside is shown.
+COMMON = {"errors", "progress", "quiet", "io", "reading", "text"}
 
 # What each part may import, besides itself and the package's own `__init__`. A name with a dot
 # stands for that module alone. `config` spells labels' names with `data/schema`'s help.
 MAY_IMPORT = {
     "errors": set(),
+    "text": set(),
     "reading": {"errors"},
     "io": {"errors", "reading"},
     "quiet": set(),
     "progress": set(),
-    "config_file": {"errors", "io", "reading", "data.schema"},
-    "config": {"errors", "io", "reading", "data.schema", "config_file"},
-    "recipes": {"commands", "config", "config_file"},
+    "config_file": COMMON | {"data.schema"},
+    "config": COMMON | {"data.schema", "config_file"},
+    "recipes": COMMON | {"commands", "config", "config_file"},
     "data": COMMON | {"config"},
     "models": COMMON | {"data.schema", "config", "decision"},
-    "decision": {"errors", "io", "reading"},
+    "decision": COMMON,
     "run": COMMON | {"config", "data.schema", "decision", "models.decision", "models.precision"},
     "features": COMMON | {"run", "data"},
     "training": COMMON | {"config", "run", "features", "data", "models"},
@@ -51,7 +53,7 @@ MAY_IMPORT = {
     "serving": COMMON | {"config", "decision", "run", "data", "models"},
     # Stands above both: cross-fitting trains, and scores what it trained.
     "auditing": COMMON | (PARTS - {"serving"}) | {"config", "decision", "run", "features"},
-    "commands": {"errors", "io", "reading"},
+    "commands": COMMON,
     **{
         name: COMMON | PARTS | {"config", "config_file", "decision", "run", "commands"}
         for name in COMMANDS

@@ -1,12 +1,11 @@
-"""Dropped files in; what the bundle says of each, as values and as the page's HTML, out."""
+"""A dropped file in; what the bundle says of it, as values and as the page's HTML, out."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib import resources
-from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
@@ -14,11 +13,12 @@ from fashion_keras.errors import UserError
 from fashion_keras.serving.bundle import Bundle, Heads
 from fashion_keras.serving.gallery import Gallery
 from fashion_keras.serving.uploads import data_uri, read_upload
+from fashion_keras.text import printable
 
 NUM_NEIGHBOURS = 6
-MAX_PHOTOS = 12  # at once; each further one is named and left out
-# Photo bytes and the class asked about, an index of the headline's, to heat maps as data URIs.
-Look = Callable[[Sequence[bytes], Sequence[int]], Sequence[str]]
+_LONGEST_NAME = 200  # characters of a file's name that are shown
+# A photo's bytes and the class asked about, an index of the headline's, to a heat map's data URI.
+Look = Callable[[bytes, int], str]
 
 
 @dataclasses.dataclass
@@ -44,60 +44,47 @@ class Answer:
         return next(iter(self.heads.values()))[0]
 
 
-def answer_files(
+def answer_photo(
     bundle: Bundle,
-    paths: Sequence[Path],
+    name: str,
+    data: bytes,
     *,
     gallery: Gallery | None = None,
     look: Look | None = None,
-) -> list[Answer]:
-    """Classify files, one bad file sparing the others; at most the first `MAX_PHOTOS`.
+) -> Answer:
+    """Classify a photo's bytes; a file that is no photo gets a sentence in `error`.
 
-    With `gallery` each gets its nearest products, with `look` its heat map.
+    With `gallery` it gets its nearest products, with `look` its heat map.
     """
-    answers, encoded = [], {}
-    for path in map(Path, paths[:MAX_PHOTOS]):
-        answer = Answer(path.name)
-        answers.append(answer)
-        try:
-            encoded[len(answers) - 1], answer.shown = read_upload(path)
-        except UserError as error:
-            answer.error = str(error)
-    for index, heads in zip(encoded, bundle.classify(list(encoded.values())), strict=True):
-        if heads is None:
-            answers[index].error = "This photo is damaged: it begins well but cannot be decoded."
-            continue
-        answers[index].heads = heads
-        if bundle.info.accept is not None:
-            answers[index].accepted = answers[index].best[1] >= bundle.info.accept
-    good = [index for index in encoded if not answers[index].error]
-    if good and gallery is not None:
-        vectors, _ = bundle.embed([encoded[index] for index in good])
-        for index, vector in zip(good, vectors, strict=True):
-            answers[index].neighbours = [
-                {**dataclasses.asdict(product), "photo": data_uri(product.photo)}
-                for product in gallery.nearest(vector, NUM_NEIGHBOURS)
-            ]
-    if good and look is not None:
-        classes = bundle.info.labels[bundle.info.label]
-        asked = [classes.index(answers[index].best[0]) for index in good]
-        heats = look([encoded[index] for index in good], asked)
-        for index, heat in zip(good, heats, strict=True):
-            answers[index].heat = heat
-    return answers
+    answer = Answer(printable(name)[:_LONGEST_NAME])
+    try:
+        encoded, answer.shown = read_upload(data)
+    except UserError as error:
+        answer.error = str(error)
+        return answer
+    [heads] = bundle.classify([encoded])
+    if heads is None:
+        answer.error = "This photo is damaged: it begins well but cannot be decoded."
+        return answer
+    answer.heads = heads
+    best, score = answer.best
+    if bundle.info.accept is not None:
+        answer.accepted = score >= bundle.info.accept
+    if gallery is not None:
+        vectors, _ = bundle.embed([encoded])
+        answer.neighbours = [
+            {**dataclasses.asdict(product), "photo": data_uri(product.photo)}
+            for product in gallery.nearest(vectors[0], NUM_NEIGHBOURS)
+        ]
+    if look is not None:
+        answer.heat = look(encoded, bundle.info.labels[bundle.info.label].index(best))
+    return answer
 
 
-def answers_html(bundle: Bundle, answers: Sequence[Answer], num_files: int) -> str:
-    """Return the answers as HTML, with everything that came from outside escaped."""
-    note = ""
-    if num_files > MAX_PHOTOS:
-        note = f"These are the first {MAX_PHOTOS} of {num_files} files: drop the others next."
+def answer_html(bundle: Bundle, answer: Answer) -> str:
+    """Return an answer as HTML, with everything that came from outside escaped."""
     return _template().render(
-        answers=answers,
-        note=note,
-        threshold=bundle.info.accept,
-        headline=bundle.info.label,
-        percent=percent,
+        answer=answer, threshold=bundle.info.accept, headline=bundle.info.label, percent=percent
     )
 
 
@@ -109,7 +96,7 @@ def percent(share: float) -> str:
 
 @functools.cache
 def _template():
-    text = resources.files(__package__).joinpath("templates/answers.html").read_text("utf-8")
+    text = resources.files(__package__).joinpath("templates/answer.html").read_text("utf-8")
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
@@ -22,15 +21,14 @@ _MAX_SIDE = 1024  # pixels, of a photo that is encoded anew: more than any model
 _SHOWN_SIDE = 320  # pixels; twice what the page shows, for fine screens
 
 
-def read_upload(path: Path) -> tuple[bytes, str]:
+def read_upload(data: bytes) -> tuple[bytes, str]:
     """Return a photo's JPEG or PNG bytes, and a small upright picture of it as a data URI.
 
     Raises `UserError`, a sentence that does not name the file, where it is no photo that can be
     read: empty, another kind of file, damaged, or larger than 32 MiB or 64 megapixels.
     """
-    if path.stat().st_size > MAX_BYTES:
+    if len(data) > MAX_BYTES:
         raise UserError(f"This file is larger than {MAX_BYTES // 2**20} MiB.")
-    data = path.read_bytes()
     info = _header(data)
     try:
         if info.width * info.height <= MAX_PIXELS.get(info.format, 0):

@@ -1,9 +1,11 @@
 """The page in headless Chromium: uploads, paste, keyboard, a phone's width, and no network.
 
-Skips without Gradio (the extra [demo]), Selenium, or Chromium with its driver.
+Skips without the extra [demo], Selenium, or Chromium with its driver.
 """
 
 import contextlib
+import functools
+import http.server
 import json
 import shutil
 import socket
@@ -15,7 +17,8 @@ import urllib.request
 import pytest
 from PIL import Image
 
-pytest.importorskip("gradio", reason="needs the extra [demo]")
+pytest.importorskip("starlette", reason="needs the extra [demo]")
+pytest.importorskip("uvicorn", reason="needs the extra [demo]")
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
 
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
@@ -25,8 +28,9 @@ from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 from fashion_keras.serving.page import make_app  # noqa: E402
 
+ASKED = []  # names of the photos that the page's server was asked about
 PATIENCE = 60  # seconds: the machine may be busy
-FILE_INPUT = "#fk-drop input[type=file]"
+FILE_INPUT = "#drop input[type=file]"
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +42,16 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(photos, tmp_path_factory):
-    """The address of a page that answers with the names and sizes of the files."""
+def address(photos):
+    """The address of a page that answers with a file's name and size."""
     import uvicorn
 
-    def answer(paths):
-        rows = "".join(f"<li>{path.name} {path.stat().st_size}</li>" for path in paths)
-        return f"<ul id='told'>{rows}</ul>"
+    def answer(name, data):
+        ASKED.append(name)
+        return f"<p class='told'>{name} {len(data)}</p>"
 
     examples = [photos / "green.png"] + [photos / "blue.png"] * 9
-    uploads = tmp_path_factory.mktemp("uploads")
-    app = make_app(answer, "a tab's title", "# A headline", examples, uploads=uploads)
+    app = make_app(answer, "a tab's title", "An introduction.", examples)
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -104,7 +107,7 @@ def told(driver, *names):
 
     def about_them(driver):
         with contextlib.suppress(Exception):  # replaced while it was looked at
-            rows = driver.find_elements(By.CSS_SELECTOR, "#told li")
+            rows = driver.find_elements(By.CSS_SELECTOR, ".told")
             return [row.text.split()[0] for row in rows] == list(names)
 
     wait(driver, about_them)
@@ -131,14 +134,40 @@ def test_a_pasted_photo_is_answered(page):
     told(page, "pasted.png")
 
 
+def test_dropped_photos_are_answered_in_their_order(page):
+    page.execute_script(
+        """
+        const data = new DataTransfer();
+        for (const name of ["b.png", "a <b>.png"]) data.items.add(new File(["x"], name));
+        const event = new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true});
+        document.querySelector("#drop").dispatchEvent(event);
+        """
+    )
+    told(page, "b.png", "a")
+    assert ASKED[-2:] == ["b.png", "a <b>.png"]
+
+
+def test_a_file_that_is_too_large_is_not_sent(page):
+    sent = len(ASKED)
+    page.execute_script(
+        """
+        const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(32 * 2 ** 20 + 1)], "large.png"));
+        document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true}));
+        """
+    )
+    wait(page, lambda d: "larger than 32 MiB" in d.find_element(By.ID, "answers").text)
+    assert len(ASKED) == sent
+
+
 def test_the_keyboard_reaches_the_drop_area_and_an_example(page):
-    wait(page, lambda d: d.find_elements(By.CSS_SELECTOR, "#fk-examples button"))
+    wait(page, lambda d: d.find_elements(By.CSS_SELECTOR, "#examples button"))
     reached = set()
     for _ in range(15):
         ActionChains(page).send_keys(Keys.TAB).perform()
         inside = page.execute_script(
             "const e = document.activeElement;"
-            "return e.closest('#fk-drop') ? 'drop' : e.closest('#fk-examples') ? 'examples' : '';"
+            "return e.closest('#drop') ? 'drop' : e.closest('#examples') ? 'examples' : '';"
         )
         reached.add(inside)
         if inside == "examples":
@@ -177,6 +206,8 @@ def test_nothing_is_asked_of_any_other_machine(page, address, photos):
     assert len(asked) > 5
     outside = {url for url in asked if not url.startswith((address, "data:", "blob:"))}
     assert not outside
+    # Nor does the page run into its own policy.
+    assert not [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
 
 
 def test_no_address_outside_stands_in_the_head_of_the_page(address):
@@ -191,3 +222,26 @@ def test_a_page_elsewhere_cannot_ask_by_a_name_of_its_own(address):
     request = urllib.request.Request(address, headers={"Host": "shop.example"})
     with pytest.raises(urllib.error.HTTPError, match="400"):
         urllib.request.urlopen(request, timeout=PATIENCE)
+
+
+def test_another_sites_page_cannot_have_the_browser_send_a_photo(chromium, address, tmp_path):
+    """A page of another port, which is another origin."""
+    (tmp_path / "index.html").write_text("<title>another site</title>")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as elsewhere:
+        threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+        chromium.get(f"http://127.0.0.1:{elsewhere.server_address[1]}/")
+        sent = len(ASKED)
+        ended = chromium.execute_async_script(
+            """
+            const [address, done] = arguments;
+            const ask = (options) =>
+              fetch(address + "/classify?name=foreign", {method: "POST", body: "x", ...options})
+                .then(() => "answered", () => "refused");
+            Promise.all([ask({mode: "no-cors"}), ask({})]).then(done);
+            """,
+            address,
+        )
+        elsewhere.shutdown()
+    assert ended == ["refused", "refused"]
+    assert len(ASKED) == sent

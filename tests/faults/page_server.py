@@ -1,0 +1,35 @@
+"""Serves the demo's page with a made-up answer, for the tests that attack it.
+
+The answer is the photo's name, and its bytes' number and SHA-256; a name that begins with `slow`
+takes a minute.
+"""
+
+import hashlib
+import socket
+import sys
+import time
+from pathlib import Path
+
+from fashion_keras.commands import run_command
+from fashion_keras.serving.http_server import serve
+from fashion_keras.serving.page import make_app
+
+
+def answer(name: str, data: bytes) -> str:
+    if name.startswith("slow"):
+        time.sleep(60)
+    return f"<p>{name} {len(data)} {hashlib.sha256(data).hexdigest()}</p>"
+
+
+def main(argv) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        print(listening.getsockname()[1], flush=True)
+        serve(make_app(answer, "a tab's title", "An introduction.", [Path(argv[0])]), listening)
+
+
+if __name__ == "__main__":
+    import signal
+
+    # A shell's background job inherits an ignored SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.exit(run_command(main, sys.argv[1:]))
