@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.config import load_config
 from fashion_keras.data.schema import DatasetInfo, did_you_mean
 from fashion_keras.errors import UserError
+from fashion_keras.places import place
 from fashion_keras.run import check_run
 
 EXAMPLES = """\
@@ -152,11 +152,11 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the records")
-    parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="where to write")
+    parser.add_argument("--data", type=place, required=True, metavar="DIR", help="the records")
+    parser.add_argument("--output", type=place, required=True, metavar="OUT", help="where to write")
     parser.add_argument(
         "--model",
-        type=Path,
+        type=place,
         nargs="+",
         default=[],
         metavar="RUN",
@@ -169,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     twins = parser.add_argument_group("near-duplicates")
     twins.add_argument(
         "--predictions",
-        type=Path,
+        type=place,
         metavar="FILE",
         help="predictions.csv.gz of evaluate: score it with and without the photos that have a "
         "near-duplicate in the training split",
@@ -203,7 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     doubt.add_argument(
         "--folds", type=positive_int, metavar="K", help="cross-fit: train K models by --config"
     )
-    doubt.add_argument("--config", type=Path, metavar="FILE", help="of the models of --folds")
+    doubt.add_argument("--config", type=place, metavar="FILE", help="of the models of --folds")
     return parser
 
 

@@ -8,9 +8,9 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from fashion_keras.errors import UserError
+from fashion_keras.places import place
 
 # A disk or a path that fails, not a bug of ours.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -72,10 +72,10 @@ def positive_int(text: str) -> int:
 def add_run_and_records(parser: argparse.ArgumentParser) -> None:
     """Add the options of a command that works on a run and the records it was trained on."""
     parser.add_argument(
-        "--model", required=True, type=Path, metavar="RUN", help="a training run's folder"
+        "--model", required=True, type=place, metavar="RUN", help="a training run's folder"
     )
     parser.add_argument(
-        "--data", required=True, type=Path, metavar="DIR", help="the records it was trained on"
+        "--data", required=True, type=place, metavar="DIR", help="the records it was trained on"
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_bytes
+from fashion_keras.places import place
 
 RESULT_FILE, TABLE_FILE = "comparison.json", "comparison.md"
 CURVES_FILE, CLASSES_FILE = "curves.png", "classes.png"
@@ -80,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "runs",
-        type=Path,
+        type=place,
         nargs="+",
         metavar="RUN",
         help="training runs' folders, each with an evaluation; the first is the baseline",
@@ -91,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("train", "validation", "test"),
         help="which evaluation to compare (default: %(default)s)",
     )
-    parser.add_argument("--output", type=Path, metavar="DIR", help="also write files here")
+    parser.add_argument("--output", type=place, metavar="DIR", help="also write files here")
     parser.add_argument(
         "--resamples",
         type=positive_int,

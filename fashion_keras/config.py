@@ -13,13 +13,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 
 from fashion_keras.config_file import read_sections
 from fashion_keras.data.schema import did_you_mean
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_text
+from fashion_keras.places import NO_ADDRESS, is_address
 
 
 def _number(value):
@@ -38,6 +46,12 @@ def _number(value):
 def _height_and_width(value):
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise ValueError("expected [height, width] in pixels, e.g. [80, 60]")
+    return value
+
+
+def _at_hand(value):
+    if isinstance(value, str) and is_address(value):
+        raise ValueError(NO_ADDRESS)
     return value
 
 
@@ -62,6 +76,7 @@ WholeNumber = Annotated[int, Field(ge=0), _AS_WRITTEN]
 Count = Annotated[int, Field(ge=1), _AS_WRITTEN]
 Pixels = Annotated[int, Field(ge=32, le=2048), _AS_WRITTEN]
 ImageSize = Annotated[tuple[Pixels, Pixels], BeforeValidator(_height_and_width)]
+Place = Annotated[str, AfterValidator(_at_hand)]  # a file or folder of this machine
 # As a section with nothing below it, a null mapping is an empty one.
 LabelWeights = Annotated[dict[str, Positive], BeforeValidator(lambda v: {} if v is None else v)]
 
@@ -70,7 +85,7 @@ LabelWeights = Annotated[dict[str, Positive], BeforeValidator(lambda v: {} if v 
 class DataConfig:
     """Which photos and labels, and how they reach the model."""
 
-    records: str = ""
+    records: Place = ""
     """Folder of TFRecords. Empty: `tfrecords/small`, or where there is none the drawn sample."""
     label: str = "subCategory"
     """The headline label: early stopping, the best epoch and the report follow it."""
@@ -102,7 +117,7 @@ class ModelConfig:
 
     arch: str = "efficientnetb0"
     """`resnet18`, `efficientnetb0` or `efficientnetlite0`."""
-    weights: str = "none"
+    weights: Place = "none"
     """What to start from: `none`, `imagenet`, a run, or a `.keras` or `.weights.h5` file."""
     dropout: Fraction = 0.2
     """Share of the features dropped before the heads."""
@@ -156,7 +171,7 @@ class TrainingConfig:
     logit_adjustment: NonNegative = 0.0
     """Tau of the logit adjustment for `label` (Menon et al., 2021); 0 is off. Experimental: not
     measured here."""
-    teacher: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    teacher: Annotated[tuple[Place, ...], BeforeValidator(_listed)] = ()
     """Runs whose probabilities the heads learn from beside the labels; of several, the mean
     (Hinton et al., 2015)."""
     teacher_weight: OpenShare = 0.5

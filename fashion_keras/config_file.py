@@ -9,10 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fashion_keras.data.schema import did_you_mean
 from fashion_keras.errors import UserError
+from fashion_keras.reading import read_yaml
 
 RECIPES = Path(__file__).parent / "recipes"
 ABOUT, BASE = "about", "base"
@@ -37,7 +36,7 @@ def recipe_path(name: str) -> Path:
 
 def about(name: str) -> dict[str, Any]:
     """Return what a recipe says of itself: `purpose`, and where measured `minutes` and scores."""
-    return _read_yaml(recipe_path(name)).get(ABOUT, {})
+    return read_yaml(recipe_path(name)).get(ABOUT, {})
 
 
 def read_sections(path: Path, known: list[str]) -> dict[str, dict[str, Any]]:
@@ -48,7 +47,7 @@ def read_sections(path: Path, known: list[str]) -> dict[str, dict[str, Any]]:
     """
     merged: dict[str, dict[str, Any]] = {}
     for file in reversed(_with_bases(path)):
-        for section, values in _sections(_read_yaml(file), file, known).items():
+        for section, values in _sections(read_yaml(file), file, known).items():
             merged[section] = merged.get(section, {}) | values
     return merged
 
@@ -57,7 +56,7 @@ def _with_bases(path: Path) -> list[Path]:
     """Return a file and its bases, the nearest first."""
     found = [path]
     while True:
-        raw = _read_yaml(found[-1])
+        raw = read_yaml(found[-1])
         base = raw.get(BASE) if isinstance(raw, dict) else None
         if base is None:
             return found
@@ -81,36 +80,3 @@ def _sections(raw: Any, path: Path, known: list[str]) -> dict[str, dict[str, Any
         if values is not None and not isinstance(values, dict):
             raise UserError(f"{path}: {section!r} is followed by {values!r}: {expected}")
     return {section: dict(values or {}) for section, values in sections.items()}
-
-
-def _read_yaml(path: Path) -> Any:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise UserError(f"cannot read the config {path}: {reason}") from None
-    try:
-        return yaml.load(text, Loader=_UniqueKeys)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        reason = error.problem if isinstance(error, _KeyTwice) else "not valid YAML"
-        raise UserError(f"{path}{line}: {reason}") from None
-
-
-class _KeyTwice(yaml.constructor.ConstructorError):
-    """A key stands twice in one mapping."""
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML's safe loader, but a key that stands twice is an error: PyYAML takes the last."""
-
-    def construct_mapping(self, node, deep=False):
-        """Build a dict as the parent does, once its keys have been looked at."""
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key.value, str):  # not a list or a mapping, which YAML allows as keys
-                if key.value in seen:
-                    raise _KeyTwice(None, None, f"{key.value!r} stands here twice", key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from fashion_keras.commands import run_command
 from fashion_keras.data.splits import FRACTIONS, STRATEGIES
+from fashion_keras.places import place_text
 
 _EXAMPLES = """\
 examples:
@@ -39,9 +40,11 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    result.add_argument("--source", metavar="ARCHIVE", help="a .zip or a folder")
-    result.add_argument("--output", metavar="DIR", help="where the records go")
-    result.add_argument("--verify", metavar="DIR", help="re-read and check records instead")
+    result.add_argument("--source", type=place_text, metavar="ARCHIVE", help="a .zip or a folder")
+    result.add_argument("--output", type=place_text, metavar="DIR", help="where the records go")
+    result.add_argument(
+        "--verify", type=place_text, metavar="DIR", help="re-read and check records instead"
+    )
     result.add_argument(
         "--split",
         choices=STRATEGIES,
@@ -63,11 +66,13 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument(
         "--exclude",
+        type=place_text,
         metavar="FILE",
         help="leave these products out: an id a line, or a CSV with a column id",
     )
     result.add_argument(
         "--relabel",
+        type=place_text,
         metavar="FILE",
         help="a CSV with a column id and a column for each label to change; an empty cell leaves "
         "the label as it is, NA removes it",

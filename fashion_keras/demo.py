@@ -16,6 +16,7 @@ from pathlib import Path
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
+from fashion_keras.places import place
 from fashion_keras.run import check_run, load_run
 from fashion_keras.serving.http_server import serve
 from fashion_keras.serving.layout import ModelInfo, find_version
@@ -195,21 +196,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model",
         required=True,
-        type=Path,
+        type=place,
         metavar="BUNDLE",
         help="a SavedModel that fashion_keras.export has written: its folder, or a version's",
     )
     parser.add_argument(
         "--run",
-        type=Path,
+        type=place,
         help="the run that the bundle was exported from: adds heat maps of where it looked",
     )
     parser.add_argument(
-        "--index", type=Path, metavar="DIR", help="an index: adds the most similar products"
+        "--index", type=place, metavar="DIR", help="an index: adds the most similar products"
     )
     parser.add_argument(
         "--build-index",
-        type=Path,
+        type=place,
         metavar="RECORDS",
         help="write the index of these records' training products to --index, and end",
     )
@@ -221,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--examples",
-        type=Path,
+        type=place,
         metavar="DIR",
         help="a folder of photos to pick from (default: the index's, of the validation split)",
     )

@@ -14,6 +14,7 @@ from fashion_keras.data.schema import DatasetInfo, did_you_mean
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.files import REPORT_FILE, check_output, write_evaluation
 from fashion_keras.evaluation.table import table
+from fashion_keras.places import place
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.run import (
     BEST_MODEL_FILE,
@@ -118,14 +119,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--model",
-        type=Path,
+        type=place,
         required=True,
         metavar="RUN|FILE",
         help="a training run's folder (its best.keras is taken), or a .keras file",
     )
     parser.add_argument(
         "--data",
-        type=Path,
+        type=place,
         required=True,
         metavar="DIR",
         help="the folder of records that the model was trained on",
@@ -138,13 +139,13 @@ def _parser() -> argparse.ArgumentParser:
     output = parser.add_mutually_exclusive_group()
     output.add_argument(
         "--output",
-        type=Path,
+        type=place,
         metavar="DIR",
         help="where to write (default: evaluation-SPLIT in the run's folder, or beside the file)",
     )
     output.add_argument(
         "--report",
-        type=Path,
+        type=place,
         metavar="DIR",
         help="write there, with a page to read (predicts validation too, where the run has no "
         "temperature and threshold of its own)",

@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from fashion_keras.commands import check_backend, positive_int, run_command
 from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.places import place
 from fashion_keras.serving.layout import new_version
 from fashion_keras.serving.server_files import COMPOSE_FILE, model_name, write_server_files
 from fashion_keras.serving.small_formats import (
@@ -157,12 +157,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--model", required=True, type=Path, help="a run's folder, or a .keras file beside one"
+        "--model", required=True, type=place, help="a run's folder, or a .keras file beside one"
     )
     parser.add_argument(
         "--output",
         required=True,
-        type=Path,
+        type=place,
         metavar="DIR",
         help="the model's folder, for versions DIR/1, DIR/2, …; with --name, the folder of models",
     )
@@ -180,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--data",
-        type=Path,
+        type=place,
         metavar="RECORDS",
         help="the records that the model was trained on: small models are checked on their "
         f"validation split, and {INT8} takes its ranges from their training split",

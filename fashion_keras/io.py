@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fashion_keras.errors import UserError
+from fashion_keras.places import place
 from fashion_keras.reading import digest
 
 try:
@@ -43,7 +44,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         with replacing(run / "best.keras") as partial:
             model.save(partial)
     """
-    path = Path(path)
+    path = place(path)
     with scratch_folder(path) as scratch, _called(path, scratch):
         partial = scratch / path.name
         yield partial
@@ -91,7 +92,7 @@ def replacing_folder(folder: str | os.PathLike) -> Iterator[Path]:
     was there is set aside and removed only when the new folder is in place; a kill in between is
     repaired by the next call. The caller checks that what is there may be replaced.
     """
-    folder = Path(folder).resolve()
+    folder = place(folder).resolve()
     if os.path.ismount(folder):
         raise UserError(
             f"{folder} is a mount point, which no finished folder can be renamed to: give a "

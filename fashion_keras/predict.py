@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.errors import UserError
+from fashion_keras.places import place, place_text
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.serving.batches import Model, classify_all
 from fashion_keras.serving.layout import ModelInfo, find_version
@@ -167,12 +168,16 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "photos", nargs="+", metavar="PHOTO|FOLDER|ZIP|CSV", help="what to classify, in this order"
+        "photos",
+        nargs="+",
+        type=place_text,
+        metavar="PHOTO|FOLDER|ZIP|CSV",
+        help="what to classify, in this order",
     )
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model",
-        type=Path,
+        type=place,
         metavar="DIR",
         help="a version folder of export's, or its parent (then the highest version): a "
         "SavedModel, LiteRT or ONNX; beside --server, only its threshold and class names are used",
@@ -200,7 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument(
         "--output",
         "--csv",
-        type=Path,
+        type=place,
         metavar="FILE",
         help="write rows there instead of printing lines: .csv, .jsonl or .parquet",
     )
@@ -222,7 +227,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     paths.add_argument(
         "--path-root",
-        type=Path,
+        type=place,
         metavar="DIR",
         help="folder that relative paths start from (the CSV's own)",
     )

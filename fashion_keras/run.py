@@ -15,6 +15,7 @@ from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.decision import Decision
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_json
+from fashion_keras.places import place
 
 if TYPE_CHECKING:
     import keras
@@ -103,7 +104,7 @@ def load_run(path: str | os.PathLike, info: DatasetInfo | None = None) -> Run:
 
 def check_run(path: str | os.PathLike) -> Path:
     """Return the `.keras` file at `path`, a run's folder or the file; `UserError` if none is."""
-    path = Path(path)
+    path = place(path)
     file = path / BEST_MODEL_FILE if path.is_dir() else path
     if not file.is_file():
         expected = f"{BEST_MODEL_FILE} in it" if path.is_dir() else "a run's folder or .keras file"

@@ -20,6 +20,7 @@ from fashion_keras.config_file import recipe_path
 from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.models.registry import ARCHITECTURES, check_arch
+from fashion_keras.places import place_text
 from fashion_keras.progress import PhaseBar
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.run import (
@@ -75,24 +76,34 @@ def parser() -> argparse.ArgumentParser:
     start = result.add_mutually_exclusive_group()
     start.add_argument("--recipe", metavar="NAME", help="see: fashion-keras recipes")
     start.add_argument(
-        "--config", metavar="FILE", help="a YAML file; it may say base: NAME and hold what differs"
+        "--config",
+        type=place_text,
+        metavar="FILE",
+        help="a YAML file; it may say base: NAME and hold what differs",
     )
     result.add_argument(
         "--data",
+        type=place_text,
         metavar="DIR",
         help=f"records (default: {DEFAULT_RECORDS}; where there are none, a drawn sample)",
     )
     result.add_argument("--label", metavar="NAME", help="what to learn (default: subCategory)")
-    result.add_argument("--weights", metavar="W", help="none, imagenet, a run or a weights file")
+    result.add_argument(
+        "--weights", type=place_text, metavar="W", help="none, imagenet, a run or a weights file"
+    )
     result.add_argument(
         "--teacher",
+        type=place_text,
         metavar="RUN",
         nargs="+",
         help="runs on the same records whose probabilities are learnt from beside the labels",
     )
     result.add_argument("--epochs", type=int, metavar="N", help="(default: 10)")
     result.add_argument(
-        "--workdir", metavar="DIR", help=f"where the run goes (default: {RUNS}/ARCH-N)"
+        "--workdir",
+        type=place_text,
+        metavar="DIR",
+        help=f"where the run goes (default: {RUNS}/ARCH-N)",
     )
     result.add_argument(
         "--resume", action="store_true", help="go on from the last checkpoint in --workdir"

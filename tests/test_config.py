@@ -239,11 +239,11 @@ def test_yaml_that_would_build_objects_is_refused(write, tmp_path):
 
 def test_text_in_another_encoding_names_the_file(write):
     path = write("data:\n  label: Größe\n".encode("latin-1"))
-    assert refusal(path) == f"cannot read the config {path}: not UTF-8 text"
+    assert refusal(path) == f"{path} is not UTF-8 text (byte 17)"
 
 
 def test_a_missing_file_is_named(tmp_path):
-    assert refusal(tmp_path / "no.yaml").startswith(f"cannot read the config {tmp_path}/no.yaml: ")
+    assert refusal(tmp_path / "no.yaml").startswith(f"{tmp_path}/no.yaml cannot be read: ")
 
 
 @pytest.mark.parametrize(

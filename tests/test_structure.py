@@ -27,8 +27,8 @@ COMMANDS = {
 }
 PARTS = {"data", "models", "training", "evaluation", "serving", "auditing"}
 # Known to all: what went wrong, how a wait is shown, how TensorFlow is loaded, how files are kept
-# and read back, how text from outside is shown.
-COMMON = {"errors", "progress", "quiet", "io", "reading", "text"}
+# and read back, what is no place, how text from outside is shown.
+COMMON = {"errors", "progress", "quiet", "io", "reading", "places", "text"}
 
 # What each part may import, besides itself and the package's own `__init__`. A name with a dot
 # stands for that module alone. `config` spells labels' names with `data/schema`'s help.
@@ -36,7 +36,8 @@ MAY_IMPORT = {
     "errors": set(),
     "text": set(),
     "reading": {"errors"},
-    "io": {"errors", "reading"},
+    "places": {"errors"},
+    "io": {"errors", "reading", "places"},
     "quiet": set(),
     "progress": set(),
     "config_file": COMMON | {"data.schema"},

@@ -6,16 +6,16 @@ import csv
 import io
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.files import save_json
 from fashion_keras.io import write_bytes
+from fashion_keras.places import place
 
 
 def check_folder(folder: str | os.PathLike) -> None:
     """Raise `UserError` unless files can be written into `folder`."""
-    folder = Path(folder)
+    folder = place(folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: --output names a folder")
     ground = next(p for p in (folder.resolve(), *folder.resolve().parents) if p.exists())
@@ -29,7 +29,7 @@ def write_files(folder: str | os.PathLike, files: Mapping[str, dict | list | byt
     A dict becomes JSON, a list of dicts a CSV with a header, bytes stay what they are. An empty
     list makes a file without rows, so that an older one is not taken for it.
     """
-    folder = Path(folder)
+    folder = place(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         if isinstance(content, dict):

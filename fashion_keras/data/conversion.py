@@ -28,6 +28,7 @@ from fashion_keras.data.work_folder import (
     write_json,
 )
 from fashion_keras.errors import UserError
+from fashion_keras.places import place
 from fashion_keras.quiet import load_tensorflow
 
 Progress = Callable[[str, int, int], None]
@@ -76,7 +77,7 @@ def convert(
     are; others are replaced only with `overwrite`. `progress` is called with a phase, photos
     done and photos in all. Raises `UserError` for what the user can mend.
     """
-    output = Path(os.path.realpath(output))  # what a link leads to is replaced, not the link
+    output = Path(os.path.realpath(place(output)))  # what a link leads to is replaced, not the link
     workers = workers or os.cpu_count() or 1
     progress = progress or (lambda phase, done, total: None)
     with open_archive(request.source, leave_out=output) as archive:

@@ -24,6 +24,7 @@ from fashion_keras.data.sample_articles import ARTICLES, Article
 from fashion_keras.data.sample_pen import HEIGHT, WIDTH, Pen
 from fashion_keras.errors import UserError
 from fashion_keras.io import replacing_folder
+from fashion_keras.places import place
 
 COLUMNS = (
     "id",
@@ -111,7 +112,7 @@ def draw_sample(
         raise UserError(f"count {count}: a sample has {MIN_COUNT} to {MAX_COUNT:,} photos")
     if seed < 0:
         raise UserError(f"seed {seed}: expected 0 or more")
-    output = Path(output)
+    output = place(output)
     marker = {"drawn_by": _DRAWN_BY, "drawing": _DRAWING, "count": count, "seed": seed}
     try:
         if not _is_there(output, marker):
@@ -238,11 +239,11 @@ def main(argv: list[str] | None = None) -> int:
         prog=f"python -m {_DRAWN_BY}",
         description="Draw a sample catalogue in the layout of the small Kaggle archive.",
     )
-    parser.add_argument("output", type=Path, help="a new or empty folder")
+    parser.add_argument("output", type=place, help="a new or empty folder")
     parser.add_argument("--count", type=int, default=2000, help="photos (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    args = parser.parse_args(argv)
     try:
+        args = parser.parse_args(argv)
         with tqdm(total=args.count, unit="photo", disable=None, leave=False) as bar:
             draw_sample(args.output, count=args.count, seed=args.seed, progress=bar.update)
     except UserError as error:

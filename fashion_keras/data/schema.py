@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_json
+from fashion_keras.places import place
 
 SCHEMA_VERSION = 1
 INFO_FILE = "dataset_info.json"
@@ -129,7 +130,7 @@ class DatasetInfo:
 
         Raises `UserError` where the folder or file is missing, damaged, or of another schema.
         """
-        path = Path(records) / INFO_FILE
+        path = place(records) / INFO_FILE
         if not path.is_file():
             raise UserError(
                 f"no records at {records}: {INFO_FILE} is missing.\n"

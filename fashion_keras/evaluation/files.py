@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fashion_keras.errors import UserError
 from fashion_keras.io import json_text, replacing_folder, write_text
+from fashion_keras.places import place
 from fashion_keras.run import EVALUATION_FILE
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def check_output(folder: str | os.PathLike) -> None:
 
     It may be absent, empty, or an earlier evaluation or report, which `write_evaluation` replaces.
     """
-    folder = Path(folder).resolve()
+    folder = place(folder).resolve()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: --output names a folder")
     found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()

@@ -15,6 +15,7 @@ from fashion_keras.data.photos import stored_photo
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.io import replacing_folder, write_json
+from fashion_keras.places import place
 from fashion_keras.serving.bundle import Bundle
 
 INFO_FILE = "gallery.json"
@@ -117,6 +118,7 @@ def build_gallery(
         UserError: there is something else at `folder`; the records or their label are missing; the
             bundle has no signature `embed`.
     """
+    folder = place(folder)
     check_gallery_folder(folder)
     info = DatasetInfo.load(records)
     info.vocabulary(bundle.info.label)

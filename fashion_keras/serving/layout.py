@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import fashion_keras
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_json
+from fashion_keras.places import place
 
 if TYPE_CHECKING:
     from fashion_keras.run import Run
@@ -106,7 +107,7 @@ def new_version(folder: str | os.PathLike, version: int | None = None) -> int:
 
     Raises `UserError` where `version` is there already, is not positive, or `folder` is a file.
     """
-    for path in (Path(folder), *Path(folder).parents):
+    for path in (place(folder), *Path(folder).parents):
         if path.exists() and not path.is_dir():
             raise UserError(f"{path} is a file: expected a folder to write SavedModels into")
     present = versions(folder)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fashion_keras.errors import UserError
+from fashion_keras.places import place
 from fashion_keras.serving.prediction import Row, written
 from fashion_keras.serving.row_formats import CsvRows, JsonRows, read_parquet, write_parquet
 
@@ -112,7 +113,7 @@ def open_table(path: str | os.PathLike, *, resume: bool = False) -> Iterator[Tab
     there is a `.partial` and not `resume`, another process writes it, or it is not such a table,
     nor what is at `path`.
     """
-    path = Path(path)
+    path = place(path)
     partial = path.with_name(f"{path.name}.partial")
     codec = _FORMATS[path.suffix.lower()]()
     source = partial

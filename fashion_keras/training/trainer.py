@@ -20,6 +20,7 @@ from fashion_keras.data.soft_targets import SoftTargets
 from fashion_keras.models.classifier import build_classifier, head_name, set_trainable
 from fashion_keras.models.kernels import use_fast_kernels
 from fashion_keras.models.weights import load_weights
+from fashion_keras.places import place
 from fashion_keras.training import devices
 from fashion_keras.training.callbacks import (
     BestModel,
@@ -66,7 +67,7 @@ def train(
     callback, `say` takes lines for the user. Raises `UserError` for
     records, labels or weights that do not fit, and when the loss is no longer a number.
     """
-    workdir = Path(workdir)
+    workdir = place(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     info = DatasetInfo.load(records)
     vocabularies = {label: info.trainable_vocabulary(label) for label in config.labels}
