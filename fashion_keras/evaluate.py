@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fashion_keras.commands import positive_int, run_command
+from fashion_keras.config import load_config
 from fashion_keras.data.schema import DatasetInfo, did_you_mean
 from fashion_keras.errors import UserError
-from fashion_keras.evaluation.files import REPORT_FILE, check_output, write_evaluation
+from fashion_keras.evaluation.files import REPORT_FILE, can_write, check_output, write_evaluation
 from fashion_keras.evaluation.table import table
 from fashion_keras.places import place
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.run import (
     BEST_MODEL_FILE,
+    CONFIG_FILE,
     TENSORBOARD,
     Run,
     check_run,
@@ -34,9 +36,11 @@ examples:
       --report reports/resnet18 --target-error 0.01
 
 Writes evaluation.json, per_class.csv, confusion_matrix.csv, confusion_matrix.png and
-predictions.csv.gz. --report adds report.html, one page to open, print or send, with what is
-confused, the photos it got wrong and where it looked, how far its probabilities can be trusted,
-and how many photos need no person; and predictions.parquet and the page's pictures as PNG.
+predictions.csv.gz into the run, where compare and export look for them: evaluation-SPLIT, with
+-LABEL after it for another label than the run's own. --output adds a copy of them elsewhere.
+--report adds one with report.html, one page to open, print or send, with what is confused, the
+photos it got wrong and where it looked, how far its probabilities can be trusted, and how many
+photos need no person; and with predictions.parquet and the page's pictures as PNG.
 Choose models and settings on validation; look at test once, at the end.
 """
 
@@ -59,13 +63,8 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
     info.shard_paths(options.data, options.split)
     if options.label:
         info.vocabulary(options.label)
-    output = (
-        options.report
-        or options.output
-        or _default_output(options.model, options.split, options.label)
-    )
-    check_output(output)
     check_run(options.model)
+    places = _places(options)
     if has_other_split(options.model, info):
         print(
             f"warning: {options.model} was trained on another split of the catalogue of "
@@ -85,29 +84,37 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
         batch_size=options.batch_size,
         progress=sys.stderr.isatty(),
     )
-    report = None
+    # The run's own first, and before the report: whatever becomes of the others, it is there.
+    for place in places:
+        write_evaluation(place, result, predictions, run.labels)
     if options.report:
-        from fashion_keras.evaluation.report import make_report
-
-        result, report = make_report(
-            run,
-            options.data,
-            result,
-            predictions,
-            target_error=options.target_error,
-            with_embeddings=options.embeddings,
-            batch_size=options.batch_size,
-            progress=sys.stderr.isatty(),
-        )
-    write_evaluation(output, result, predictions, run.labels, report)
+        _write_report(run, options, result, predictions)
+        places.append(options.report / REPORT_FILE)
     print(table(result))
     if options.tensorboard:
         from fashion_keras.evaluation.board import write_board
 
-        board = options.model / TENSORBOARD / f"evaluation-{options.split}"
+        own = _own_folder(options.model, options.split, options.label)
+        board = options.model / TENSORBOARD / own.name
         write_board(run, options.data, predictions, board)
         print(f"\nPR curves and projector: tensorboard --logdir {options.model / TENSORBOARD}")
-    print(f"\nwritten to {output / REPORT_FILE if options.report else output}")
+    print("\n" + "\n".join(f"written to {place}" for place in places))
+
+
+def _write_report(run, options, result, predictions) -> None:
+    from fashion_keras.evaluation.report import make_report
+
+    full, files = make_report(
+        run,
+        options.data,
+        result,
+        predictions,
+        target_error=options.target_error,
+        with_embeddings=options.embeddings,
+        batch_size=options.batch_size,
+        progress=sys.stderr.isatty(),
+    )
+    write_evaluation(options.report, full, predictions, run.labels, files)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -136,19 +143,18 @@ def _parser() -> argparse.ArgumentParser:
         "--label",
         help="the head to report first, where the model has several (default: the run's own)",
     )
-    output = parser.add_mutually_exclusive_group()
-    output.add_argument(
+    parser.add_argument(
         "--output",
         type=place,
         metavar="DIR",
-        help="where to write (default: evaluation-SPLIT in the run's folder, or beside the file)",
+        help="write a copy there, beside the run's own in evaluation-SPLIT",
     )
-    output.add_argument(
+    parser.add_argument(
         "--report",
         type=place,
         metavar="DIR",
-        help="write there, with a page to read (predicts validation too, where the run has no "
-        "temperature and threshold of its own)",
+        help="write a copy there with a page to read (predicts validation too, where the run has "
+        "no temperature and threshold of its own)",
     )
     parser.add_argument(
         "--target-error",
@@ -195,14 +201,53 @@ def _share(text: str) -> float:
     return share
 
 
-def _default_output(model: Path, split: str, label: str | None) -> Path:
+def _places(options) -> list[Path]:
+    """Return the folders that the scores go to, the run's own first; the report's is not one.
+
+    The run's own is left out, with a warning, where it cannot be written and another is named.
+    """
+    own = _own_folder(options.model, options.split, options.label)
+    if options.tensorboard and not can_write(options.model / TENSORBOARD):
+        raise UserError(
+            f"cannot write into {options.model / TENSORBOARD}: leave --tensorboard out, or copy "
+            "the run to a place\nwhere you can write and name that"
+        )
+    for option, place in (("--output", options.output), ("--report", options.report)):
+        if place:
+            check_output(place, f"Give another {option}")
+    output = [options.output] if options.output else []
+    if can_write(own):
+        check_output(own, "Move them elsewhere")
+        return [own, *output] if options.output != own else output
+    elsewhere = options.output or options.report
+    if not elsewhere:
+        raise UserError(
+            f"cannot write {own}: you may not write there.\nGive --output DIR; compare takes that "
+            "folder in the run's place"
+        )
+    print(
+        f"warning: cannot write {own}: the scores go to {elsewhere} alone.\nName that folder to "
+        "compare in the run's place; for export, copy the run to where you can write",
+        file=sys.stderr,
+    )
+    return output
+
+
+def _own_folder(model: Path, split: str, label: str | None) -> Path:
+    """Return where a run keeps its evaluation of a split: compare and export look there."""
     name = f"evaluation-{split}"
-    if label:
+    if label and label != _own_label(model):
         name += "-" + re.sub(r"[^\w. -]", "_", label)  # Farbe/Muster is no folder in another
     if model.is_dir():
         return model / name
     # Several files may lie in one folder: each has an evaluation of its own.
     return model.parent / (name if model.name == BEST_MODEL_FILE else f"{model.stem}-{name}")
+
+
+def _own_label(model: Path) -> str | None:
+    """Return the label that a run was trained for, None where it does not say."""
+    config = (model if model.is_dir() else model.parent) / CONFIG_FILE
+    return load_config(config).data.label if config.is_file() else None
 
 
 def _with_headline(run: Run, label: str | None) -> Run:

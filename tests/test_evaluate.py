@@ -3,9 +3,11 @@
 import csv
 import gzip
 import json
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ from evaluation.html_check import Page
 from PIL import Image
 from sklearn import metrics as sklearn
 
+from fashion_keras import compare, export
 from fashion_keras.decision import Acceptance, Decision
 from fashion_keras.evaluate import main
 from fashion_keras.evaluation.files import FILES, REPORT_FILES
@@ -113,6 +116,69 @@ def test_output_goes_into_the_run_by_default_and_replaces_an_earlier_one(run, re
     folder = run / "evaluation-validation"
     assert {path.name for path in folder.iterdir()} == set(FILES)
     assert str(folder) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--output", "--report"])
+def test_a_folder_that_is_named_gets_a_copy_and_the_run_its_own(records, tmp_path, option, capsys):
+    run = write_run(tmp_path / "run")
+    assert evaluate(run, records, option, tmp_path / "copy", "--resamples", 10) == 0
+    assert {path.name for path in (run / "evaluation-test").iterdir()} == set(FILES)
+    assert read_predictions(run / "evaluation-test") == read_predictions(tmp_path / "copy")
+    told = capsys.readouterr().out
+    assert f"written to {run / 'evaluation-test'}" in told
+    assert f"written to {tmp_path / 'copy'}" in told
+
+
+def test_what_a_report_was_made_of_is_what_compare_and_the_model_card_find(
+    records, tmp_path, capsys
+):
+    runs = [write_run(tmp_path / "runs" / name) for name in ("a", "b")]
+    for run in runs:
+        report = tmp_path / "reports" / run.name
+        assert evaluate(run, records, "--report", report, "--resamples", 10) == 0
+    assert compare.main([*map(str, runs), "--resamples", "10"]) == 0
+    assert f"split test, the same {COUNTS['test']} photos" in capsys.readouterr().out
+    assert export.main(["--model", str(runs[0]), "--output", str(tmp_path / "models")]) == 0
+    card = (tmp_path / "models" / "1" / "README.md").read_text(encoding="utf-8")
+    assert f"## Scores, test split, {COUNTS['test']} photos" in card
+
+
+def test_the_runs_own_label_by_name_is_evaluated_where_compare_looks(records, tmp_path):
+    run = write_run(tmp_path / "run")
+    assert evaluate(run, records, "--label", "subCategory", "--resamples", 10) == 0
+    assert evaluate(run, records, "--label", "gender", "--resamples", 10) == 0
+    found = {path.name for path in run.glob("evaluation-*")}
+    assert found == {"evaluation-test", "evaluation-test-gender"}
+
+
+@pytest.fixture
+def read_only_run(tmp_path, monkeypatch):
+    """A run in a folder that may not be written to; by the system's word, as root may anything."""
+    run = write_run(tmp_path / "run")
+    monkeypatch.setattr(
+        "fashion_keras.evaluation.files.os.access",
+        lambda path, mode, access=os.access: Path(path) != run and access(path, mode),
+    )
+    return run
+
+
+def test_a_run_that_cannot_be_written_to_says_so_before_the_work(read_only_run, records, capsys):
+    code = evaluate(read_only_run, records)
+    expect_error(capsys, code, f"cannot write {read_only_run / 'evaluation-test'}", "--output DIR")
+    assert evaluate(read_only_run, records, "--tensorboard", "--output", "x") == 2
+    assert "leave --tensorboard out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--output", "--report"])
+def test_of_a_run_that_cannot_be_written_to_a_named_folder_gets_the_scores(
+    read_only_run, records, tmp_path, option, capsys
+):
+    assert evaluate(read_only_run, records, option, tmp_path / "copy", "--resamples", 10) == 0
+    told = capsys.readouterr().err
+    assert f"warning: cannot write {read_only_run / 'evaluation-test'}" in told
+    assert f"the scores go to {tmp_path / 'copy'} alone" in told
+    assert len(read_predictions(tmp_path / "copy")) == COUNTS["test"]
+    assert not list(read_only_run.glob("evaluation-*"))
 
 
 def test_a_keras_file_is_evaluated_as_its_run_is(run, records, evaluated, tmp_path):

@@ -38,25 +38,30 @@ REPORT_FILES = (
 _NUMBERS = re.compile(r"\[\n[\d\s,.eE+-]*\]")
 
 
-def check_output(folder: str | os.PathLike) -> None:
+def can_write(folder: str | os.PathLike) -> bool:
+    """Say whether a folder can be made, or replaced, at `folder`."""
+    ground = next(path for path in Path(folder).resolve().parents if path.exists())
+    return ground.is_dir() and os.access(ground, os.W_OK)
+
+
+def check_output(folder: str | os.PathLike, advice: str = "Give another folder") -> None:
     """Raise `UserError` unless an evaluation can be written to `folder` with nothing lost.
 
     It may be absent, empty, or an earlier evaluation or report, which `write_evaluation` replaces.
+    `advice` is what to do where it is something else.
     """
     folder = place(folder).resolve()
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file: --output names a folder")
+        raise UserError(f"{folder} is a file, expected a folder. {advice}")
     found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     foreign = sorted(found - {*FILES, *REPORT_FILES})
     if foreign:
         raise UserError(
             f"{folder} holds other files than an evaluation's ({', '.join(foreign[:3])}"
-            f"{' …' if len(foreign) > 3 else ''}): an evaluation replaces its folder.\n"
-            "Give another --output"
+            f"{' …' if len(foreign) > 3 else ''}): an evaluation replaces its folder.\n{advice}"
         )
-    ground = next(p for p in folder.parents if p.exists())
-    if not ground.is_dir() or not os.access(ground, os.W_OK):
-        raise UserError(f"cannot write {folder}: {ground} is not a folder that can be written to")
+    if not can_write(folder):
+        raise UserError(f"cannot write {folder}: above it is no folder to write to. {advice}")
 
 
 def write_evaluation(

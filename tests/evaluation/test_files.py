@@ -129,7 +129,7 @@ def test_an_output_that_is_a_file_or_below_one_is_refused(tmp_path):
     (tmp_path / "file").write_text("precious")
     with pytest.raises(UserError, match="is a file"):
         check_output(tmp_path / "file")
-    with pytest.raises(UserError, match="not a folder"):
+    with pytest.raises(UserError, match="above it is no folder"):
         check_output(tmp_path / "file" / "below")
 
 
