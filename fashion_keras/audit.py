@@ -55,10 +55,12 @@ def audit(argv: Sequence[str] | None = None) -> None:
         require_cleanlab()
         config = load_config(options.config) if options.folds else None
         if config:
-            from fashion_keras.models.registry import check_arch
+            from fashion_keras.models.registry import check_arch, check_imagenet
 
             _check_unseen(options.config, config)
             check_arch(config.model.arch)
+            if config.model.weights == "imagenet":
+                check_imagenet(config.model.arch)
             for name in config.labels:
                 info.trainable_vocabulary(name)
         load_tensorflow()

@@ -206,7 +206,8 @@ def _lock(folder: Path) -> int | None:
 def _hold(folder: Path, message: str) -> int | None:
     """Make and lock a folder; `UserError` with `message` if another process holds it."""
     while True:
-        folder.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # with exist_ok it is raised if it then goes
+            folder.mkdir()
         try:
             return _lock(folder)
         except BlockingIOError:

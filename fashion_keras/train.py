@@ -19,7 +19,7 @@ from fashion_keras.config import Config, load_config, parse_assignments
 from fashion_keras.config_file import recipe_path
 from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.errors import UserError
-from fashion_keras.models.registry import ARCHITECTURES, check_arch
+from fashion_keras.models.registry import ARCHITECTURES, check_arch, check_imagenet
 from fashion_keras.places import place_text
 from fashion_keras.progress import PhaseBar
 from fashion_keras.quiet import load_tensorflow
@@ -131,6 +131,8 @@ def train(argv: Sequence[str] | None) -> None:
     check_arch(config.model.arch)
     plan_stages(config)
     weights = config.model.weights
+    if weights == "imagenet":
+        check_imagenet(config.model.arch)
     of_a_run = weights not in ("none", "imagenet") and not options.resume
     if of_a_run:
         check_run(weights)

@@ -14,6 +14,7 @@ from tiny_records import LABELS, write_tiny_records
 from fashion_keras import train
 from fashion_keras.config import load_config
 from fashion_keras.data.schema import INFO_FILE, DatasetInfo
+from fashion_keras.models.registry import ARCHITECTURES
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,13 @@ def test_a_label_with_one_class_is_refused(records, home, capsys):
 
 def test_weights_that_are_not_there_are_refused(records, home, capsys):
     assert "none.keras" in refusal(capsys, "--data", records, "--weights", "none.keras")
+    assert list(home.iterdir()) == []
+
+
+def test_imagenet_weights_that_nobody_has_are_refused(records, home, capsys, monkeypatch):
+    monkeypatch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
+    message = refusal(capsys, "--data", records, "--arch", "tiny", "--weights", "imagenet")
+    assert message.startswith("there are no ImageNet weights for tiny, only for resnet18,")
     assert list(home.iterdir()) == []
 
 

@@ -19,10 +19,11 @@ def build_backbone(image_size: tuple[int, int], *, imagenet: bool) -> keras.Mode
     one more Rescaling for them, and weights saved from the one would load into the other
     without an error and compute something else.
     """
-    backbone = _build(image_size, None)
+    backbone = _build(image_size, weights=None, name="backbone")
     if imagenet:
         with imagenet_download("Keras Applications"):
-            source = _build(image_size, "imagenet")
+            # Under its own name: Keras takes the name of the file to download from the model's.
+            source = _build(image_size, weights="imagenet")
         copy_efficientnet(source, backbone)
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -30,7 +31,7 @@ def build_backbone(image_size: tuple[int, int], *, imagenet: bool) -> keras.Mode
     return backbone
 
 
-def _build(image_size, weights):
+def _build(image_size, **options):
     return keras.applications.EfficientNetB0(
-        include_top=False, weights=weights, input_shape=(*image_size, 3), name="backbone"
+        include_top=False, input_shape=(*image_size, 3), **options
     )

@@ -1,64 +1,69 @@
 import keras
 import numpy as np
 import pytest
+from hosted_weights import HOSTS, point_applications_to, serving, write_applications_file
 
 from fashion_keras.errors import UserError
-from fashion_keras.models import imagenet
-from fashion_keras.models.registry import build_backbone
+from fashion_keras.models.imagenet import imagenet_download
+from fashion_keras.models.registry import (
+    ARCHITECTURES,
+    IMAGENET_HOSTS,
+    build_backbone,
+    check_imagenet,
+)
 
 
 def test_failed_download_is_a_line_that_says_what_to_do():
     with (
         pytest.raises(UserError, match=r"cannot download .* from A host: no route\nGo online"),
-        imagenet.imagenet_download("A host"),
+        imagenet_download("A host"),
     ):
         raise ConnectionError("no route\nand a page of detail")
 
 
-def test_kerashubs_resnet18_computes_the_same_after_carrying_over():
-    # 65 and 33 are odd at every stage: there the two libraries' paddings agree.
-    keras_hub = pytest.importorskip("keras_hub", reason="the extra [imagenet] is not installed")
-    keras.utils.set_random_seed(0)
-    source = keras_hub.models.ResNetBackbone(
-        input_conv_filters=[64],
-        input_conv_kernel_sizes=[7],
-        stackwise_num_filters=[64, 128, 256, 512],
-        stackwise_num_blocks=[2, 2, 2, 2],
-        stackwise_num_strides=[1, 2, 2, 2],
-        block_type="basic_block",
-        image_shape=(65, 33, 3),
-    )
-    for variable in source.variables:  # statistics and scales that differ from 0 and 1
-        noise = np.random.default_rng(len(variable.path)).uniform(0.5, 1.5, variable.shape)
-        if "bn" in variable.path:
-            variable.assign(noise)
-    trunk = build_backbone("resnet18", (65, 33), imagenet=False).get_layer("resnet18")
-    imagenet.copy_resnet18(source, trunk)
-    photos = np.random.default_rng(1).normal(size=(2, 65, 33, 3)).astype("float32")
-    np.testing.assert_allclose(
-        np.array(trunk(photos)), np.array(source(photos)), rtol=1e-3, atol=1e-4
-    )
+# Odd at every stage, where KerasCV's and KerasHub's paddings agree.
+SIZE = (65, 33)
 
 
-def test_applications_efficientnet_computes_the_same_after_carrying_over(monkeypatch, tmp_path):
-    """With a file of random weights in place of the download, and the stem of the real one."""
-    from keras.src.applications import efficientnet as applications
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_an_architecture_has_imagenet_weights_that_are_tested_or_none(arch):
+    if arch in IMAGENET_HOSTS:
+        assert arch in HOSTS, "put its host's stand-in into hosted_weights.py"
+    else:
+        with pytest.raises(UserError, match=f"no ImageNet weights for {arch}"):
+            check_imagenet(arch)
 
-    keras.utils.set_random_seed(0)
-    random = keras.applications.EfficientNetB0(include_top=False, weights=None)
-    normalisation = next(v for v in random.layers if isinstance(v, keras.layers.Normalization))
-    normalisation.set_weights(
-        [np.array([0.4, 0.5, 0.6]), np.array([0.05, 0.06, 0.07]), np.array(0)]
-    )
-    random.save_weights(tmp_path / "b0.weights.h5")
-    path = str(tmp_path / "b0.weights.h5")
-    monkeypatch.setattr(applications.file_utils, "get_file", lambda *a, **k: path)
-    photos = np.random.default_rng(1).uniform(0, 255, (1, 64, 48, 3)).astype("float32")
-    source = keras.applications.EfficientNetB0(
-        include_top=False, weights="imagenet", input_shape=(64, 48, 3)
-    )
-    carried = build_backbone("efficientnetb0", (64, 48), imagenet=True)
-    assert len(source.layers) == len(carried.layers) + 1
-    expected = np.array(source(photos))
-    np.testing.assert_allclose(np.array(carried(photos)), expected, rtol=1e-3, atol=1e-8)
-    assert np.abs(expected).max() > 1e-7
+
+def test_an_architecture_without_imagenet_weights_is_refused_them(monkeypatch):
+    monkeypatch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
+    with pytest.raises(UserError, match="no ImageNet weights for tiny, only for resnet18, eff"):
+        build_backbone("tiny", (40, 32), imagenet=True)
+
+
+@pytest.mark.parametrize("arch", IMAGENET_HOSTS)
+def test_every_weight_is_the_hosts_and_the_features_are_its_own_models(arch, tmp_path, monkeypatch):
+    reference = HOSTS[arch](tmp_path, SIZE, monkeypatch)
+    built = []
+    for imagenet in (True, False):
+        keras.utils.set_random_seed(1)  # a weight that is not carried is then the same in both
+        built.append(build_backbone(arch, SIZE, imagenet=imagenet))
+    backbone, plain = built
+    assert len(backbone.weights) > 50
+    for variable, initial in zip(backbone.weights, plain.weights, strict=True):
+        if not variable.path.endswith("count"):  # of an adapted Normalization, never read
+            assert (np.array(variable) != np.array(initial)).all(), variable.path
+    photos = np.random.default_rng(1).integers(0, 256, (2, *SIZE, 3)).astype("float32")
+    expected = np.array(reference(photos))
+    found = np.array(backbone(photos, training=False))
+    assert expected.std() > 0
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_efficientnetb0_downloads_keras_applications_real_file_once(tmp_path, monkeypatch):
+    file = write_applications_file(tmp_path)
+    (tmp_path / "cache").mkdir()
+    with serving(tmp_path) as (address, asked):
+        point_applications_to(file, address, tmp_path / "cache", monkeypatch)
+        build_backbone("efficientnetb0", (64, 48), imagenet=True)
+    assert asked == ["/efficientnetb0_notop.h5"]
+    assert (tmp_path / "cache/models/efficientnetb0_notop.h5").read_bytes() == file.read_bytes()

@@ -2,64 +2,21 @@
 
 import collections
 import pickle
-import sys
-import types
 
 import numpy as np
 import pytest
+from torch_writer import Storage, Tensor, torch_modules, write
 
 from fashion_keras.errors import UserError
-from fashion_keras.models.torch_file import _MAGIC, read_torch_state
+from fashion_keras.models.torch_file import read_torch_state
 
 NUMBERS = np.arange(12, dtype="<f4")
 
 
-class Storage:
-    def __init__(self, key, kind, numbers):
-        self.key, self.kind, self.numbers = key, kind, numbers
-
-
-class Tensor:
-    def __init__(self, storage, offset, size, stride):
-        self.arguments = (storage, offset, size, stride, False, collections.OrderedDict())
-
-    def __reduce__(self):
-        return sys.modules["torch._utils"]._rebuild_tensor_v2, self.arguments
-
-
-class Pickler(pickle.Pickler):
-    def persistent_id(self, thing):
-        if isinstance(thing, Storage):
-            return ("storage", thing.kind, thing.key, "cpu", len(thing.numbers), None)
-        return None
-
-
 @pytest.fixture
-def torch(monkeypatch):
-    """Modules that stand for PyTorch's while its files are written."""
-    module, tools = types.ModuleType("torch"), types.ModuleType("torch._utils")
-    for name in ("FloatStorage", "LongStorage"):
-        setattr(module, name, type(name, (), {"__module__": "torch", "__qualname__": name}))
-
-    def _rebuild_tensor_v2(*arguments):
-        raise AssertionError("only named, never called")
-
-    _rebuild_tensor_v2.__module__ = "torch._utils"
-    _rebuild_tensor_v2.__qualname__ = "_rebuild_tensor_v2"
-    tools._rebuild_tensor_v2 = _rebuild_tensor_v2
-    monkeypatch.setitem(sys.modules, "torch", module)
-    monkeypatch.setitem(sys.modules, "torch._utils", tools)
-    return module
-
-
-def write(path, state, storages, magic=_MAGIC):
-    with open(path, "wb") as file:
-        for header in (magic, 1001, {"little_endian": True}):
-            pickle.dump(header, file, protocol=2)
-        Pickler(file, protocol=2).dump(state)
-        pickle.dump([storage.key for storage in storages], file, protocol=2)
-        for storage in storages:
-            file.write(len(storage.numbers).to_bytes(8, "little") + storage.numbers.tobytes())
+def torch():
+    with torch_modules() as module:
+        yield module
 
 
 @pytest.fixture
