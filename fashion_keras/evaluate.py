@@ -85,8 +85,8 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
         progress=sys.stderr.isatty(),
     )
     # The run's own first, and before the report: whatever becomes of the others, it is there.
-    for place in places:
-        write_evaluation(place, result, predictions, run.labels)
+    for folder in places:
+        write_evaluation(folder, result, predictions, run.labels)
     if options.report:
         _write_report(run, options, result, predictions)
         places.append(options.report / REPORT_FILE)
@@ -212,9 +212,9 @@ def _places(options) -> list[Path]:
             f"cannot write into {options.model / TENSORBOARD}: leave --tensorboard out, or copy "
             "the run to a place\nwhere you can write and name that"
         )
-    for option, place in (("--output", options.output), ("--report", options.report)):
-        if place:
-            check_output(place, f"Give another {option}")
+    for option, folder in (("--output", options.output), ("--report", options.report)):
+        if folder:
+            check_output(folder, f"Give another {option}")
     output = [options.output] if options.output else []
     if can_write(own):
         check_output(own, "Move them elsewhere")

@@ -40,7 +40,7 @@ _NUMBERS = re.compile(r"\[\n[\d\s,.eE+-]*\]")
 
 def can_write(folder: str | os.PathLike) -> bool:
     """Say whether a folder can be made, or replaced, at `folder`."""
-    ground = next(path for path in Path(folder).resolve().parents if path.exists())
+    ground = next(path for path in place(folder).resolve().parents if path.exists())
     return ground.is_dir() and os.access(ground, os.W_OK)
 
 
