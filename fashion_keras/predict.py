@@ -63,6 +63,7 @@ def _print_lines(arguments, version, source, line) -> None:
             for prediction in batch:
                 print(line(prediction))
             tally.add(batch)
+    _tell_what_was_passed_over(source)
     tally.conclude()
 
 
@@ -81,7 +82,13 @@ def _write_table(arguments, version, source, threshold) -> None:
     classified = table.rows - table.errors
     before = f", {kept:,} of them before" if kept else ""
     print(f"{arguments.output}: {table.rows:,} photos, {classified:,} classified{before}")
+    _tell_what_was_passed_over(source)
     tally.conclude(kept=kept, classified_before=kept - kept_errors)
+
+
+def _tell_what_was_passed_over(source: PhotoSource) -> None:
+    if source.passed_over:
+        print(source.account(), file=sys.stderr)
 
 
 @contextlib.contextmanager

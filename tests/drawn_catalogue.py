@@ -2,9 +2,10 @@
 
 import csv
 import io
+import struct
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from fashion_keras.data.schema import LABEL_COLUMNS
 
@@ -25,6 +26,23 @@ def encode(array, format="JPEG", mode="RGB", **options):
     options = {"quality": 92, **options} if format == "JPEG" else options
     Image.fromarray(array).convert(mode).save(file, format, **options)
     return file.getvalue()
+
+
+def segment(marker, data):
+    """A part of a JPEG."""
+    return bytes([0xFF, marker]) + struct.pack(">H", 2 + len(data)) + data
+
+
+def with_long_comment(format):
+    """A JPEG, PNG or GIF that has to be encoded anew, with as long a comment as Pillow minds."""
+    photo = pixels(1, 400, 300)
+    if format == "JPEG":  # Pillow cannot write it
+        comment = segment(0xFE, b"x" * 65_533)
+        return encode(photo).replace(b"\xff\xdb", comment + b"\xff\xdb", 1)
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("comment", "x" * 66_000)
+    options = {"pnginfo": texts} if format == "PNG" else {"comment": b"x" * 66_000}
+    return encode(photo, format, **options)
 
 
 def labels_of(number):

@@ -206,7 +206,7 @@ def test_bad_photos_become_rows_with_a_reason_and_spare_the_others(model, folder
         "1-empty.jpg": b"",
         "2-text.jpg": b"no photo at all",
         "3-truncated.jpg": TRUNCATED,
-        "4-photo.tiff": photo(format="TIFF"),
+        "4-photo.heic": b"\0\0\0\x18ftypheic\0\0\0\0heic",
         "5-cut.png": PHOTOS["png"][:300],
     }
     write(folder, bad)
@@ -214,7 +214,7 @@ def test_bad_photos_become_rows_with_a_reason_and_spare_the_others(model, folder
     assert code == 0
     errors = {row["path"]: row["error"] for row in rows if row["error"]}
     assert len(rows) == len(GOOD) + len(errors)
-    reasons = ["empty", "not a photo", "damaged", "TIFF", "damaged"]
+    reasons = ["empty", "not a photo", "truncated", "HEIF is not read", "truncated"]
     paths = [*(f"{folder}/{name}" for name in bad), f"{tmp_path}/gone.jpg"]
     assert list(errors) == paths
     for path, reason in zip(paths, [*reasons, "does not exist"], strict=True):
@@ -222,6 +222,16 @@ def test_bad_photos_become_rows_with_a_reason_and_spare_the_others(model, folder
         assert path not in errors[path]
         assert "\n" not in errors[path]
     assert "warning: 6 of 10 photos" in capsys.readouterr().err
+
+
+def test_what_is_passed_over_is_said_at_the_end(model, folder, tmp_path, capsys):
+    write(folder, {"read me.txt": b"hello", "notes": b"hello", "f.jfif": PHOTOS["jpeg"]})
+    _, rows = predict_csv(model, tmp_path, folder)
+    assert len(rows) == len(GOOD) + 1
+    line = "passed over: 1 × no ending, 1 × .txt, 1 × .csv"
+    assert capsys.readouterr().err.splitlines()[-1] == line
+    assert main(["--model", str(model), str(folder)]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == line
 
 
 def test_bad_photos_do_not_change_the_good_ones(model, folder, tmp_path):

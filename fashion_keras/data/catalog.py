@@ -62,23 +62,6 @@ class LeftOut:
     detail: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class PhotoInfo:
-    """A decoded photo: height and width in pixels as displayed, Pillow's format and mode.
-
-    `rotated` says that the stored pixels are turned or mirrored and that an EXIF tag turns
-    them back: TensorFlow's decoders ignore the tag. `damaged` says that Pillow has its pixels
-    all the same, and TensorFlow has not.
-    """
-
-    height: int
-    width: int
-    format: str
-    mode: str
-    rotated: bool
-    damaged: bool = False
-
-
 @dataclasses.dataclass(frozen=True)
 class Catalog:
     """Products with a photo, and an account of every other row.

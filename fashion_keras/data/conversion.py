@@ -14,9 +14,9 @@ from fashion_keras.data.archive import Archive, open_archive
 from fashion_keras.data.catalog import Catalog, read_catalog
 from fashion_keras.data.corrections import Corrections, apply_corrections, read_corrections
 from fashion_keras.data.near_duplicates import describe_groups, near_duplicate_groups
+from fashion_keras.data.photo import JPEG_QUALITY, stored_photo
 from fashion_keras.data.photo_check import check_photos
 from fashion_keras.data.photo_hash import hash_photos
-from fashion_keras.data.photos import JPEG_QUALITY, stored_photo
 from fashion_keras.data.schema import SPLITS, DatasetInfo, SplitInfo
 from fashion_keras.data.shard_writer import ShardWriter, plan_shards
 from fashion_keras.data.splits import FRACTIONS, make_splits, published_split

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 
 from fashion_keras.data.archive import Archive
-from fashion_keras.data.catalog import UNREADABLE, Catalog, LeftOut, PhotoInfo, Product
+from fashion_keras.data.catalog import UNREADABLE, Catalog, LeftOut, Product
+from fashion_keras.data.photo import PhotoInfo, check
 from fashion_keras.errors import UserError
 
-MAX_PIXELS = 64_000_000
-# Pillow knows many more formats, some of which start other programs.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
-_ORIENTATION = 0x0112  # EXIF 2.32, table 4: 1 is upright, 5 to 8 swap height and width
 _CHUNK = 64  # photos a task: fewer cost more in handing over than in decoding
 
 
@@ -42,28 +37,27 @@ def check_photos(
         The catalogue less the unreadable photos, which are in `left_out` and
         `without_photo`, and a `PhotoInfo` for each remaining product's id.
     """
-    from PIL import TiffImagePlugin, WebPImagePlugin  # noqa: F401 (registers formats)
 
-    def check(products: Sequence[Product]) -> list[PhotoInfo | str]:
-        return [_check_photo(archive, product.photo) for product in products]
+    def check_all(products: Sequence[Product]) -> list[PhotoInfo | str]:
+        return [_checked(archive, product.photo) for product in products]
 
     products = catalog.products
     chunks = [products[i : i + _CHUNK] for i in range(0, len(products), _CHUNK)]
     infos: dict[str, PhotoInfo] = {}
     unreadable: dict[str, str] = {}
-    with warnings.catch_warnings(), ThreadPoolExecutor(max(1, workers)) as pool:
-        # Of damaged metadata, and of more pixels than `MAX_PIXELS`, which are refused anyway.
-        warnings.filterwarnings("ignore", module=r"PIL\.")
+    with (
+        ThreadPoolExecutor(max(1, workers)) as pool,
         # Closing cancels what has not begun, so that Ctrl-C need not wait for all photos.
-        with contextlib.closing(pool.map(check, chunks)) as results:
-            for chunk, found in zip(chunks, results, strict=True):
-                for product, info in zip(chunk, found, strict=True):
-                    if isinstance(info, PhotoInfo):
-                        infos[product.id] = info
-                    else:
-                        unreadable[product.id] = f"{product.photo}: {info}"
-                if progress is not None:
-                    progress(len(infos) + len(unreadable))
+        contextlib.closing(pool.map(check_all, chunks)) as results,
+    ):
+        for chunk, found in zip(chunks, results, strict=True):
+            for product, info in zip(chunk, found, strict=True):
+                if isinstance(info, PhotoInfo):
+                    infos[product.id] = info
+                else:
+                    unreadable[product.id] = f"{product.photo}: {info}"
+            if progress is not None:
+                progress(len(infos) + len(unreadable))
     if not infos:
         raise UserError(
             f"{catalog.source}: none of its {len(products):,} photos can be read "
@@ -80,45 +74,29 @@ def check_photos(
     return checked, infos
 
 
-def _check_photo(archive: Archive, name: str) -> PhotoInfo | str:
-    """Return a photo's `PhotoInfo`, or in a few words why it cannot be read."""
-    from PIL import Image, UnidentifiedImageError
+def check_photo(data: bytes) -> PhotoInfo:
+    """Return what a photo's header says; `UserError`, a few words, where it cannot be read.
 
+    `photo.check` decides. A PNG is decoded by TensorFlow too: its checksums can be right and its
+    data wrong, which Pillow forgives.
+    """
+    info = check(data)
+    if info.format == "PNG" and not _is_decoded_by_tensorflow(data):
+        raise UserError("damaged (TensorFlow cannot decode it)")
+    return info
+
+
+def _checked(archive: Archive, name: str) -> PhotoInfo | str:
+    """Return a photo's `PhotoInfo`, or in a few words why it cannot be read."""
     try:
-        data = archive.read(name)
+        return check_photo(archive.read(name))
     except UserError as error:
         return str(error)
-    if not data:
-        return "empty file"
-    try:
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                return f"too many pixels ({width}×{height})"
-            mode = image.mode
-            image.draft(None, (1, 1))
-            image.load()
-            orientation = _orientation(image)
-            if orientation >= 5:
-                height, width = width, height
-            # A JPEG with a second picture for 3D screens; decoders read the first.
-            format = "JPEG" if image.format == "MPO" else image.format
-            damaged = format == "PNG" and not _is_decoded_by_tensorflow(data)
-            return PhotoInfo(height, width, format, mode, orientation != 1, damaged)
-    except Image.DecompressionBombError:
-        return "too many pixels"
-    except UnidentifiedImageError:
-        return "not an image"
     except MemoryError:
-        raise
-    except Exception as error:  # decoders fed with junk raise nearly anything
-        if "truncated" in str(error).lower():
-            return "truncated"
-        return f"damaged ({error})"
+        return "it does not fit in memory"
 
 
 def _is_decoded_by_tensorflow(png: bytes) -> bool:
-    """Say whether training can read a PNG that Pillow has read, which forgives a cut end."""
     import tensorflow as tf
 
     try:
@@ -126,14 +104,3 @@ def _is_decoded_by_tensorflow(png: bytes) -> bool:
     except tf.errors.OpError:
         return False
     return True
-
-
-def _orientation(image) -> int:
-    """Return the EXIF orientation, 1 (upright) to 8; 1 where there is none or it is damaged."""
-    if not image.info.keys() & {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}:
-        return 1
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # metadata fed with junk raise nearly anything, and the photo is fine
-        return 1
-    return orientation if orientation in range(1, 9) else 1

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fashion_keras.data.archive import Archive
-from fashion_keras.data.catalog import PhotoInfo, Product
-from fashion_keras.data.photos import stored_photo
+from fashion_keras.data.catalog import Product
+from fashion_keras.data.photo import PhotoInfo, stored_photo
 from fashion_keras.data.schema import ShardInfo
 from fashion_keras.data.work_folder import DONE_FILE
 from fashion_keras.errors import UserError

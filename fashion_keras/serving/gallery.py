@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fashion_keras.data.catalog import PhotoInfo
-from fashion_keras.data.photos import stored_photo
+from fashion_keras.data.photo import read_header, stored_photo
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.io import replacing_folder, write_json
@@ -212,6 +211,5 @@ def _products(records, info, split, label, limit):
 
 
 def _thumbnail(product) -> bytes:
-    kind = "PNG" if product["encoded"].startswith(b"\x89PNG") else "JPEG"
-    info = PhotoInfo(product["height"], product["width"], kind, "RGB", rotated=False)
-    return stored_photo(product["encoded"], info, _THUMBNAIL_SIDE)[0]
+    encoded = product["encoded"]
+    return stored_photo(encoded, read_header(encoded), _THUMBNAIL_SIDE)[0]

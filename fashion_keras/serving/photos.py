@@ -7,34 +7,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-from PIL import Image, UnidentifiedImageError
-
-from fashion_keras.data.archive import Archive, open_archive
-from fashion_keras.data.catalog import PhotoInfo
-from fashion_keras.data.photos import stored_photo
+from fashion_keras.data.archive import Archive, FolderArchive, open_archive
+from fashion_keras.data.photo_file import START_BYTES, photo_format
 from fashion_keras.errors import UserError
 from fashion_keras.reading import read_bytes
-from fashion_keras.serving.formats import MAX_PIXELS
+from fashion_keras.serving.formats import served_photo
 from fashion_keras.serving.path_table import PathColumns, read_paths
+from fashion_keras.text import printable
 
-# Files that a folder or zip is searched for. Those that cannot be classified are listed too:
-# the shop learns of them by a row with a reason.
-SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".heic")
-)
-# What can be classified. A served model decodes JPEG and PNG, as training does; the others become
-# JPEGs first, as in conversion. MPO is a JPEG with a second one behind it.
-READABLE = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP")
-_MOST_PIXELS = max(MAX_PIXELS.values())
-_MAX_SIDE = 1024  # pixels, of a photo that is encoded anew: more than any model looks at
+# Endings of photos, of formats that are not read too: the shop learns of those by a row with a
+# reason. Of a file with another ending the first bytes decide.
+_ENDINGS = "jpg jpeg jpe jfif pjpeg pjp png gif bmp webp tif tiff avif heic heif"
+SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS.split())
 # Decoded and encoded bytes of a batch, so that a catalogue of huge photos fits in memory too.
 MAX_BATCH_BYTES = 192 * 2**20
+_HIDDEN, _NO_ENDING = "hidden", "no ending"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +53,9 @@ class PhotoSource(contextlib.ExitStack):
 
     Raises `UserError` where no input can be opened, or none holds a photo. If only some cannot,
     each of those is a photo with an error.
+
+    Attributes:
+        passed_over: how many files of folders and zips are no photos, by their ending.
     """
 
     def __init__(self, inputs: Iterable[str], columns: PathColumns | None = None):
@@ -68,6 +64,7 @@ class PhotoSource(contextlib.ExitStack):
         # What stands before the name in a path, the name, the id if it has one of its own, and
         # what reads it by its name: nothing is made a photo that many share.
         self._photos: list[tuple[str, str, str | None, Callable[[str], bytes]]] = []
+        self.passed_over: Counter[str] = Counter()
         failures: list[UserError] = []
         inputs = list(inputs)
         try:
@@ -81,8 +78,7 @@ class PhotoSource(contextlib.ExitStack):
                 raise UserError("\n".join(str(error) for error in failures[:2]))
             if not self._photos:
                 raise UserError(
-                    f"no photos in {', '.join(inputs)}: expected files ending in "
-                    f"{', '.join(sorted(SUFFIXES))}"
+                    f"no photos in {', '.join(inputs)}: {self.account() or 'nothing is there'}"
                 )
         except BaseException:
             self.close()
@@ -109,16 +105,27 @@ class PhotoSource(contextlib.ExitStack):
             if is_done(id, path):
                 continue
             try:
-                encoded, pixels = _servable(read(name))
+                encoded, pixels = served_photo(read(name))
             except UserError as error:
                 yield Photo(path, error=str(error), id=id)
+            except MemoryError:
+                yield Photo(path, error="it does not fit in memory", id=id)
             else:
                 yield Photo(path, encoded, cost=max(3 * pixels, len(encoded)), id=id)
+
+    def account(self) -> str:
+        """Return a line on what was passed over, "" where nothing was."""
+        counts = [f"{n:,} × {printable(ending)}" for ending, n in self.passed_over.most_common()]
+        if others := self.passed_over.total() - sum(n for _, n in self.passed_over.most_common(9)):
+            counts[9:] = [f"{others:,} × others"]
+        return f"passed over: {', '.join(counts)}" if counts else ""
 
     def _add(self, source: str) -> None:
         path = Path(source)
         if not path.exists():
             raise UserError(f"{source} does not exist")
+        if not path.is_file() and not path.is_dir():
+            raise UserError(f"{source} is a pipe, a socket or a device: expected a file or folder")
         if path.suffix.lower() == ".csv" and path.is_file():
             root = self._columns.root or path.parent
 
@@ -131,18 +138,32 @@ class PhotoSource(contextlib.ExitStack):
                     read = _raiser(UserError(f"row {number} of {source} names no photo"))
                 self._photos.append(("", name, id, read))
         elif path.is_dir() or _is_zip(path):
-            archive = self.enter_context(open_archive(path, strict=False))
-            prefix, read = f"{source.rstrip('/')}/", _reader(archive)
-            self._photos += [
-                (prefix, name, None, read) for name in archive.names() if _is_photo(name)
-            ]
-            self._photos += [
-                (prefix, name, None, _raiser(UserError(reason)))
-                for name, reason in archive.left_out.items()
-                if name.endswith("/") or _is_photo(name)
-            ]
+            self._add_archive(source, self.enter_context(open_archive(path, strict=False)))
         else:
             self._photos.append(("", source, None, lambda name: _read_file(Path(name))))
+
+    def _add_archive(self, source: str, archive: Archive) -> None:
+        prefix, read = f"{source.rstrip('/')}/", _reader(archive)
+        for name in archive.names():
+            if self._is_photo(name, lambda name=name: _start(archive, name)):
+                self._photos.append((prefix, name, None, read))
+        for name, reason in archive.left_out.items():
+            if name.endswith("/") or self._is_photo(name, lambda: b""):
+                self._photos.append((prefix, name, None, _raiser(UserError(reason))))
+
+    def _is_photo(self, name: str, start: Callable[[], bytes]) -> bool:
+        """Say whether a file is taken for a photo, and count it where it is not."""
+        path = PurePosixPath(name)
+        # macOS puts a small file beside each photo into its zips: __MACOSX/…/._1163.jpg.
+        if path.name.startswith("._") or "__MACOSX" in path.parts:
+            return False
+        if path.name.startswith("."):
+            self.passed_over[_HIDDEN] += 1
+            return False
+        if path.suffix.lower() in SUFFIXES or photo_format(start()):
+            return True
+        self.passed_over[path.suffix.lower() or _NO_ENDING] += 1
+        return False
 
 
 def batches(photos: Iterable[Photo], size: int) -> Iterator[list[Photo]]:
@@ -168,51 +189,25 @@ def _grouped(photos, size):
         yield batch
 
 
-def _servable(encoded: bytes) -> tuple[bytes, int]:
-    """Return bytes that a served model decodes, and their pixels; `UserError` if there are none."""
-    info = _header(encoded)
-    kind = "JPEG" if info.format == "MPO" else info.format
-    if info.width * info.height <= MAX_PIXELS.get(kind, 0):
-        return encoded, info.width * info.height
-    anew, height, width = stored_photo(encoded, info, _MAX_SIDE)
-    return anew, height * width
-
-
-def _header(encoded: bytes) -> PhotoInfo:
-    """Return what a photo's header says; `UserError` if it will not do."""
-    if not encoded:
-        raise UserError("empty file")
-    try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            (width, height), kind, mode = image.size, image.format, image.mode
-    except UnidentifiedImageError:
-        raise UserError("not a photo: expected JPEG or PNG") from None
-    except Image.DecompressionBombError:
-        raise UserError(f"too many pixels: at most {_MOST_PIXELS:,}") from None
-    except MemoryError:
-        raise
-    except Exception as error:  # headers of junk raise nearly anything
-        raise UserError(f"damaged ({error})") from None
-    if kind not in READABLE:
-        raise UserError(f"{kind} is not read: expected JPEG or PNG")
-    if width * height > _MOST_PIXELS:
-        raise UserError(f"too many pixels ({width}×{height}): at most {_MOST_PIXELS:,}")
-    return PhotoInfo(height, width, kind, mode, rotated=False)
-
-
 def _is_zip(path: Path) -> bool:
     suffix = path.suffix.lower()
-    # A JPEG may have a zip hung on behind; a file called .jpg is taken for a photo.
-    maybe = suffix not in SUFFIXES and path.is_file()  # to open a pipe may never end
-    return suffix == ".zip" or (maybe and zipfile.is_zipfile(path))
-
-
-def _is_photo(name: str) -> bool:
-    path = PurePosixPath(name)
-    # macOS puts a small file beside each photo into its zips: __MACOSX/…/._1163.jpg.
-    if path.name.startswith(".") or "__MACOSX" in path.parts:
+    if suffix == ".zip" or suffix in SUFFIXES:
+        return suffix == ".zip"
+    if not zipfile.is_zipfile(path):
         return False
-    return path.suffix.lower() in SUFFIXES
+    with open(path, "rb") as file:  # a JPEG may have a zip hung on behind
+        return photo_format(file.read(START_BYTES)) is None
+
+
+def _start(archive: Archive, name: str) -> bytes:
+    """Return a file's first bytes, none where it cannot be read."""
+    try:
+        if isinstance(archive, FolderArchive):
+            with open(archive.source / name, "rb") as file:
+                return file.read(START_BYTES)
+        return archive.read(name)[:START_BYTES]
+    except (OSError, UserError):
+        return b""
 
 
 def _stem(name: str) -> str:

@@ -426,13 +426,13 @@ def test_photo_info_says_what_is_in_the_file(tmp_path):
             "webp": photo("WEBP"),
         },
     )
-    found = {id: (i.height, i.width, i.format, i.mode, i.rotated) for id, i in infos.items()}
+    found = {id: (i.height, i.width, i.format, i.mode, i.orientation) for id, i in infos.items()}
     assert found == {
-        "ok": (8, 6, "JPEG", "RGB", False),
-        "grey": (80, 60, "JPEG", "L", False),
-        "png": (20, 30, "PNG", "RGBA", False),
-        "cmyk": (8, 6, "JPEG", "CMYK", False),
-        "webp": (8, 6, "WEBP", "RGB", False),
+        "ok": (8, 6, "JPEG", "RGB", 1),
+        "grey": (80, 60, "JPEG", "L", 1),
+        "png": (20, 30, "PNG", "RGBA", 1),
+        "cmyk": (8, 6, "JPEG", "CMYK", 1),
+        "webp": (8, 6, "WEBP", "RGB", 1),
     }
 
 
@@ -445,13 +445,13 @@ def test_height_and_width_are_as_displayed(tmp_path, format, orientation):
     info = infos["turned"]
     expected = (30, 20) if orientation >= 5 else (20, 30)
     assert (info.height, info.width) == expected
-    assert info.rotated == (orientation != 1)
+    assert info.orientation == orientation
 
 
 @pytest.mark.filterwarnings("error")
 def test_damaged_metadata_does_not_condemn_a_photo(tmp_path):
     _, infos = check(tmp_path, {"1": photo(exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff junk")})
-    assert not infos["1"].rotated
+    assert infos["1"].orientation == 1
 
 
 NOISE = photo(size=(600, 800), quality=90)
@@ -461,13 +461,13 @@ NOISE = photo(size=(600, 800), quality=90)
     ("data", "detail"),
     [
         (b"", "empty file"),
-        (b"<html>not found</html>", "not an image"),
+        (b"<html>not found</html>", "not a photo"),
         (NOISE[: len(NOISE) // 2], "truncated"),
         (NOISE[:-500], "truncated"),
         (NOISE[:100], "truncated"),
         (photo(size=(600, 800), progressive=True)[:-5000], "truncated"),
         (photo("PNG", size=(60, 80))[:-1000], "truncated"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a photo"),
     ],
 )
 def test_an_unreadable_photo_is_left_out_with_its_reason(tmp_path, data, detail):
@@ -501,6 +501,21 @@ def test_a_photo_damaged_within_the_zip_is_left_out(tmp_path):
     assert left_out(catalog) == [("2", "unreadable photo")]
 
 
+def test_a_photo_that_does_not_fit_in_memory_is_left_out(tmp_path, monkeypatch):
+    decode = photo_check.check
+
+    def short_of_memory(data):
+        if data == NOISE:
+            raise MemoryError
+        return decode(data)
+
+    monkeypatch.setattr(photo_check, "check", short_of_memory)
+    catalog, _ = check(tmp_path, {"huge": NOISE})
+    assert [(row.id, row.detail) for row in catalog.left_out] == [
+        ("huge", "images/huge.jpg: it does not fit in memory")
+    ]
+
+
 def test_nothing_but_unreadable_photos_is_an_error(tmp_path):
     with pytest.raises(UserError, match="none of its 1 photos can be read"):
         check(tmp_path, {"ok": b"junk"})
@@ -520,10 +535,8 @@ def test_workers_do_not_change_the_result_and_progress_counts_up(tmp_path, monke
 def test_an_error_in_progress_stops_the_check(tmp_path, monkeypatch):
     monkeypatch.setattr(photo_check, "_CHUNK", 1)
     looked = []
-    original = photo_check._check_photo
-    monkeypatch.setattr(
-        photo_check, "_check_photo", lambda a, n: looked.append(n) or original(a, n)
-    )
+    original = photo_check._checked
+    monkeypatch.setattr(photo_check, "_checked", lambda a, n: looked.append(n) or original(a, n))
 
     def interrupt(done):
         raise KeyboardInterrupt

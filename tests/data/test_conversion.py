@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 import wire
-from drawn_catalogue import draw_catalogue, encode, pixels
+from drawn_catalogue import draw_catalogue, encode, pixels, with_long_comment
 
 from fashion_keras.data import conversion, schema, tfrecord
 from fashion_keras.data.conversion import Request, convert
@@ -314,14 +314,23 @@ def test_the_real_archive_converts(archive_path, tmp_path):
 
 
 @pytest.mark.parametrize("cut", [1, 4, 12, 20])
-def test_a_png_with_a_cut_end_trains_as_the_others(tmp_path, cut):
+def test_a_png_with_a_cut_end_is_left_out_and_stops_no_training(tmp_path, cut):
     """Pillow reads it and TensorFlow does not."""
     source = draw_catalogue(tmp_path / "shop")
     (source / "images" / "1007.jpg").unlink()
     (source / "images" / "1007.png").write_bytes(encode(pixels(7), "PNG")[:-cut])
     info, _ = run(source, tmp_path / "records")
-    assert sum(split.num_examples for split in info.splits.values()) == 60
+    assert sum(split.num_examples for split in info.splits.values()) == 59
+    assert info.left_out == {"unreadable photo": 1}
     verify(tmp_path / "records")
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF"])
+def test_a_photo_with_a_long_comment_is_converted(tmp_path, format):
+    source = draw_catalogue(tmp_path / "shop")
+    (source / "images" / "1007.jpg").write_bytes(with_long_comment(format))
+    info, _ = run(source, tmp_path / "records")
+    assert sum(split.num_examples for split in info.splits.values()) == 60
 
 
 def test_an_output_in_the_source_is_no_part_of_it(tmp_path):

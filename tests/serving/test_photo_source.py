@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import zipfile
 import zlib
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from serving.tiny import photo
 
 from fashion_keras.errors import UserError
+from fashion_keras.serving import photos
 from fashion_keras.serving.path_table import PathColumns
 from fashion_keras.serving.photos import MAX_BATCH_BYTES, Photo, PhotoSource, batches
 
@@ -21,7 +23,7 @@ def png_header(width, height):
     chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     data = b"IDAT" + zlib.compress(b"")
     rest = struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
-    return b"\x89PNG\r\n\x1a\n" + chunk + rest
+    return b"\x89PNG\r\n\x1a\n" + chunk + rest + b"\0\0\0\0IEND\xae\x42\x60\x82"
 
 
 def sizes(photos, size):
@@ -225,3 +227,73 @@ def test_a_folder_that_cannot_be_read_spares_the_others(tmp_path, monkeypatch):
     found = errors(tmp_path)
     assert found[f"{tmp_path}/a.jpg"] == ""
     assert found[f"{tmp_path}/lost+found/"] == "cannot be read: Permission denied"
+
+
+@pytest.mark.parametrize(
+    "name", ["a.jfif", "a.JFIF", "a.pjpeg", "a.pjp", "a.heif", "a", "a.jpg.download", "a.txt"]
+)
+def test_the_content_makes_a_photo_and_not_the_name(tmp_path, name):
+    (tmp_path / name).write_bytes(photo())
+    assert errors(tmp_path) == {f"{tmp_path}/{name}": ""}
+
+
+def test_a_photo_in_a_zip_needs_no_ending(tmp_path):
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a", photo())
+        file.writestr("b.dat", b"no photo")
+    with PhotoSource([str(path)]) as source:
+        assert [found.path for found in source.photos()] == [f"{path}/a"]
+        assert source.account() == "passed over: 1 × .dat"
+
+
+def test_what_is_no_photo_is_counted_by_its_ending(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(photo())
+    for name in ("1.txt", "2.TXT", "Thumbs.db", "list.csv", "README", ".DS_Store", ".b.jpg"):
+        (tmp_path / name).write_bytes(b"no photo")
+    (tmp_path / "link.txt").symlink_to("/etc/hostname")
+    (tmp_path / "._a.jpg").write_bytes(b"macOS's")
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "__MACOSX" / "._a.jpg").write_bytes(b"macOS's")
+    with PhotoSource([str(tmp_path)]) as source:
+        assert [found.path for found in source.photos()] == [f"{tmp_path}/a.jpg"]
+    assert source.passed_over == {".txt": 3, "hidden": 2, ".db": 1, ".csv": 1, "no ending": 1}
+    assert source.account().startswith("passed over: 3 × .txt, 2 × hidden, ")
+
+
+def test_where_nothing_is_a_photo_the_error_says_what_is_there(tmp_path):
+    for name in ("1.txt", "2.txt"):
+        (tmp_path / name).write_bytes(b"no photo")
+    with pytest.raises(UserError, match=r"no photos in .*: passed over: 2 × \.txt"):
+        PhotoSource([str(tmp_path)])
+
+
+def test_a_photo_with_a_zip_behind_it_is_a_photo(tmp_path):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as packed:
+        packed.writestr("b.jpg", photo(seed=2))
+    (tmp_path / "a.jfif").write_bytes(photo() + file.getvalue())
+    assert errors(tmp_path / "a.jfif") == {f"{tmp_path}/a.jfif": ""}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_a_reason_and_nothing_waits_for_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "list.csv").write_text("path\npipe.jpg\n")
+    found = errors(tmp_path / "list.csv", tmp_path / "pipe.jpg")
+    assert len(found) == 2 and all("a pipe" in error for error in found.values())
+
+
+def test_a_photo_that_does_not_fit_in_memory_spares_the_others(tmp_path, monkeypatch):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(photo())
+    serve = photos.served_photo
+    answers = iter([MemoryError, None])
+
+    def short_of_memory(data):
+        if error := next(answers):
+            raise error
+        return serve(data)
+
+    monkeypatch.setattr(photos, "served_photo", short_of_memory)
+    assert list(errors(tmp_path).values()) == ["it does not fit in memory", ""]

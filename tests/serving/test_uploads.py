@@ -50,8 +50,8 @@ def test_the_shown_picture_is_upright():
     [
         (b"", "empty"),
         (b"PK\x03\x04 not a photo", "not a photo"),
-        (photo()[:300], "damaged"),
-        (photo(format="PNG")[:-200], "damaged"),
+        (photo()[:300], "truncated"),
+        (photo(format="PNG")[:-200], "truncated"),
     ],
 )
 def test_a_bad_file_gets_a_sentence_that_says_what_is_wrong(data, sentence):
@@ -71,7 +71,7 @@ def test_a_header_that_claims_too_many_pixels_is_refused_before_decoding():
         read_upload(bytes(data))
 
 
-def test_a_file_that_is_too_large_is_not_read(monkeypatch):
+def test_a_file_that_is_too_large_is_refused(monkeypatch):
     monkeypatch.setattr(uploads, "MAX_BYTES", 100)
     with pytest.raises(UserError, match="larger than"):
         read_upload(photo())
