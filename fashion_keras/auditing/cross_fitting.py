@@ -68,6 +68,12 @@ def cross_fit(
     """
     workdir = Path(workdir)
     label = config.data.label
+    if unreadable := photos.hashes.unreadable:
+        id, reason = next(iter(unreadable.items()))
+        raise UserError(
+            f"{records}: {len(unreadable):,} photos cannot be decoded, the first {id} ({reason}).\n"
+            "Nothing can be trained on them: convert the catalogue again"
+        )
     numbers = group_numbers(len(photos.ids), find_pairs(photos.hashes))
     inside = np.flatnonzero(photos.splits == "train")
     classes = photos.labels[label][inside]

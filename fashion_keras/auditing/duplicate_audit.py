@@ -100,6 +100,12 @@ def summary(report: dict) -> str:
         f"{report['label']}: {same['groups_with_conflicting'][report['label']]:,} groups",
         "pairs: " + ", ".join(f"{name} {count:,}" for name, count in report["pairs"].items()),
     ]
+    if report["unreadable"]:
+        id, reason = next(iter(report["unreadable"].items()))
+        lines.append(
+            f"unreadable: {len(report['unreadable']):,} photos, in none of these counts; the "
+            f"first: {id}: {reason}"
+        )
     for split in ("validation", "test"):
         if split in report["photos"]:
             count = report["with_near_duplicate"][split]["in train"]

@@ -17,9 +17,11 @@ def duplicates_report(photos: RecordedPhotos, pairs: Pairs) -> dict:
 
     Returns `photos` (by split), `pairs` (by the two splits), `with_near_duplicate` (for each
     split, how many of its photos have one in each split, and anywhere), `groups` (photos linked
-    by pairs) and `identical` (photos with the same bytes, and with the same pixels).
+    by pairs), `identical` (photos with the same bytes, and with the same pixels), and
+    `unreadable` (id to reason of photos that cannot be decoded; they are in no other count).
     """
     return {
+        "unreadable": photos.hashes.unreadable,
         "photos": {name: int((photos.splits == name).sum()) for name in _splits(photos)},
         "pairs": _pairs_by_splits(photos.splits, pairs),
         "with_near_duplicate": {

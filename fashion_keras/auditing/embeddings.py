@@ -35,8 +35,10 @@ def similar_pairs(
     from sklearn.neighbors import NearestNeighbors
 
     place = {id: index for index, id in enumerate(photos.ids)}
-    position = np.array([place[id] for id in ids])
-    count = min(neighbours + 1, len(ids))
+    hashed = np.array([id in place for id in ids], bool)  # one that cannot be decoded has no hash
+    features = features[hashed]
+    position = np.array([place[id] for id in ids if id in place], int)
+    count = min(neighbours + 1, len(position))
     index = NearestNeighbors(n_neighbors=count, metric="cosine", algorithm="brute").fit(features)
     distances, nearest = index.kneighbors(features)
     row, column = np.nonzero(distances <= 1 - min_similarity)

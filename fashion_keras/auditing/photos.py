@@ -20,7 +20,8 @@ class RecordedPhotos:
     """All products of some records, in the splits' and shards' order.
 
     `splits` names each one's split; `labels` maps a label column to text, `[N]`, empty where
-    there is no value; `hashes` has its ids and hashes.
+    there is no value; `hashes` has its ids and hashes. Photos that cannot be decoded are in
+    `hashes.unreadable` alone.
     """
 
     splits: np.ndarray
@@ -42,8 +43,8 @@ def read_photos(
     """Read and hash the photos of every split; `progress` is called with those done."""
     info = DatasetInfo.load(records)
     names = list(info.labels)
-    splits: list[str] = []
-    texts: list[list[str]] = []
+    splits: dict[str, str] = {}
+    texts: dict[str, list[str]] = {}
 
     def photos() -> Iterator[tuple[str, bytes]]:
         for split, described in info.splits.items():
@@ -51,14 +52,17 @@ def read_photos(
                 continue
             for batch in _batches(records, info, split, names):
                 for id, encoded, text in batch:
-                    splits.append(split)
-                    texts.append([value.decode() for value in text])
+                    splits[id.decode()] = split
+                    texts[id.decode()] = [value.decode() for value in text]
                     yield id.decode(), encoded
 
     hashes = hash_photos(photos(), workers=workers, progress=progress)
-    columns = np.array(texts, dtype=object).reshape(len(texts), len(names))
+    rows = [texts[id] for id in hashes.ids]
+    columns = np.array(rows, dtype=object).reshape(len(rows), len(names))
     return RecordedPhotos(
-        np.array(splits), {name: columns[:, i] for i, name in enumerate(names)}, hashes
+        np.array([splits[id] for id in hashes.ids]),
+        {name: columns[:, i] for i, name in enumerate(names)},
+        hashes,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from fashion_keras.data.photo_hash import decode
+from fashion_keras.data.photo import decode
 
 _PHOTO_HEIGHT = 120
 _LINE, _GAP = 13, 6

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from fashion_keras.data.photo import decode
 from fashion_keras.errors import UserError
 
 HASH_NAME = "pHash of 16×16 bits (ImageHash)"
@@ -26,6 +26,7 @@ class PhotoHashes:
 
     `hashes` are 256 bits a photo, uint64 `[N, 4]`; `thumbnails` uint8 `[N, 24, 24, 3]`, the whole
     photo stretched; `byte_digests` and `pixel_digests` tell files and decoded pictures apart.
+    `unreadable` has the reason of each photo that could not be decoded; it is not among the N.
     """
 
     ids: tuple[str, ...]
@@ -33,6 +34,7 @@ class PhotoHashes:
     thumbnails: np.ndarray
     byte_digests: tuple[bytes, ...]
     pixel_digests: tuple[bytes, ...]
+    unreadable: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def hash_photos(
@@ -45,16 +47,20 @@ def hash_photos(
 
     pHash (hackerfactor.com, "Looks Like It", 2011) as ImageHash computes it: the signs of the low
     frequencies of the grey photo against their median. `progress` is called with the photos
-    done. Raises `UserError` where a photo cannot be decoded.
+    done. A photo that cannot be decoded spares the others.
     """
     ids: list[str] = []
+    unreadable: dict[str, str] = {}
     found: list[tuple[np.ndarray, np.ndarray, bytes, bytes]] = []
     for chunk in _in_threads(_hash_chunk, _chunks(photos), workers):
         for id, one in chunk:
-            ids.append(id)
-            found.append(one)
+            if isinstance(one, str):
+                unreadable[id] = one
+            else:
+                ids.append(id)
+                found.append(one)
         if progress is not None:
-            progress(len(ids))
+            progress(len(ids) + len(unreadable))
     words = HASH_SIZE**2 // 64
     hashes = np.array([one[0] for one in found], np.uint64).reshape(len(found), words)
     thumbnails = np.array([one[1] for one in found], np.uint8)
@@ -64,32 +70,23 @@ def hash_photos(
         thumbnails=thumbnails.reshape(len(found), THUMBNAIL, THUMBNAIL, 3),
         byte_digests=tuple(one[2] for one in found),
         pixel_digests=tuple(one[3] for one in found),
+        unreadable=unreadable,
     )
 
 
-def decode(data: bytes):
-    """Return a photo as an RGB Pillow image, on white where it is transparent."""
-    from PIL import Image
-
-    image = Image.open(io.BytesIO(data))
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    rgba = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-
-
 def _hash_chunk(chunk: list[tuple[str, bytes]]):
-    return [(id, _hash(id, data)) for id, data in chunk]
+    return [(id, _hash(data)) for id, data in chunk]
 
 
-def _hash(id: str, data: bytes) -> tuple[np.ndarray, np.ndarray, bytes, bytes]:
+def _hash(data: bytes) -> tuple[np.ndarray, np.ndarray, bytes, bytes] | str:
+    """Return what a photo is compared by, or in a few words why it cannot be read."""
     import imagehash
     from PIL import Image
 
     try:
         image = decode(data)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"the photo of {id} cannot be decoded ({error})") from error
+    except UserError as error:
+        return str(error)
     bits = np.packbits(imagehash.phash(image, hash_size=HASH_SIZE).hash)
     thumbnail = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     pixels = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).digest()

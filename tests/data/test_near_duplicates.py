@@ -18,7 +18,6 @@ from fashion_keras.data.near_duplicates import (
     pixel_differences,
 )
 from fashion_keras.data.photo_hash import PhotoHashes, hash_photos
-from fashion_keras.errors import UserError
 
 
 def hashed(arrays):
@@ -139,9 +138,10 @@ def test_no_photos_have_no_pairs():
     assert len(find_pairs(hash_photos([]))) == 0
 
 
-def test_a_photo_that_does_not_decode_is_named():
-    with pytest.raises(UserError, match=r"the photo of 17 cannot be decoded"):
-        hash_photos([("17", b"no photo")])
+def test_a_photo_that_does_not_decode_spares_the_others():
+    found = hash_photos([("1", encode(pixels(1))), ("17", b"no photo"), ("2", encode(pixels(2)))])
+    assert found.ids == ("1", "2") and len(found.hashes) == len(found.pixel_digests) == 2
+    assert list(found.unreadable) == ["17"] and "not a photo" in found.unreadable["17"]
 
 
 def test_progress_counts_photos():
