@@ -6,13 +6,15 @@ takes longer than all that a wrong argument needs.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import os
 import reprlib
 import stat
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -30,23 +32,35 @@ def read_bytes(path: str | os.PathLike, limit: int = LIMIT, *, name: str | None 
     read, is larger, does not fit in memory, or is a folder, a pipe, a socket or a device.
     """
     name = os.fspath(path) if name is None else name
+    with _regular_file(path, name) as file:
+        size = os.fstat(file.fileno()).st_size
+        # As much as is there: Python takes from memory what it is asked for, before it reads.
+        data = file.read(min(size, limit) + 1)
+        if size < len(data) <= limit:  # it grows, or it is one of the kernel's
+            data += file.read(limit + 1 - len(data))
+    if len(data) > limit:
+        raise UserError(f"{name} is larger than {limit / 2**20:,.0f} MiB")
+    return data
+
+
+def read_start(path: str | os.PathLike, size: int) -> bytes:
+    """Read a file's first `size` bytes, fewer where it has no more; raises as `read_bytes`."""
+    with _regular_file(path, os.fspath(path)) as file:
+        return file.read(size)
+
+
+@contextlib.contextmanager
+def _regular_file(path: str | os.PathLike, name: str) -> Iterator[BinaryIO]:
     try:
         with open(path, "rb", opener=_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise UserError(f"{name} is a pipe, a socket or a device: expected a file")
-            # As much as is there: Python takes from memory what it is asked for, before it reads.
-            data = file.read(min(status.st_size, limit) + 1)
-            if status.st_size < len(data) <= limit:  # it grows, or it is one of the kernel's
-                data += file.read(limit + 1 - len(data))
+            yield file
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{name} cannot be read: {reason}") from error
     except MemoryError as error:
         raise UserError(f"{name} does not fit in memory") from error
-    if len(data) > limit:
-        raise UserError(f"{name} is larger than {limit / 2**20:,.0f} MiB")
-    return data
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -14,9 +14,10 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from fashion_keras.data.zip_directory import MAX_FILE_BYTES, read_directory
+from fashion_keras.data.photo_file import START_BYTES
+from fashion_keras.data.zip_directory import MAX_FILE_BYTES, Entry, read_directory
 from fashion_keras.errors import UserError
-from fashion_keras.reading import read_bytes
+from fashion_keras.reading import read_bytes, read_start
 
 _LINK = "a link that leads elsewhere is not followed: name what it leads to"
 _NO_FILE = "a pipe, a socket or a device: expected a file"
@@ -44,6 +45,10 @@ class Archive(abc.ABC):
 
         Raises `UserError` where the file is unknown, damaged, or larger than it declares.
         """
+
+    @abc.abstractmethod
+    def start(self, name: str) -> bytes:
+        """Return a file's first bytes, which tell its format; none where it cannot be read."""
 
     @abc.abstractmethod
     def fingerprint(self) -> str:
@@ -96,18 +101,33 @@ class ZipArchive(Archive):
         if entry is None:
             raise self._unknown(name)
         try:
-            with self._lock:
-                self._file.seek(entry.start)
-                data = self._file.read(entry.packed_size)
-            if entry.is_deflated:
-                # -15: deflate without a header. The limit makes a bomb harmless; 0 were none.
-                data = zlib.decompressobj(-15).decompress(data, max(1, entry.size))
+            data = self._unpacked(entry, entry.packed_size, entry.size)
         except (OSError, ValueError, OverflowError, zlib.error) as error:
             raise UserError(f"{self.source}: {name} is damaged ({error})") from error
         except MemoryError as error:
             raise UserError(f"{self.source}: {name} does not fit in memory") from error
         if len(data) != entry.size or zlib.crc32(data) != entry.crc:
             raise UserError(f"{self.source}: {name} is damaged (its checksum differs)")
+        return data
+
+    def start(self, name: str) -> bytes:
+        """Return a file's first bytes."""
+        entry = self._entries.get(name)
+        if entry is None:
+            return b""
+        try:
+            return self._unpacked(entry, min(entry.packed_size, 16 * START_BYTES), START_BYTES)
+        except (OSError, ValueError, zlib.error):
+            return b""
+
+    def _unpacked(self, entry: Entry, packed_size: int, size: int) -> bytes:
+        """Return at most `size` bytes of a file, unpacked from its first `packed_size`."""
+        with self._lock:
+            self._file.seek(entry.start)
+            data = self._file.read(packed_size)
+        if entry.is_deflated:
+            # -15: deflate without a header. The limit makes a bomb harmless; 0 were none.
+            data = zlib.decompressobj(-15).decompress(data, max(1, size))
         return data
 
     def fingerprint(self) -> str:
@@ -164,6 +184,13 @@ class FolderArchive(Archive):
         if name not in self._sizes:
             raise self._unknown(name)
         return read_bytes(self._root / name, MAX_FILE_BYTES, name=f"{self.source}: {name}")
+
+    def start(self, name: str) -> bytes:
+        """Return a file's first bytes."""
+        try:
+            return read_start(self._root / name, START_BYTES) if name in self._sizes else b""
+        except UserError:
+            return b""
 
     def fingerprint(self) -> str:
         """Return the sha256 over the sorted (name, size) of all files and the `.csv` bytes."""

@@ -70,6 +70,7 @@ class Catalog:
     well-formed rows with no photo or an unreadable one (the published split needs them).
     Every row is in `products` or in `left_out`, so `rows` is the sum of the two. `repaired`
     lists the ids of malformed rows that were mended. `layout` is `small`, `large` or `own`.
+    `notes` are lines for the terminal about how the rows were read.
     """
 
     source: str
@@ -80,6 +81,7 @@ class Catalog:
     rows: int
     repaired: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...] = ()
 
     def report(self) -> dict:
         """Return counts, and every id that was repaired or left out by reason, for JSON."""
@@ -102,6 +104,7 @@ class Catalog:
             },
             "repaired": list(self.repaired),
             "left_out": by_reason,
+            "notes": list(self.notes),
         }
 
     def summary(self) -> str:
@@ -117,7 +120,7 @@ class Catalog:
             if counts[reason]:
                 ids = [row.id for row in self.left_out if row.reason == reason]
                 lines.append(f"  left out: {counts[reason]:,} × {reason}{_some(ids)}")
-        return "\n".join(lines)
+        return "\n".join(lines + [f"  {note}" for note in self.notes])
 
 
 def read_catalog(
@@ -137,7 +140,7 @@ def read_catalog(
         id_column: column of the products' ids. Defaults to the stem of `image_column`, else
             to `id`.
         image_column: column of the photos' paths, relative to the CSV or to `images/` beside
-            it, with or without `.jpg`, `.jpeg` or `.png`. Defaults to `images/<id>`.
+            it, with or without the files' endings. Defaults to `images/<id>`.
         label_columns: columns to learn from. Defaults to those of the Kaggle dataset.
 
     Raises `UserError` where the CSV or a column is missing, the text is not UTF-8, or no row
@@ -176,10 +179,10 @@ def read_catalog(
         name=header.index(NAME_COLUMN) if NAME_COLUMN in header else None,
         labels={label: _index(header, label, where, "--label-column") for label in label_columns},
     )
-    catalog = _collect(
-        rows, header, columns, PhotoFinder(names, posixpath.dirname(csv), layout == "own")
-    )
-    catalog = dataclasses.replace(catalog, source=str(archive.source), layout=layout)
+    photos = PhotoFinder(names, posixpath.dirname(csv), layout == "own", archive.start)
+    catalog = _collect(rows, header, columns, photos)
+    notes = tuple(filter(None, [photos.note()]))
+    catalog = dataclasses.replace(catalog, source=str(archive.source), layout=layout, notes=notes)
     if not catalog.products:
         raise UserError(
             f"{where}: none of its {catalog.rows:,} rows has a photo"

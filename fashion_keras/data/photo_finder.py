@@ -4,23 +4,48 @@ from __future__ import annotations
 
 import posixpath
 import unicodedata
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from fashion_keras.data.photo_file import photo_format
 
 IMAGES = "images/"
-EXTENSIONS = ("", ".jpg", ".jpeg", ".png")
+# Of photos that differ in nothing but their endings the first is taken.
+ENDINGS = (".jpg", ".jpeg", ".png", ".jpe", ".jfif", ".pjpeg", ".pjp", ".webp", ".gif", ".bmp",
+           ".tif", ".tiff", ".avif", ".heic", ".heif")  # fmt: skip
+_Names = dict[str, list[str]]
+_RANK = {ending: rank for rank, ending in enumerate(("", *ENDINGS))}
 
 
 class PhotoFinder:
-    """Finds a photo in the archive by what the CSV says of it, in exact case first.
+    """Finds a photo in the archive by what the CSV says of it, with or without its ending.
 
-    An ü may be one character or a u with two dots upon it, as macOS writes names: either finds
-    the other.
+    In exact case first. An ü may be one character or a u with two dots upon it, as macOS writes
+    names: either finds the other. Where a file's ending is none of a photo's, and where there are
+    several, the first bytes decide which is a photo.
+
+    Args:
+        names: all files of the archive.
+        folder: where the CSV is.
+        own: whether photos may be beside the CSV, and not in `images/` alone.
+        start: returns a file's first bytes; without it, endings decide.
+
+    Attributes:
+        several: the other photos that a photo's name without its ending stands for too, by the
+            one that was taken.
     """
 
-    def __init__(self, names: Iterable[str], folder: str, own: bool):
-        names = list(names)
-        self._exact = {_composed(name): name for name in names} | {name: name for name in names}
-        self._lower = {_composed(name).lower(): name for name in names}
+    def __init__(
+        self,
+        names: Iterable[str],
+        folder: str,
+        own: bool,
+        start: Callable[[str], bytes] | None = None,
+    ):
+        self.several: dict[str, tuple[str, ...]] = {}
+        self._names = list(names)
+        self._start = start
+        self._spellings: dict[Callable[[str], str], tuple[_Names, _Names]] = {}
         images = posixpath.join(folder, IMAGES)
         self._folders = (folder, images) if own else (images,)
 
@@ -28,27 +53,89 @@ class PhotoFinder:
         """Return the photo's name in the archive, None where there is none."""
         value = value.replace("\\", "/")
         paths = [posixpath.normpath(posixpath.join(folder, value)) for folder in self._folders]
-        return (
-            self._first(self._exact, paths)
-            or self._first(self._exact, [_composed(path) for path in paths])
-            or self._first(self._lower, [_composed(path).lower() for path in paths])
-        )
-
-    @staticmethod
-    def _first(names: dict[str, str], paths: list[str]) -> str | None:
-        candidates = (path + extension for path in paths for extension in EXTENSIONS)
-        return next((names[path] for path in candidates if path in names), None)
+        for spelling in (_exact, _composed, _lower):
+            whole, stems = self._files(spelling)
+            for path in map(spelling, paths):
+                if found := self._choose(whole.get(path, ()), stems.get(path, ())):
+                    return found
+        return None
 
     def where(self, value: str) -> str:
         """Say where the photo was expected."""
         return posixpath.join(self._folders[-1], value)
+
+    def note(self) -> str:
+        """Return a line on the choices between photos of one name, "" if there were none."""
+        if not self.several:
+            return ""
+        taken, others = next(iter(self.several.items()))
+        return (
+            f"{len(self.several):,} × several photos of one name: {taken} is taken, and not "
+            f"{', '.join(map(posixpath.basename, others))}; name the one that is meant with its "
+            "ending"
+        )
+
+    def _files(self, spelling: Callable[[str], str]) -> tuple[_Names, _Names]:
+        """Return the files by their names, and by these without endings, in a spelling."""
+        if spelling not in self._spellings:
+            whole, stems = defaultdict(list), defaultdict(list)
+            for name in self._names:
+                path = spelling(name)
+                whole[path].append(name)
+                stem, _, ending = path.rpartition(".")
+                if stem and "/" not in ending:
+                    stems[stem].append(name)
+            self._spellings[spelling] = dict(whole), dict(stems)
+        return self._spellings[spelling]
+
+    def _choose(self, whole: Sequence[str], stems: Sequence[str]) -> str | None:
+        """Choose between files of the whole name and those that have an ending besides."""
+        candidates = [*sorted(whole), *sorted(stems, key=lambda name: (_rank(name), name))]
+        if not candidates:
+            return None
+        first = candidates[0]
+        named = _is_named_as_photo(first)
+        sure = len(candidates) == 1 or (len(whole) == 1 and named)
+        if sure and (whole or named):
+            return first
+        photos = [name for name in candidates if self._is_photo(name)]
+        if not photos:  # a damaged one is not one that is not there
+            photos = [name for name in candidates if name in whole or _is_named_as_photo(name)][:1]
+        if len(photos) > 1:
+            self.several[photos[0]] = tuple(photos[1:])
+        return photos[0] if photos else None
+
+    def _is_photo(self, name: str) -> bool:
+        if self._start is None:
+            return _is_named_as_photo(name)
+        return photo_format(self._start(name)) is not None
+
+
+def without_extension(path: str) -> str:
+    """Return a photo's path without `.jpg`, `.jpeg` or `.png`."""
+    stem, extension = posixpath.splitext(path)
+    return stem if extension.lower() in ENDINGS[:3] else path
+
+
+def _is_named_as_photo(name: str) -> bool:
+    return _ending(name) in ENDINGS
+
+
+def _rank(name: str) -> int:
+    return _RANK.get(_ending(name), len(_RANK))
+
+
+def _ending(name: str) -> str:
+    return posixpath.splitext(name)[1].lower()
+
+
+def _exact(path: str) -> str:
+    return path
 
 
 def _composed(path: str) -> str:
     return unicodedata.normalize("NFC", path)
 
 
-def without_extension(path: str) -> str:
-    """Return a photo's path without `.jpg`, `.jpeg` or `.png`."""
-    stem, extension = posixpath.splitext(path)
-    return stem if extension.lower() in EXTENSIONS else path
+def _lower(path: str) -> str:
+    return _composed(path).lower()
