@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import TextIO
 
 from fashion_keras.errors import UserError
 from fashion_keras.places import place
+from fashion_keras.text import printable
 
 # A disk or a path that fails, not a bug of ours.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_SUCH_PATH = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
+_LINES = "\n\t"
+_BAR = re.compile(r"((?:\r|\n|\x1b\[A)*)(.*?)(\r?)", re.DOTALL)  # tqdm's moves, its bar, a move
 USER_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 CLOSED_PIPE = 141  # 128 + SIGPIPE
@@ -31,6 +36,39 @@ def run_command(function: Callable[[Sequence[str] | None], None], argv=None) -> 
     if hasattr(sys.stdout, "reconfigure"):
         # A name that a terminal cannot show is no error; stderr is made so by Python.
         sys.stdout.reconfigure(errors="backslashreplace")
+    with (
+        contextlib.redirect_stdout(Screen(sys.stdout)),
+        contextlib.redirect_stderr(Screen(sys.stderr, bars=True)),
+    ):
+        return _run(function, argv)
+
+
+class Screen:
+    """A stream around another one, on which text from outside is seen and not obeyed.
+
+    Class names, ids and file names are printed in dozens of places; what makes a terminal move its
+    cursor, change its title or turn a line around is written out here, once for all.
+
+    Args:
+        stream: what is written to; whatever else is asked of it is passed on.
+        bars: progress bars are drawn here: a text may go to the line's start, or up, first.
+    """
+
+    def __init__(self, stream: TextIO, *, bars: bool = False):
+        self._stream = stream
+        self._bars = bars
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write `text`, made harmless."""
+        before, shown, after = _BAR.fullmatch(text).groups() if self._bars else ("", text, "")
+        self._stream.write(f"{before}{printable(shown, keep=_LINES)}{after}")
+        return len(text)
+
+
+def _run(function, argv) -> int:
     try:
         function(argv)
         sys.stdout.flush()  # so that a closed pipe is met here and not at the interpreter's exit

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_json
+from fashion_keras.text import command
 
 FORMAT = 2
 
@@ -97,7 +98,7 @@ class Decision:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{path} is damaged ({error}): fit it again with\n"
-                f"python -m fashion_keras.calibrate --model {Path(path).parent} --data DIR"
+                + command("calibrate", "--model", Path(path).parent, "--data", "DIR")
             ) from error
 
 

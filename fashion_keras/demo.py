@@ -21,6 +21,7 @@ from fashion_keras.run import check_run, load_run
 from fashion_keras.serving.http_server import serve
 from fashion_keras.serving.layout import ModelInfo, find_version
 from fashion_keras.serving.page import LOOPBACK, check_server_installed, make_app
+from fashion_keras.text import command
 
 _EXAMPLES = """\
 examples:
@@ -40,6 +41,7 @@ network, and listens on this machine alone unless --host says otherwise.
 """
 _PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 _MOST_EXAMPLES = 12
+_BUILD = ("--build-index", "RECORDS")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,7 +83,7 @@ def _build_index(version, options):
             progress=lambda done, total: bar.update("embedding", done, total),
         )
     print(f"{options.index}: {count:,} training products of {options.build_index}")
-    print(f"See it: python -m fashion_keras.demo --model {options.model} --index {options.index}")
+    print(f"See it: {command('demo', '--model', options.model, '--index', options.index)}")
 
 
 def _serve(version, options):
@@ -104,8 +106,7 @@ def _serve(version, options):
     if gallery and gallery.weights_sha256 != bundle.weights_sha256():
         raise UserError(
             f"{options.index} was made with another model than {version}: build it again with\n"
-            f"python -m fashion_keras.demo --model {options.model} --index {options.index} "
-            "--build-index RECORDS"
+            + command("demo", "--model", options.model, "--index", options.index, *_BUILD)
         )
     look = _looker(options.run, info, version) if options.run else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,7 +98,8 @@ def evaluate(argv: Sequence[str] | None = None) -> None:
         own = _own_folder(options.model, options.split, options.label)
         board = options.model / TENSORBOARD / own.name
         write_board(run, options.data, predictions, board)
-        print(f"\nPR curves and projector: tensorboard --logdir {options.model / TENSORBOARD}")
+        logs = shlex.quote(str(options.model / TENSORBOARD))
+        print(f"\nPR curves and projector: tensorboard --logdir {logs}")
     print("\n" + "\n".join(f"written to {place}" for place in places))
 
 

@@ -7,6 +7,7 @@ python -m fashion_keras.export --model RUN --output DIR [--name NAME] [--version
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -22,6 +23,7 @@ from fashion_keras.serving.small_formats import (
     SMALL_FORMATS,
     check_installed,
 )
+from fashion_keras.text import command
 
 CHECK_PHOTOS = 1000
 REPRESENTATIVE_PHOTOS = 200  # as TensorFlow's guide: a few hundred settle the ranges
@@ -88,11 +90,12 @@ def _export_saved_model(run, output, arguments):
     print(f"{path}: {run.label} ({len(run.labels[run.label])} classes), photos {height}×{width}")
     for label, classes in list(run.labels.items())[1:]:
         print(f"  and {label} ({len(classes)} classes)")
-    print(f"Try it: python -m fashion_keras.predict --model {output} PHOTO")
+    print(f"Try it: {command('predict', '--model', output, 'PHOTO')}")
     if arguments.name:
         for warning in write_server_files(arguments.output):
             print(f"warning: {warning}", file=sys.stderr)
-        print(f"Serve it: docker compose -f {arguments.output / COMPOSE_FILE} up")
+        compose = ["docker", "compose", "-f", str(arguments.output / COMPOSE_FILE), "up"]
+        print(f"Serve it: {shlex.join(compose)}")
 
 
 def _export_small_models(run, output, formats, arguments):

@@ -1,26 +1,80 @@
-"""Text that came from outside in; text that is safe to show to people out.
+"""Text from outside in; what a terminal, a spreadsheet, Markdown and a shell may get, out.
 
-A class name, an id or a file name may hold anything: what moves a terminal's cursor, or turns the
-rest of the line around.
+A class name, an id or a file name may hold anything: what moves a terminal's cursor, a formula,
+HTML, a space.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 
-# Control characters but newline and tab; marks that change the direction of what follows; the
-# further ends of a line; halves of a character, as Python holds bytes of a file name.
-_UNSEEN = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+# Control characters; marks that change the direction of what follows; the further ends of a line;
+# halves of a character, as Python holds bytes of a file name.
+_ACTING = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+# What makes a spreadsheet take a cell for a formula, behind quotes that keep it from that.
+_FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")
+_NUMBER = re.compile(r"[-+]?\d[\d.,]*([eE][-+]?\d+)?")
+# An underscore between letters is none of Markdown's.
+_MARKDOWN = re.compile(r"[\\`*\[\]~#]|(?<![^\W_])_|_(?![^\W_])")
+_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
-def printable(text: str) -> str:
-    r"""Return `text` with what cannot be seen, but acts, written out.
+def printable(text: str, keep: str = "") -> str:
+    r"""Return `text` with what cannot be seen, but acts, written out; `keep` stays as it is.
 
-    Newlines and tabs stay. Example:
+    Example:
 
         >>> print(printable("Shirts\x1b[2J"))
         Shirts\x1b[2J
     """
-    return _UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+    def shown(match):
+        return match[0] if match[0] in keep else match[0].encode("unicode_escape").decode("ascii")
+
+    return _ACTING.sub(shown, text)
+
+
+def cell(value):
+    """Return what a cell of a CSV holds: a text that begins as a formula behind a quote.
+
+    Numbers stay numbers, also as text. `from_cell` undoes it.
+    """
+    if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
+        return f"'{value}"
+    return value
+
+
+def from_cell(text: str) -> str:
+    """Return the text that `cell` made a cell of."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def as_markdown(text: str) -> str:
+    """Return `text` as Markdown that shows it: one line, no HTML, no marks.
+
+    Whoever makes a table escapes its bars.
+    """
+    line = printable(" ".join(text.splitlines()))
+    return _MARKDOWN.sub(lambda match: f"\\{match[0]}", line).translate(_HTML)
+
+
+def as_code(text: str) -> str:
+    """Return `text` as a code span of Markdown, whatever quotes it holds."""
+    line = printable(" ".join(text.splitlines()))
+    longest = max(map(len, re.findall("`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {line} {fence}" if longest else f"`{line}`"
+
+
+def command(name: str, *arguments: object) -> str:
+    """Return the command line of one of our commands, quoted for a shell.
+
+    Example:
+
+        >>> command("evaluate", "--model", "runs/my run", "--data", "DIR")
+        "python -m fashion_keras.evaluate --model 'runs/my run' --data DIR"
+    """
+    return shlex.join(["python", "-m", f"fashion_keras.{name}", *map(str, arguments)])

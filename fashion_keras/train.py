@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import dataclasses
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ from fashion_keras.run import (
     load_run,
     save_records,
 )
+from fashion_keras.text import command
 from fashion_keras.training.stages import plan_stages
 
 DEFAULT_RECORDS = Path("tfrecords/small")
@@ -158,7 +160,8 @@ def train(argv: Sequence[str] | None) -> None:
             config, data=dataclasses.replace(config.data, records=str(records))
         )
         _prepare_workdir(workdir, config, info)
-    print(f"run: {workdir}  (watch it: tensorboard --logdir {workdir.parent})", flush=True)
+    watch = shlex.join(["tensorboard", "--logdir", str(workdir.parent)])
+    print(f"run: {workdir}  (watch it: {watch})", flush=True)
     sizes = ", ".join(f"{name} {split.num_examples:,}" for name, split in info.splits.items())
     print(f"records: {records} ({sizes}); label: {config.data.label}", flush=True)
 
@@ -183,8 +186,7 @@ def train(argv: Sequence[str] | None) -> None:
             if not options.resume:
                 _undo_start(workdir)
         elif isinstance(error, KeyboardInterrupt):
-            command = f"python -m fashion_keras.train --workdir {workdir} --resume"
-            print(f"\ngo on with: {command}", file=sys.stderr)
+            print(f"\ngo on with: {_resuming(workdir)}", file=sys.stderr)
         raise
 
 
@@ -270,12 +272,17 @@ def _finish(trained, records: Path, workdir: Path) -> None:
     if keras.backend.backend() != "tensorflow":
         print(
             "SavedModel: TensorFlow writes it, go on with: KERAS_BACKEND=tensorflow "
-            f"python -m fashion_keras.train --workdir {workdir} --resume"
+            + _resuming(workdir)
         )
         return
     saved = export_saved_model(run, workdir / SAVED_MODEL)
     print(f"SavedModel: {saved}")
-    print(f"next: python -m fashion_keras.evaluate --model {workdir} --data {records} --split test")
+    of = ("--model", workdir, "--data", records, "--split", "test")
+    print(f"next: {command('evaluate', *of)}")
+
+
+def _resuming(workdir: Path) -> str:
+    return command("train", "--workdir", workdir, "--resume")
 
 
 def _is_newer(path: Path, than: Path) -> bool:

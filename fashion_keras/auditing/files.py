@@ -11,6 +11,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.evaluation.files import save_json
 from fashion_keras.io import write_bytes
 from fashion_keras.places import place
+from fashion_keras.text import cell
 
 
 def check_folder(folder: str | os.PathLike) -> None:
@@ -44,8 +45,9 @@ def csv_bytes(rows: Sequence[Mapping[str, object]]) -> bytes:
     """Return rows as CSV, lists in a cell joined by semicolons."""
     buffer = io.StringIO()
     if rows:
-        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(map(cell, rows[0]))
         for row in rows:
-            writer.writerow({k: "; ".join(v) if isinstance(v, list) else v for k, v in row.items()})
+            texts = ["; ".join(v) if isinstance(v, list) else v for v in row.values()]
+            writer.writerow(map(cell, texts))
     return buffer.getvalue().encode("utf-8")

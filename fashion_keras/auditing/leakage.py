@@ -12,6 +12,7 @@ import numpy as np
 
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.intervals import bootstrap_intervals
+from fashion_keras.text import from_cell
 from fashion_keras.training.metrics import confusion_matrix, scores
 
 CONFIDENCE = 0.95
@@ -36,6 +37,7 @@ def read_predictions(path: str | os.PathLike) -> tuple[list[str], list[str], lis
             rows = [tuple(row[name] for name in COLUMNS) for row in reader]
             if any(None in row for row in rows):
                 raise ValueError(f"cut short in line {reader.line_num}, evaluate again")
+            rows = [tuple(map(from_cell, row)) for row in rows]
     except (OSError, EOFError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"cannot read the predictions {path}: {reason}") from None

@@ -13,6 +13,7 @@ from pathlib import Path
 from fashion_keras.data.catalog import EXCLUDED, MISSING_TEXT, Catalog, LeftOut
 from fashion_keras.data.schema import did_you_mean
 from fashion_keras.errors import UserError
+from fashion_keras.text import from_cell
 
 ID_COLUMN = "id"
 
@@ -126,7 +127,7 @@ def _read_ids(path: Path) -> list[str]:
     names = [cell.strip() for cell in header]
     if len(names) > 1 or names == [ID_COLUMN]:
         return [row[ID_COLUMN] for row in _rows(path, lines)]
-    return _not_empty(path, [line.strip() for line in lines if line.strip()])
+    return _not_empty(path, [from_cell(line.strip()) for line in lines if line.strip()])
 
 
 def _read_labels(path: Path, labels: Collection[str]) -> dict[str, dict[str, str | None]]:
@@ -155,7 +156,7 @@ def _read_labels(path: Path, labels: Collection[str]) -> dict[str, dict[str, str
 
 def _rows(path: Path, lines: list[str]) -> list[dict[str, str]]:
     reader = csv.reader(line + "\n" for line in lines)
-    names = [name.strip() for name in next(reader, [])]
+    names = [from_cell(name.strip()) for name in next(reader, [])]
     if ID_COLUMN not in names:
         raise UserError(
             f"{path} has no column {ID_COLUMN!r}: found {', '.join(names) or 'nothing'}"
@@ -168,7 +169,7 @@ def _rows(path: Path, lines: list[str]) -> list[dict[str, str]]:
             raise UserError(
                 f"{path}, line {reader.line_num}: {len(cells)} fields, expected {len(names)}"
             )
-        row = dict(zip(names, (cell.strip() for cell in cells), strict=True))
+        row = dict(zip(names, (from_cell(cell.strip()) for cell in cells), strict=True))
         if not row[ID_COLUMN]:
             raise UserError(f"{path}, line {reader.line_num}: no id")
         rows.append(row)

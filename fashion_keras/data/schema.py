@@ -14,6 +14,7 @@ from pathlib import Path
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_json
 from fashion_keras.places import place
+from fashion_keras.text import command
 
 SCHEMA_VERSION = 1
 INFO_FILE = "dataset_info.json"
@@ -134,7 +135,7 @@ class DatasetInfo:
         if not path.is_file():
             raise UserError(
                 f"no records at {records}: {INFO_FILE} is missing.\n"
-                f"Make them: python -m fashion_keras.convert --source ARCHIVE --output {records}"
+                f"Make them: {command('convert', '--source', 'ARCHIVE', '--output', records)}"
             )
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))

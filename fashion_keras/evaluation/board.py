@@ -124,7 +124,7 @@ def write_projector(
     folder.mkdir(parents=True, exist_ok=True)
     sprite = _sprite(photos)
     np.savetxt(folder / TENSOR_FILE, features, fmt="%.5g", delimiter="\t")
-    lines = ["\t".join(products[0]), *("\t".join(map(_cell, p.values())) for p in products)]
+    lines = ["\t".join(map(_cell, row)) for row in (products[0], *(p.values() for p in products))]
     (folder / METADATA_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
     sprite.save(folder / SPRITE_FILE)
     config = projector.ProjectorConfig()

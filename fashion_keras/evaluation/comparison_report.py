@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fashion_keras.text import as_markdown
+
 SHOWN_CLASSES = 10
 
 
@@ -12,6 +14,7 @@ def markdown(result: dict) -> str:
     that changed most in the first difference.
     """
     percent = f"{result['interval']['confidence']:.0%}"
+    result = _named_in_markdown(result)
     first = result["groups"][0]["name"]
     vs_first = {row["b"]: row for row in result["differences"] if row["a"] == first}
     rows = [
@@ -48,6 +51,23 @@ def markdown(result: dict) -> str:
     for row in vs_first.values():
         parts.append(_classes(row))
     return "\n\n".join(parts) + "\n"
+
+
+def _named_in_markdown(result):
+    """Return the result with every name of a run, a label or a class as Markdown shows it."""
+    return result | {
+        "label": as_markdown(result["label"]),
+        "groups": [group | {"name": as_markdown(group["name"])} for group in result["groups"]],
+        "differences": [
+            row
+            | {
+                "a": as_markdown(row["a"]),
+                "b": as_markdown(row["b"]),
+                "classes": [one | {"class": as_markdown(one["class"])} for one in row["classes"]],
+            }
+            for row in result["differences"]
+        ],
+    }
 
 
 def _name(group):

@@ -18,6 +18,7 @@ from fashion_keras.data.schema import MISSING
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.files import PREDICTIONS_FILE
 from fashion_keras.run import CONFIG_FILE, EVALUATION_FILE, HISTORY_FILE
+from fashion_keras.text import command, from_cell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _find_evaluation(path: Path, split: str) -> tuple[Path, Path]:
         raise UserError(f"{path} holds an evaluation of split {found!r}: give --split {found}")
     raise UserError(
         f"{path} has no evaluation of split {split!r} ({inside.name}/{PREDICTIONS_FILE}): make it\n"
-        f"python -m fashion_keras.evaluate --model {path} --data DIR --split {split}"
+        + command("evaluate", "--model", path, "--data", "DIR", "--split", split)
     )
 
 
@@ -146,8 +147,11 @@ def _read_json(path: Path) -> dict:
 def _read_predictions(path: Path) -> tuple[tuple[str, ...], list[str], list[str]]:
     try:
         with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-            rows = [(row["id"], row["truth"], row["prediction"]) for row in csv.DictReader(file)]
-    except (OSError, EOFError, ValueError, KeyError, csv.Error) as error:
+            rows = [
+                tuple(from_cell(row[name]) for name in ("id", "truth", "prediction"))
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, EOFError, ValueError, KeyError, AttributeError, csv.Error) as error:
         raise UserError(f"{path} is damaged ({error!r}): evaluate the run again") from None
     if not rows:
         raise UserError(f"{path} holds no predictions: evaluate the run again")

@@ -11,6 +11,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.io import json_text, replacing_folder, write_text
 from fashion_keras.places import place
 from fashion_keras.run import EVALUATION_FILE
+from fashion_keras.text import cell
 
 if TYPE_CHECKING:
     from fashion_keras.evaluation.predictions import Predictions
@@ -102,10 +103,12 @@ def _write_files(folder, result, predictions, labels):
 
     columns = ["class", "support", "precision", "recall", "f1", "train_support"]
     per_class = pd.DataFrame(result["per_class"])[columns]
+    per_class["class"] = per_class["class"].map(cell)
     per_class.to_csv(folder / PER_CLASS_FILE, index=False, float_format="%.6f")
 
     counts = result["confusion_matrix"]["counts"]
-    matrix = pd.DataFrame(counts, index=pd.Index(classes, name="truth"), columns=classes)
+    names = list(map(cell, classes))
+    matrix = pd.DataFrame(counts, index=pd.Index(names, name="truth"), columns=names)
     matrix.to_csv(folder / MATRIX_FILE)
     title = f"{label} of split {result['split']}: accuracy {result['accuracy']['value']:.4f}"
     picture = figure_to_png(confusion_matrix_figure(counts, classes, title=title))
@@ -114,9 +117,9 @@ def _write_files(folder, result, predictions, labels):
     truth = predictions.truth[label]
     pd.DataFrame(
         {
-            "id": predictions.ids,
-            "truth": [classes[index] if index >= 0 else "" for index in truth],
-            "prediction": [classes[index] for index in predictions.prediction(label)],
+            "id": list(map(cell, predictions.ids)),
+            "truth": [names[index] if index >= 0 else "" for index in truth],
+            "prediction": [names[index] for index in predictions.prediction(label)],
             "probability": predictions.probabilities(label).max(axis=1),
         }
     ).to_csv(

@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from fashion_keras.evaluation.plots import occurring_classes
+from fashion_keras.text import command
 
 _TEMPLATES = files(__package__) / "templates"
 _TILES = (
@@ -142,10 +143,8 @@ def _origin(result):
 
 def _command(result):
     model, records = (Path(result[key]) for key in ("model", "records"))
-    return (
-        f"python -m fashion_keras.evaluate --model {model} --data {records} "
-        f"--split {result['split']} --label {result['label']} --report DIR"
-    )
+    of = ("--model", model, "--data", records, "--split", result["split"])
+    return command("evaluate", *of, "--label", result["label"], "--report", "DIR")
 
 
 def _matrix_data(matrix, frame):

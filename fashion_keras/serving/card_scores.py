@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fashion_keras.run import EVALUATION_FILE
+from fashion_keras.text import as_markdown
 
 SCORES = {
     "accuracy": "accuracy",
@@ -64,23 +65,24 @@ def scores_section(evaluation: dict | None, path: Path | None, decision: Path) -
         )
     if decision.is_file() and decision.stat().st_mtime > path.stat().st_mtime:
         notes.append("The decision below was fitted after these scores were taken.")
+    label, split = as_markdown(evaluation["label"]), as_markdown(evaluation["split"])
     confidence = evaluation["interval"]["confidence"]
     headline = table(
-        (evaluation["label"], "value", f"{confidence:.0%} interval"),
+        (label, "value", f"{confidence:.0%} interval"),
         [
             (text, f"{evaluation[key]['value']:.4f}", _interval(evaluation[key]))
             for key, text in SCORES.items()
         ],
     )
     parts = [
-        f"## Scores, {evaluation['split']} split, {evaluation['num_examples']:,} photos",
+        f"## Scores, {split} split, {evaluation['num_examples']:,} photos",
         *notes,
         headline,
-        f"Intervals: {evaluation['rules']['interval']}.",
+        f"Intervals: {as_markdown(evaluation['rules']['interval'])}.",
     ]
     others = [
-        (label, f"{head['num_examples']:,}", *(_with_interval(head[key]) for key in SCORES))
-        for label, head in evaluation["heads"].items()
+        (as_markdown(name), f"{head['num_examples']:,}", *(_with_interval(head[k]) for k in SCORES))
+        for name, head in evaluation["heads"].items()
         if head["num_examples"]
     ]
     if others:
@@ -88,10 +90,10 @@ def scores_section(evaluation: dict | None, path: Path | None, decision: Path) -
     classes = sorted(evaluation["per_class"], key=lambda row: -row["support"])
     parts.append(
         table(
-            (evaluation["label"], "photos", "training photos", "precision", "recall", "F1"),
+            (label, "photos", "training photos", "precision", "recall", "F1"),
             [
                 (
-                    row["class"],
+                    as_markdown(row["class"]),
                     f"{row['support']:,}",
                     "–" if row["train_support"] is None else f"{row['train_support']:,}",
                     *(_class_score(row, key) for key in ("precision", "recall", "f1")),

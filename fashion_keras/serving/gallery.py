@@ -16,6 +16,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.io import replacing_folder, write_json
 from fashion_keras.places import place
 from fashion_keras.serving.bundle import Bundle
+from fashion_keras.text import command
 
 INFO_FILE = "gallery.json"
 EMBEDDINGS_FILE = "embeddings.npy"
@@ -64,9 +65,10 @@ class Gallery:
         """Read an index; `UserError` where there is none, or it is damaged."""
         folder = Path(folder)
         if not (folder / INFO_FILE).is_file():
+            build = ("--model", "BUNDLE", "--index", folder, "--build-index", "RECORDS")
             raise UserError(
-                f"no index at {folder}: {INFO_FILE} is missing.\nMake it: python -m "
-                f"fashion_keras.demo --model BUNDLE --index {folder} --build-index RECORDS"
+                f"no index at {folder}: {INFO_FILE} is missing.\nMake it: "
+                + command("demo", *build)
             )
         import pyarrow.parquet as pq
 

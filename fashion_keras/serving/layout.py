@@ -16,6 +16,7 @@ import fashion_keras
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_json
 from fashion_keras.places import place
+from fashion_keras.text import command
 
 if TYPE_CHECKING:
     from fashion_keras.run import Run
@@ -147,6 +148,6 @@ def find_version(path: str | os.PathLike, *, small: bool = False) -> Path:
         raise UserError(
             f"no SavedModel at {path}: expected {SAVED_MODEL_FILE} in it, or in a version "
             "folder (1, 2, …).\n"
-            f"Make one: python -m fashion_keras.export --model RUN --output {path}"
+            f"Make one: {command('export', '--model', 'RUN', '--output', path)}"
         )
     return max(complete, key=lambda entry: int(entry.name))

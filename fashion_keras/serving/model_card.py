@@ -5,6 +5,7 @@ The front matter is what model hubs read: https://huggingface.co/docs/hub/model-
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Sequence
 
 import yaml
@@ -19,6 +20,7 @@ from fashion_keras.serving.card_scores import (
     table,
 )
 from fashion_keras.serving.formats import MAX_PIXELS
+from fashion_keras.text import as_code, as_markdown
 
 CARD_FILE = "README.md"
 _FEW = 20  # training photos; below that a class's scores are luck
@@ -85,14 +87,18 @@ def _introduction(run, name):
     heads = table(
         ("label", "classes", "outputs"),
         [
-            (label, f"{len(classes)}", f"`{prefix}classes`, `{prefix}scores`, …")
+            (
+                as_markdown(label),
+                f"{len(classes)}",
+                f"{as_code(f'{prefix}classes')}, {as_code(f'{prefix}scores')}, …",
+            )
             for label, classes in run.labels.items()
             for prefix in ("" if label == run.label else f"{label}_",)
         ],
     )
     return (
-        f"# {name}\n\n"
-        f"Sorts product photos of a fashion shop: {run.model.name}, photos brought to "
+        f"# {as_markdown(name)}\n\n"
+        f"Sorts product photos of a fashion shop: {as_markdown(run.model.name)}, photos brought to "
         f"{height}×{width} ({run.resize}), written by fashion_keras "
         f"{fashion_keras.__version__} as a SavedModel for TF Serving.\n\n{heads}\n\n"
         "The class names are in `assets/labels.json`."
@@ -110,6 +116,7 @@ def _calling(run, name, signatures):
         "serve_pixels": (f"`pixels` uint8 [N, {height}, {width}, 3]", "the same"),
         "embed": ("`image_bytes` string [N]", "`embedding` float32 [N, D], length 1, `valid` [N]"),
     }
+    address = f"http://localhost:8501/v1/models/{urllib.parse.quote(name, safe='')}:predict"
     rows_table = table(
         ("signature", "takes", "returns"), [(f"`{key}`", *rows[key]) for key in signatures]
     )
@@ -117,7 +124,7 @@ def _calling(run, name, signatures):
 
 ```sh
 printf '{{"instances": [{{"b64": "%s"}}]}}' "$(base64 < photo.jpg | tr -d '\\n')" |
-  curl -d @- http://localhost:8501/v1/models/{name}:predict
+  curl -d @- {address}
 ```
 
 ```python
@@ -138,15 +145,15 @@ def _data_section(run, source, split):
     if not source:
         return "## Data\n\nNot recorded: the model was exported without its run's folder."
     lines = [
-        f"- source: `{source.get('path')}`"
+        f"- source: {as_code(str(source.get('path')))}"
         + (" (Kaggle, Fashion Product Images by Param Aggarwal)" if _is_kaggle(source) else ""),
-        f"- split: {', '.join(f'{key} {value}' for key, value in split.items())}",
+        f"- split: {as_markdown(', '.join(f'{key} {value}' for key, value in split.items()))}",
     ]
     if source.get("fingerprint"):
-        lines.append(f"- fingerprint of the catalogue: `{source['fingerprint'][:16]}`")
+        lines.append(f"- fingerprint of the catalogue: {as_code(str(source['fingerprint'])[:16])}")
     if run.config:
         lines.append(
-            f"- weights to begin with: {run.config.model.weights}; "
+            f"- weights to begin with: {as_markdown(run.config.model.weights)}; "
             f"epochs: {run.config.training.epochs}; seed: {run.config.training.seed}"
         )
     return "## Data\n\n" + "\n".join(lines)
@@ -159,25 +166,28 @@ def _decision(run):
             "## Decision\n\nProbabilities are the softmax of the logits; no temperature and no "
             "threshold has been fitted."
         )
+    fitted_on = as_markdown(decision.fitted_on)
+    temperatures = [f"{as_markdown(k)} {v:.3g}" for k, v in decision.temperature.items()]
     lines = [
-        f"- fitted on: {decision.fitted_on}, {decision.num_examples:,} photos",
+        f"- fitted on: {fitted_on}, {decision.num_examples:,} photos",
         f"- photo and mirror image averaged: {'yes' if decision.flip else 'no'}",
         f"- finer labels that have a say: {_mixes(decision) or 'none'}",
-        "- temperatures: "
-        + (", ".join(f"{k} {v:.3g}" for k, v in decision.temperature.items()) or "none"),
+        f"- temperatures: {', '.join(temperatures) or 'none'}",
         f"- classes with a bias: {len(decision.bias)}",
     ]
     if decision.accept:
         lines.append(
             f"- accept from a score of {decision.accept.threshold:.3f}: on "
-            f"{decision.fitted_on} that took {decision.accept.coverage:.1%} of the photos, "
+            f"{fitted_on} that took {decision.accept.coverage:.1%} of the photos, "
             f"{decision.accept.error:.2%} of them wrongly"
         )
     return "## Decision\n\n" + "\n".join(lines)
 
 
 def _mixes(decision):
-    return ", ".join(f"{mix.finer} in {head}" for head, mix in decision.combine.items())
+    return ", ".join(
+        f"{as_markdown(mix.finer)} in {as_markdown(head)}" for head, mix in decision.combine.items()
+    )
 
 
 def _limits(run, source, evaluation):
@@ -189,7 +199,7 @@ def _limits(run, source, evaluation):
         )
     if evaluation:
         rare = [
-            row["class"]
+            as_markdown(row["class"])
             for row in evaluation["per_class"]
             if row["train_support"] is not None and row["train_support"] < _FEW
         ]

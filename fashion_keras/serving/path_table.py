@@ -8,6 +8,7 @@ from pathlib import Path
 from fashion_keras.data.catalog_csv import read_table
 from fashion_keras.data.schema import did_you_mean
 from fashion_keras.errors import UserError
+from fashion_keras.text import from_cell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,7 @@ def read_paths(file: Path, columns: PathColumns) -> list[tuple[str | None, str]]
 
 def _cell(row, column):
     """Return what a row has in a column, "" where it is too short or `column` is None."""
-    return row[column].strip() if column is not None and column < len(row) else ""
+    return from_cell(row[column].strip()) if column is not None and column < len(row) else ""
 
 
 def _find(file, header, column, option):

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from fashion_keras.text import printable
+
 MAX_PATH_WIDTH = 60
 ACCEPT, REVIEW = "accept", "review"
 
@@ -83,7 +85,8 @@ class LineFormat:
         path = f"{printable(prediction.path):<{self._path}}"
         if prediction.error:
             return f"{path}  error: {printable(prediction.error)}"
-        best, *others = zip(prediction.classes, prediction.scores, strict=True)
+        classes = map(printable, prediction.classes)
+        best, *others = zip(classes, prediction.scores, strict=True)
         line = f"{path}  {best[0]:<{self._class}}  {best[1]:.3f}"
         others = [f"{name} {score:.3f}" for name, score in others[: self._top - 1]]
         if others:
@@ -95,8 +98,3 @@ class LineFormat:
 def longest(texts: Iterable[str]) -> int:
     """Return the number of characters of the longest text, 0 where there is none."""
     return max(map(len, texts), default=0)
-
-
-def printable(text: str) -> str:
-    """Return `text` with `?` for what a terminal cannot show, or would obey."""
-    return "".join(character if character.isprintable() else "?" for character in text)

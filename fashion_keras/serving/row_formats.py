@@ -15,20 +15,21 @@ import os
 from collections.abc import Iterable, Iterator
 
 from fashion_keras.serving.prediction import COLUMNS, Row
+from fashion_keras.text import cell, from_cell
 
 ROW_GROUP = 10_000  # rows of Parquet that are held at a time
 
 
 class CsvRows:
-    """Rows as CSV (RFC 4180), with a header."""
+    """Rows as CSV (RFC 4180), with a header; texts that begin as a formula behind a quote."""
 
     header = (",".join(COLUMNS) + "\r\n").encode()
 
     def encode(self, row: Row) -> bytes:
         """Return a row's record with the end of its line."""
         cells = [
-            "" if cell is None else f"{cell:.6f}" if isinstance(cell, float) else cell
-            for cell in row
+            "" if value is None else f"{value:.6f}" if isinstance(value, float) else cell(value)
+            for value in row
         ]
         text = io.StringIO()
         csv.writer(text).writerow(cells)
@@ -37,10 +38,11 @@ class CsvRows:
     def decode(self, record: bytes) -> Row:
         """Return a record's row; ValueError where it is none."""
         try:
-            ((id, path, *cells),) = csv.reader([record.decode("utf-8")], strict=True)
+            (texts,) = csv.reader([record.decode("utf-8")], strict=True)
+            id, path, *cells = map(from_cell, texts)
         except csv.Error as error:
             raise ValueError(str(error)) from error
-        label, score, runner_up, runner_up_score, decision, error = (cell or None for cell in cells)
+        label, score, runner_up, runner_up_score, decision, error = (text or None for text in cells)
         return Row(
             id, path, label, _number(score), runner_up, _number(runner_up_score), decision, error
         )

@@ -1,5 +1,7 @@
 """Doubtful labels: what was mislabelled on purpose is found, ranked, and can be acted upon."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -83,6 +85,20 @@ def test_the_csv_is_what_convert_relabel_reads(sample, tmp_path):
     (tmp_path / "label_issues.csv").write_bytes(csv_bytes(rows))
     found = read_corrections(None, tmp_path / "label_issues.csv", ["subCategory", "gender"])
     assert found.relabel == {row["id"]: {"subCategory": row["subCategory"]} for row in rows}
+
+
+def test_labels_that_begin_as_formulas_come_back_as_they_were(tmp_path):
+    rows = [
+        {"rank": 1, "id": "=7", "given": "Ties", "=label": "@Bags"},
+        {"rank": 2, "id": "-8", "given": "Ties", "=label": "'=Shoes"},
+    ]
+    (tmp_path / "label_issues.csv").write_bytes(csv_bytes(rows))
+    text = (tmp_path / "label_issues.csv").read_text()
+    assert not [cell for cell in re.split("[,\n]", text) if cell.startswith(("=", "@"))]
+    found = read_corrections(None, tmp_path / "label_issues.csv", ["=label"]).relabel
+    assert found == {"=7": {"=label": "@Bags"}, "-8": {"=label": "'=Shoes"}}
+    excluded = read_corrections(tmp_path / "label_issues.csv", None, []).exclude
+    assert excluded == {"=7", "-8"}
 
 
 # ---- folds ----

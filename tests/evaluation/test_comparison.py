@@ -1,5 +1,6 @@
 """The paired comparison: every number against scikit-learn, SciPy or a count by hand."""
 
+import re
 from math import comb
 from pathlib import Path
 
@@ -192,3 +193,16 @@ def test_no_run_is_lost_where_seeds_begin_with_the_name_of_another(order):
 def test_one_run_is_no_comparison():
     with pytest.raises(UserError, match="at least two"):
         compare_runs([stored("a", [0], [0])])
+
+
+def test_names_in_the_table_are_shown_and_not_obeyed():
+    markdown_it = pytest.importorskip("markdown_it")
+    bad = "<img src=x> [b](http://shop.example) **c** | `d`"
+    runs = [stored(bad, [0, 1], [0, 0]), stored(f"{bad}2", [0, 0], [0, 0], **{"data.mixup": 0.2})]
+    result = compare_runs(runs, resamples=10)
+    for row in result["differences"]:
+        for one in row["classes"]:
+            one["class"] += bad
+    page = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).render(markdown(result))
+    assert set(re.findall(r"<(\w+)", page)) == {"p", "table", "thead", "tbody", "tr", "th", "td"}
+    assert "&lt;img src=x&gt; [b](http://shop.example) **c** | `d`" in page

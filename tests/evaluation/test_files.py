@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fashion_keras.auditing.leakage import read_predictions
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation import files
+from fashion_keras.evaluation.comparison_runs import load_stored_runs
 from fashion_keras.evaluation.files import FILES, check_output, save_json, write_evaluation
 from fashion_keras.evaluation.predictions import Predictions
 from fashion_keras.evaluation.results import evaluate_predictions
@@ -140,3 +142,34 @@ def test_json_keeps_a_row_of_numbers_on_one_line(tmp_path):
     assert json.loads(text) == value
     assert "[ 1, 2 ],\n" in text
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_no_cell_is_a_formula_and_names_are_read_back_as_they_were(tmp_path):
+    names = ("=1+1", "+Bags", "-", "@Shoes", "'=1", "Ties")
+    ids = ["=id", "-7", "@9", "10"]
+    truth, logits = np.array([0, 3, 4, -1]), np.eye(6, dtype=np.float32)[[1, 0, 2, 5]]
+    found = Predictions("test", ids, {"usage": truth}, {"usage": logits})
+    labels = {"usage": names}
+    counts = {"usage": [1] * 6}
+    write_evaluation(
+        tmp_path / "evaluation-test",
+        evaluate_predictions(found, labels, resamples=10, train_counts=counts),
+        found,
+        labels,
+    )
+    for path in (tmp_path / "evaluation-test").glob("*.csv*"):
+        for cell in (cell for row in rows(path) for cell in row if cell != "-7"):
+            assert not cell.startswith(("=", "+", "-", "@")), path
+    path = tmp_path / "evaluation-test" / "predictions.csv.gz"
+    expected = (
+        ids,
+        ["=1+1", "@Shoes", "'=1", ""],
+        ["+Bags", "=1+1", "-", "Ties"],
+    )
+    assert read_predictions(path) == expected
+    (run,) = load_stored_runs([tmp_path], "test")
+    assert (list(run.ids), run.truth.tolist(), run.prediction.tolist()) == (
+        ids,
+        [0, 3, 4, -1],
+        [1, 0, 2, 5],
+    )

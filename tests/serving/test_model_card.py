@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -150,3 +151,28 @@ def test_only_the_signatures_that_there_are_get_a_row(run):
     card = model_card(run, "shop", SIGNATURES[:2])
     assert "`serve_pixels`" in card
     assert "`embed`" not in card
+
+
+def test_names_of_the_catalogue_are_shown_and_not_obeyed(run, tmp_path):
+    markdown_it = pytest.importorskip("markdown_it")
+    bad = "<img src=x onerror=alert(1)> [b](javascript:alert(1)) **c** | `d`\n# e"
+    names = {bad: (bad, f"{bad}2"), f"{bad}2": (bad, "Ties")}
+    truth = {label: np.array([0, 1] * 20) for label in names}
+    logits = {label: np.eye(2, dtype=np.float32)[truth[label]] for label in names}
+    predictions = Predictions("test", [str(i) for i in range(40)], truth, logits)
+    counts = {label: [5, 500] for label in names}
+    result = evaluate_predictions(predictions, names, resamples=10, train_counts=counts)
+    save(tmp_path, "evaluation-test", result)
+    source = {"path": f"`{bad}``", "layout": "own", "fingerprint": bad}
+    save_records(tmp_path, DatasetInfo(1, names, {}, {}, source, {"strategy": bad}, {}, {}))
+    decision = Decision(bad, temperature={bad: 1.25}, fitted_on=bad)
+    hostile = dataclasses.replace(run, label=bad, labels=names, decision=decision)
+    card = model_card(hostile, "$(touch x) <b>", SIGNATURES)
+    assert "models/%24%28touch%20x%29%20%3Cb%3E:predict" in card
+    assert front_matter(card)["model-index"][0]["name"] == "$(touch x) <b>"
+    page = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).render(card.split("---\n", 2)[2])
+    tags = set(re.findall(r"<(\w+)", page))
+    tables = {"table", "thead", "tbody", "tr", "th", "td"}
+    assert tags == {"h1", "h2", "p", "ul", "li", "pre", "code", *tables}
+    assert "&lt;img src=x onerror=alert(1)&gt; [b](javascript:alert(1)) **c** | `d` # e" in page
+    assert page.count("<h1>") == 1

@@ -49,3 +49,10 @@ def test_what_is_wrong_with_a_csv_is_said(tmp_path, content, columns, reason):
         read(tmp_path, content, **columns)
     assert reason in str(error.value)
     assert len(str(error.value).splitlines()) <= 2
+
+
+def test_a_table_of_predictions_names_its_photos_as_they_were(tmp_path):
+    assert read(tmp_path, "id,path\n'=7,'@a.jpg\n'8,'b.jpg\n") == [
+        ("=7", "@a.jpg"),
+        ("'8", "'b.jpg"),
+    ]

@@ -20,7 +20,7 @@ def test_a_line_may_show_one_class_or_several():
 
 
 def test_a_line_shows_an_error_and_nothing_a_terminal_obeys():
-    assert LineFormat(len(BAD.path), 5, top=2)(BAD) == "b?[2J.jpg  error: empty file"
+    assert LineFormat(len(BAD.path), 5, top=2)(BAD) == r"b\x1b[2J.jpg  error: empty file"
 
 
 def test_a_line_ends_with_the_decision_where_there_is_a_threshold():

@@ -63,6 +63,20 @@ def test_a_csv_is_rfc_4180(tmp_path):
     ]
 
 
+def test_no_cell_of_a_csv_is_a_formula_and_rows_are_known_again(tmp_path):
+    formulas = [
+        Row("=7", "@a.jpg", "+Bags", -0.5, "-Ties", 0.25, "accept"),
+        Row("-8", "=b.jpg", error="=1+1"),
+    ]
+    write(tmp_path / "out.csv", formulas)
+    with open(tmp_path / "out.csv", newline="") as file:
+        cells = [cell for row in list(csv.reader(file))[1:] for cell in row]
+    assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))] == ["-0.500000", "-8"]
+    with open_table(tmp_path / "out.csv", resume=True) as table:
+        assert table.take_done("=7", "@a.jpg") and table.take_done("-8", "=b.jpg")
+        assert table.errors == 1
+
+
 def test_parquet_is_written_in_row_groups(tmp_path, monkeypatch):
     monkeypatch.setattr("fashion_keras.serving.row_formats.ROW_GROUP", 2)
     write(tmp_path / "out.parquet", ROWS)
