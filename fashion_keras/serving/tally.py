@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from fashion_keras.errors import UserError
-from fashion_keras.serving.prediction import Prediction, printable
+from fashion_keras.serving.prediction import Prediction
+from fashion_keras.text import printable
 
 
 class Tally:
