@@ -126,15 +126,12 @@ def replacing_folder(folder: str | os.PathLike) -> Iterator[Path]:
 def scratch_folder(beside: str | os.PathLike, leftovers: str | None = None) -> Iterator[Path]:
     """Yield an empty folder beside the path `beside`, hidden and locked; remove it at the end.
 
-    What killed processes left of the same name is removed first, and folders whose whole names
-    match the regular expression `leftovers`. On Windows, and on file systems without locks, they
-    stay, for nobody can say whether they are in use.
+    What killed processes left is removed first, see `sweep`.
     """
     beside = Path(beside)
     prefix = f".{_short(beside)}.partial-"
-    pattern = re.compile(f"{re.escape(prefix)}.*" + (f"|{leftovers}" if leftovers else ""))
     with _called(beside, beside.parent, everything=True):
-        _sweep(beside.parent, pattern)
+        sweep(beside, leftovers)
         while True:
             folder = Path(tempfile.mkdtemp(prefix=prefix, dir=beside.parent))
             try:
@@ -221,9 +218,17 @@ def _release(descriptor: int | None) -> None:
         os.close(descriptor)
 
 
-def _sweep(parent: Path, pattern: re.Pattern) -> None:
-    """Remove the folders whose names match and that nobody holds."""
-    with os.scandir(parent) as entries:
+def sweep(beside: str | os.PathLike, leftovers: str | None = None) -> None:
+    """Remove the scratch folders of a path that nobody holds: a killed process left them.
+
+    And the folders beside it whose whole names match the regular expression `leftovers`. On
+    Windows, and on file systems without locks, they stay, for nobody can say whether they are in
+    use.
+    """
+    beside = Path(beside)
+    ours = re.escape(f".{_short(beside)}.partial-") + ".*"
+    pattern = re.compile(f"{ours}|{leftovers}" if leftovers else ours)
+    with os.scandir(beside.parent) as entries:
         found = [entry for entry in entries if pattern.fullmatch(entry.name)]
     for entry in found:
         if not entry.is_dir(follow_symlinks=False):
@@ -242,8 +247,7 @@ def _sweep(parent: Path, pattern: re.Pattern) -> None:
 
 def _put(fresh: Path, folder: Path, previous: Path) -> None:
     """Rename `fresh` to `folder`; what is there goes to `previous` first, and back on failure."""
-    for path in (*fresh.iterdir(), fresh):
-        _sync(path)
+    sync_folder(fresh)
     shutil.rmtree(previous, ignore_errors=True)
     try:
         if folder.exists():
@@ -254,6 +258,12 @@ def _put(fresh: Path, folder: Path, previous: Path) -> None:
             previous.rename(folder)
         raise
     _sync(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the disk take the files of a folder; of folders in it only that they are there."""
+    for path in (*folder.iterdir(), folder):
+        _sync(path)
 
 
 def _sync(path: Path) -> None:

@@ -69,12 +69,12 @@ def _print_lines(arguments, version, source, line) -> None:
 
 def _write_table(arguments, version, source, threshold) -> None:
     tally = Tally()
-    with open_table(arguments.output, resume=arguments.resume) as table:
+    with _table(arguments) as table:
         kept, kept_errors = table.rows, table.errors
         photos = source.photos(table.take_done)
         # disable=None: no bar where stderr is no terminal.
         bar = tqdm(total=len(source), initial=min(kept, len(source)), unit="photo", disable=None)
-        with _told_what_is_kept(table), bar, _model(arguments, version) as model:
+        with bar, _model(arguments, version) as model:
             for batch in _classified(photos, model, arguments):
                 table.write(table_row(prediction, threshold) for prediction in batch)
                 tally.add(batch)
@@ -92,11 +92,14 @@ def _tell_what_was_passed_over(source: PhotoSource) -> None:
 
 
 @contextlib.contextmanager
-def _told_what_is_kept(table: Table) -> Iterator[None]:
+def _table(arguments) -> Iterator[Table]:
+    """Open the table, and say what it keeps where it comes to no good end."""
+    table = None
     try:
-        yield
+        with open_table(arguments.output, resume=arguments.resume) as table:
+            yield table
     except BaseException:
-        if table.rows:
+        if table and table.rows:
             print(f"{table.partial} keeps {table.rows:,} rows: --resume goes on", file=sys.stderr)
         raise
 

@@ -66,6 +66,15 @@ def test_export_says_what_an_edited_models_config_lacks(run, tmp_path, capsys):
     assert (tmp_path / "models.config").read_text() == "# ours\n"
 
 
+def test_what_killed_exports_left_is_removed_by_the_next(run, tmp_path):
+    for left in ("1.partial-4711", ".export.partial-killed", "2.partial-by-hand"):
+        (tmp_path / "shop" / left).mkdir(parents=True)
+        (tmp_path / "shop" / left / "saved_model.pb").write_bytes(b"half")
+    assert main(["--model", str(run), "--output", str(tmp_path / "shop")]) == 0
+    found = sorted(path.name for path in (tmp_path / "shop").iterdir())
+    assert found == ["1", "2.partial-by-hand"]
+
+
 def test_export_refuses_a_version_that_is_there(run, tmp_path, capsys):
     (tmp_path / "4").mkdir()
     assert main(["--model", str(run), "--output", str(tmp_path), "--version", "4"]) == 2

@@ -6,15 +6,18 @@ Imports no TensorFlow, so that a wrong path is answered at once. The layout is T
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fashion_keras
 from fashion_keras.errors import UserError
-from fashion_keras.io import write_json
+from fashion_keras.io import scratch_folder, sync_folder, write_json
 from fashion_keras.places import place
 from fashion_keras.text import command
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 SAVED_MODEL_FILE = "saved_model.pb"
 LITERT_FILE, ONNX_FILE = "model.tflite", "model.onnx"
-ASSETS = "assets"
+ASSETS, VARIABLES = "assets", "variables"
 INFO_ASSET = "fashion_keras.json"
 FORMAT = 2
 
@@ -122,6 +125,44 @@ def new_version(folder: str | os.PathLike, version: int | None = None) -> int:
             f"Leave --version out for version {present[-1] + 1}, or remove {version} yourself"
         )
     return version
+
+
+@contextlib.contextmanager
+def version_scratch(folder: str | os.PathLike) -> Iterator[Path]:
+    """Yield an empty folder in `folder`, no version, to make one in for `publish`.
+
+    What killed exports left there is removed.
+    """
+    folder = Path(folder)
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        # Earlier versions named theirs by the process.
+        with scratch_folder(folder / "export", leftovers=r"\d+\.partial-\d+") as scratch:
+            yield scratch
+    finally:
+        if made:
+            with contextlib.suppress(OSError):  # the version is in it
+                folder.rmdir()
+
+
+def publish(made: Path, folder: str | os.PathLike, version: int | None) -> Path:
+    """Rename a finished folder to `folder/<version>` and return that path.
+
+    `version` defaults to the one above the highest present, however many exports run at once.
+    Raises `UserError` where the one that was asked for is there already.
+    """
+    for parent in (made / VARIABLES, made / ASSETS, made):
+        if parent.is_dir():
+            sync_folder(parent)
+    while True:
+        target = Path(folder) / str(new_version(folder, version))
+        try:
+            os.rename(made, target)
+            return target
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
 
 
 def find_version(path: str | os.PathLike, *, small: bool = False) -> Path:

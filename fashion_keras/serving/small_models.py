@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -15,9 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from fashion_keras.errors import UserError
+from fashion_keras.io import write_json
 from fashion_keras.run import BEST_MODEL_FILE, Run, save_labels
 from fashion_keras.serving.format_check import Classifier, Photos, agreement, measure
-from fashion_keras.serving.layout import ASSETS, ModelInfo, new_version
+from fashion_keras.serving.layout import ASSETS, ModelInfo, new_version, publish, version_scratch
 from fashion_keras.serving.litert import litert_classifier, litert_model
 from fashion_keras.serving.onnx import onnx_classifier, onnx_model
 from fashion_keras.serving.small_formats import INT8
@@ -81,25 +80,21 @@ def write_small_model(
 ) -> Path:
     """Write `folder/<version>/`: the model as `file`, its class names, what was checked.
 
-    Written beside and renamed; `version` defaults to one above the highest present; `top` classes
+    Written whole or not at all; `version` defaults to one above the highest present; `top` classes
     of a photo are given. Returns the version's folder. Raises `UserError` where the version is
     there already.
     """
-    target = folder / str(new_version(folder, version))
-    partial = folder / f"{target.name}.partial-{os.getpid()}"
+    new_version(folder, version)  # a wrong one is answered before the work
     info = ModelInfo.of(run, top)
-    try:
-        (partial / ASSETS).mkdir(parents=True)
-        (partial / file).write_bytes(model)
-        info.save(partial / ASSETS)
-        save_labels(partial / ASSETS, run.labels)
+    with version_scratch(folder) as scratch:
+        made = scratch / "model"
+        (made / ASSETS).mkdir(parents=True)
+        (made / file).write_bytes(model)
+        info.save(made / ASSETS)
+        save_labels(made / ASSETS, run.labels)
         if checked is not None:
-            text = json.dumps(checked, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-            (partial / CHECK_FILE).write_text(text, encoding="utf-8")
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return target
+            write_json(made / CHECK_FILE, checked)
+        return publish(made, folder, version)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ Rows go to `<path>.partial`, which takes the place of `path` at the end. Imports
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
 from collections import Counter
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fashion_keras.errors import UserError
+from fashion_keras.io import replacing, sweep
 from fashion_keras.places import place
 from fashion_keras.serving.prediction import Row, written
 from fashion_keras.serving.row_formats import CsvRows, JsonRows, read_parquet, write_parquet
@@ -39,6 +41,7 @@ class Table:
         self.path, self.partial = path, partial
         self.rows = self.errors = 0
         self._codec, self._file = codec, file
+        self._end = 0  # of the rows that are counted, in bytes
         self._done: Counter[tuple[str, str]] = Counter()
 
     def take_done(self, id: str, path: str) -> bool:
@@ -53,23 +56,37 @@ class Table:
     def write(self, rows: Iterable[Row]) -> None:
         """Append rows and hand them to the system: a killed process loses none of them."""
         rows = list(rows)
-        self._file.write(b"".join(map(self._codec.encode, rows)))
-        self._file.flush()
+        data = b"".join(map(self._codec.encode, rows))
+        self._append(data)
+        self._end += len(data)
         self.rows += len(rows)
         self.errors += sum(row.error is not None for row in rows)
 
+    def _append(self, data: bytes) -> None:
+        # Not by the file's buffer: what a full disk did not take would be written again at closing.
+        while data:
+            data = data[os.write(self._file.fileno(), data) :]
+
     def _keep(self, source: Path) -> None:
         """Count the rows in the file, which is `source`'s, and cut off a half-written last one."""
-        end = 0
-        for row, row_end in _rows(self._file, self._codec, source):
-            end = row_end
+        for row, end in _rows(self._file, self._codec, source):
             self._done[row.id, row.path] += 1
-            self.rows += 1
-            self.errors += row.error is not None
-        self._file.seek(end)
-        self._file.truncate()
-        if end == 0:
-            self._file.write(self._codec.header)
+            self._count(row, end)
+        self._file.truncate(self._end)
+        if self._end == 0:
+            self._append(self._codec.header)
+            self._end = len(self._codec.header)
+
+    def _count_again(self) -> None:
+        """Count the rows whose writing was interrupted when they had reached the file."""
+        with contextlib.suppress(OSError, UserError), open(self.partial, "rb") as file:
+            for row, end in _rows(file, self._codec, self.partial, self._end):
+                self._count(row, end)
+
+    def _count(self, row: Row, end: int) -> None:
+        self.rows += 1
+        self.errors += row.error is not None
+        self._end = end
 
     def _finish(self) -> None:
         if self.path.suffix.lower() != PARQUET:
@@ -77,15 +94,11 @@ class Table:
             self._file.close()
             os.replace(self.partial, self.path)
             return
-        made = self.path.with_name(f"{self.path.name}.partial-{os.getpid()}")
-        try:
+        with replacing(self.path) as made:
             self._file.seek(0)
             rows = (row for row, _ in _rows(self._file, self._codec, self.partial))
             write_parquet(rows, made)
             self._file.close()
-            os.replace(made, self.path)
-        finally:
-            made.unlink(missing_ok=True)
         self.partial.unlink()
 
 
@@ -130,6 +143,7 @@ def open_table(path: str | os.PathLike, *, resume: bool = False) -> Iterator[Tab
     # Appending only creates: what is there stays there until it has been looked at.
     with open(partial, "a+b") as file:
         _lock(file, partial)
+        _remove_leftovers(path)
         table = Table(path, partial, codec, file)
         file.seek(0)
         try:
@@ -142,6 +156,7 @@ def open_table(path: str | os.PathLike, *, resume: bool = False) -> Iterator[Tab
             yield table
             table._finish()
         except BaseException:
+            table._count_again()
             if not table.rows:
                 partial.unlink(missing_ok=True)
             raise
@@ -169,21 +184,16 @@ def _check_ours(path, codec):
 
 def _copy_finished(path, partial, codec):
     """Make a finished table the start of a partial one."""
-    copy = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    try:
-        with open(copy, "w+b") as file:
-            if path.suffix.lower() == PARQUET:
-                try:
-                    file.writelines(codec.encode(row) for row in read_parquet(path))
-                except (ValueError, OSError) as error:
-                    raise _foreign(path, str(error)) from error
-            else:
-                with open(path, "rb") as finished:
-                    shutil.copyfileobj(finished, file)
-                _end_last_line(file)
-        os.replace(copy, partial)
-    finally:
-        copy.unlink(missing_ok=True)
+    with replacing(partial) as copy, open(copy, "w+b") as file:
+        if path.suffix.lower() == PARQUET:
+            try:
+                file.writelines(codec.encode(row) for row in read_parquet(path))
+            except (ValueError, OSError) as error:
+                raise _foreign(path, str(error)) from error
+        else:
+            with open(path, "rb") as finished:
+                shutil.copyfileobj(finished, file)
+            _end_last_line(file)
 
 
 def _end_last_line(file):
@@ -194,17 +204,21 @@ def _end_last_line(file):
             file.write(b"\n")
 
 
-def _rows(file, codec, path) -> Iterator[tuple[Row, int]]:
-    """Yield each whole row of a table from its start, and the byte where it ends.
+def _rows(file, codec, path, end=0) -> Iterator[tuple[Row, int]]:
+    """Yield each whole row of a table from the byte `end` on, and the byte where it ends.
 
     What follows the last end of a line is left out; `UserError` where a whole row is no row.
     """
-    header = file.read(len(codec.header))
-    if not codec.header.startswith(header) or len(header) < len(codec.header):
-        if codec.header.startswith(header) and file.read(1) == b"":
-            return  # killed within the header
-        raise _foreign(path, f"its first line is {header.strip()[:60].decode(errors='replace')!r}")
-    record, is_open, end = b"", False, len(header)
+    if not end:
+        header = file.read(len(codec.header))
+        if header != codec.header:
+            if codec.header.startswith(header) and file.read(1) == b"":
+                return  # killed within the header
+            start = header.strip()[:60].decode(errors="replace")
+            raise _foreign(path, f"its first line is {start!r}")
+        end = len(header)
+    file.seek(end)
+    record, is_open = b"", False
     for line in file:
         record += line
         is_open ^= codec.is_open(line)
@@ -228,6 +242,16 @@ def _foreign(path, reason):
         f"{path} cannot be continued or replaced: {reason}.\n"
         "Expected a table that predict wrote: mend or remove it, or name another --output"
     )
+
+
+def _remove_leftovers(path):
+    """Remove what is left of a table by processes that were killed at its start or end."""
+    sweep(path)
+    sweep(path.with_name(f"{path.name}.partial"))
+    # As earlier versions named it. They would hold the table, as we do, if they still ran.
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.partial-*"):
+        if leftover.name.rpartition("-")[2].isdecimal():
+            leftover.unlink(missing_ok=True)
 
 
 def _lock(file, partial):

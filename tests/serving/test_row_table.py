@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 
@@ -110,6 +111,38 @@ def test_an_interruption_keeps_the_rows_and_what_was_there(tmp_path, name):
     partial = interrupted(path, ROWS)
     assert path.read_bytes() == precious
     assert partial.exists()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("cut", [0, 9])
+def test_rows_are_counted_that_reached_the_file_before_an_interruption(
+    tmp_path, monkeypatch, name, cut
+):
+    write_bytes = os.write
+
+    def write_and_stop(descriptor, data):
+        write_bytes(descriptor, data[: len(data) - cut])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), open_table(tmp_path / name) as table:
+        table.write(ROWS[:1])
+        monkeypatch.setattr(os, "write", write_and_stop)
+        table.write(ROWS[1:])
+    monkeypatch.undo()
+    assert (table.rows, table.errors) == ((3, 1) if cut == 0 else (2, 1))
+    with open_table(tmp_path / name, resume=True) as again:
+        assert again.rows == table.rows
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_a_killed_run_left_beside_a_table_is_removed(tmp_path, name):
+    write(tmp_path / name, ROWS)
+    for left in (f"{name}.partial-4711", f"{name}.partial-by-hand"):
+        (tmp_path / left).write_text("half")
+    (tmp_path / f".{name}.partial-killed").mkdir()
+    (tmp_path / f".{name}.partial.partial-killed").mkdir()
+    write(tmp_path / name, ROWS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name, f"{name}.partial-by-hand"]
 
 
 @pytest.mark.parametrize("name", FORMATS)
