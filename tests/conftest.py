@@ -48,3 +48,13 @@ def real_catalog_224(archive_224_path):
     """The catalogue of the 224 archive, photos not yet checked."""
     with open_archive(archive_224_path) as archive:
         return read_catalog(archive)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Show the counts of the fault tests, which docs/reliability.md repeats."""
+    reports = [r for kind in ("passed", "failed") for r in terminalreporter.getreports(kind)]
+    lines = [text for r in reports for name, text in r.user_properties if name == "figures"]
+    if lines:
+        terminalreporter.section("faults")
+        for line in sorted(lines):
+            terminalreporter.line(line)

@@ -1,0 +1,156 @@
+"""kill -9 of convert, predict, export, index building and evaluate, and the same command again."""
+
+import gzip
+import hashlib
+import json
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+from faults.children import run_child
+from faults.killing import Case, kill_and_go_on
+from faults.listing import contents, names
+from faults.shop import convert_argv, evaluate_argv, export_argv, index_argv, predict_argv
+
+pytestmark = pytest.mark.faults
+
+
+def check(case, tmp_path, figures, least=8):
+    found = kill_and_go_on(case, tmp_path)
+    figures(f"kills: {case.name}: {found.killed} killed, {len(found.wrong)} wrong afterwards")
+    assert not found.wrong, "\n".join(found.wrong)
+    assert found.killed >= least
+
+
+def test_convert_goes_on_to_the_same_bytes(shop, tmp_path, figures):
+    def argv(place):
+        return convert_argv(shop.catalogue, place / "records")
+
+    case = Case(
+        "convert", "fashion_keras.convert", argv, lambda place: [argv(place)],
+        lambda place: contents(place / "records"), steps=24, moments=8,
+    )  # fmt: skip
+    check(case, tmp_path, figures)
+
+
+def test_convert_that_replaces_goes_on_to_the_same_bytes(shop, tmp_path, figures):
+    def argv(place):
+        return convert_argv(shop.catalogue, place / "records", "--seed", "7", "--overwrite")
+
+    case = Case(
+        "convert --overwrite", "fashion_keras.convert", argv, lambda place: [argv(place)],
+        lambda place: contents(place / "records"),
+        before=lambda place: shop.copy("records", place / "records"), steps=24, moments=4,
+    )  # fmt: skip
+    check(case, tmp_path, figures)
+
+
+def rows(table: Path):
+    """The rows of a finished table."""
+    if table.suffix == ".parquet":
+        return pyarrow.parquet.read_table(table).to_pylist()
+    return table.read_bytes()
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_predict_goes_on_to_the_same_rows(shop, tmp_path, figures, ending):
+    def argv(place):
+        return predict_argv(shop.bundle, place / f"tags.{ending}", shop.photos)
+
+    case = Case(
+        f"predict .{ending}", "fashion_keras.predict", argv,
+        lambda place: [[*argv(place), "--resume"]],
+        lambda place: rows(place / f"tags.{ending}"), steps=6, moments=4,
+    )  # fmt: skip
+    check(case, tmp_path, figures, least=4)
+
+
+def test_predict_that_replaces_goes_on_to_the_same_rows(shop, tmp_path, figures):
+    def argv(place):
+        return predict_argv(shop.bundle, place / "tags.csv", shop.photos)
+
+    def before(place):
+        few = predict_argv(shop.bundle, place / "tags.csv", shop.photos / "1000.jpg")
+        assert run_child("fashion_keras.predict", few, place.with_name("said")).code == 0
+
+    def again(place):
+        # Without rows in the .partial, --resume would keep those of the table that was there.
+        resume = ["--resume"] if (place / "tags.csv.partial").exists() else []
+        return [[*argv(place), *resume]]
+
+    case = Case(
+        "predict, a table replaced", "fashion_keras.predict", argv, again,
+        lambda place: rows(place / "tags.csv"), before=before, steps=6, moments=3,
+    )  # fmt: skip
+    check(case, tmp_path, figures, least=4)
+
+
+def version(folder: Path):
+    """What a bundle's version says and has learnt; the graph's order of nodes is free."""
+    return {
+        "names": names(folder),
+        **contents(folder, "assets/*"),
+        **contents(folder, "variables/variables.data*"),
+    }
+
+
+def test_export_goes_on_to_a_complete_version(shop, tmp_path, figures):
+    def argv(place):
+        return export_argv(shop.run, place / "models")
+
+    def result(place):
+        folder = place / "models" / "shop"
+        found = [version(path) for path in folder.iterdir()]  # what stands beside is a version too
+        assert all(one == found[0] for one in found), "an incomplete version"
+        beside = [name for name in names(place / "models") if not name.startswith("shop")]
+        return found[0], beside, sorted(path.name for path in place.iterdir())
+
+    case = Case(
+        "export", "fashion_keras.export", argv, lambda place: [argv(place)], result,
+        steps=7, moments=6, same_names=False,
+    )  # fmt: skip
+    check(case, tmp_path, figures)
+
+
+@pytest.mark.parametrize("replaces", [False, True], ids=["anew", "replacing"])
+def test_index_building_goes_on_to_a_whole_index(shop, tmp_path, figures, replaces):
+    def argv(place):
+        return index_argv(shop.bundle, shop.records, place / "index")
+
+    def result(place):
+        products = pyarrow.parquet.read_table(place / "index" / "products.parquet")
+        return products.num_rows, contents(place / "index")
+
+    def before(place):
+        if replaces:
+            few = index_argv(shop.bundle, shop.records, place / "index", "--limit", "3")
+            assert run_child("fashion_keras.demo", few, place.with_name("said")).code == 0
+
+    case = Case(
+        f"index building{', replacing' * replaces}", "fashion_keras.demo", argv,
+        lambda place: [argv(place)], result, before=before, steps=7, moments=3,
+    )  # fmt: skip
+    check(case, tmp_path, figures)
+
+
+@pytest.mark.parametrize("replaces", [False, True], ids=["anew", "replacing"])
+def test_evaluate_goes_on_to_the_same_scores(shop, tmp_path, figures, replaces):
+    def argv(place):
+        return evaluate_argv(shop.run, shop.records, place / "scores")
+
+    def before(place):
+        if replaces:
+            few = [*argv(place), "--label", "baseColour"]
+            assert run_child("fashion_keras.evaluate", few, place.with_name("said")).code == 0
+
+    def result(place):
+        scores = json.loads((place / "scores" / "evaluation.json").read_text("utf-8"))
+        predictions = gzip.decompress((place / "scores" / "predictions.csv.gz").read_bytes())
+        digest = hashlib.sha256(predictions).hexdigest()
+        return scores["per_class"], scores["accuracy"], digest, names(place / "scores")
+
+    case = Case(
+        f"evaluate{', replacing' * replaces}", "fashion_keras.evaluate", argv,
+        lambda place: [argv(place)], result, before=before, steps=7, moments=3,
+    )  # fmt: skip
+    check(case, tmp_path, figures)
