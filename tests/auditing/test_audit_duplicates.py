@@ -41,14 +41,24 @@ KINDS = ("Hat", "Shoe")
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("twins")
+    return write_records(tmp_path_factory.mktemp("twins"))
+
+
+def write_records(folder, damaged=None):
+    """Write `PHOTOS`, that with the id `damaged` as bytes that are no photo."""
+    folder.mkdir(exist_ok=True)
     splits = {}
     for split in ("train", "validation", "test"):
         some = [row for row in PHOTOS if row[1] == split]
         examples = [
             to_example(
                 Record(
-                    id, "", encode(product(seed), quality=quality), 80, 60, {"kind": kind or None}
+                    id,
+                    "",
+                    b"?" if id == damaged else encode(product(seed), quality=quality),
+                    80,
+                    60,
+                    {"kind": kind or None},
                 ),
                 {"kind": {name: i for i, name in enumerate(KINDS)}},
             )
@@ -224,6 +234,18 @@ def test_other_predictions_are_refused(records, tmp_path, capsys, rows, message)
     assert main([*arguments, "--predictions", str(predictions)]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_photo_that_cannot_be_decoded_is_named_and_spares_the_others(tmp_path, capsys):
+    records, output = write_records(tmp_path / "records", damaged="7"), tmp_path / "audit"
+    assert main(["--data", str(records), "--output", str(output)]) == 0
+    report = json.loads((output / "audit.json").read_text())
+    assert list(report["unreadable"]) == ["7"] and "not a photo" in report["unreadable"]["7"]
+    assert report["photos"] == {"train": 4, "validation": 1, "test": 3}
+    assert "unreadable: 1 photos, in none of these counts" in capsys.readouterr().out
+    found = read_photos(records)
+    assert found.ids == tuple(row[0] for row in PHOTOS if row[0] != "7")
+    assert found.labels["kind"].tolist() == [row[4] for row in PHOTOS if row[0] != "7"]
 
 
 def test_a_look_at_no_photos_but_train(records, tmp_path):

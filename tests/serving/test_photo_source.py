@@ -261,6 +261,16 @@ def test_what_is_no_photo_is_counted_by_its_ending(tmp_path):
     assert source.account().startswith("passed over: 3 × .txt, 2 × hidden, ")
 
 
+def test_many_endings_are_counted_together_and_move_no_cursor(tmp_path):
+    for number in range(12):
+        (tmp_path / f"a.{number}\x1b[2J").write_bytes(b"no photo")
+    (tmp_path / "a.jpg").write_bytes(photo())
+    with PhotoSource([str(tmp_path)]) as source:
+        line = source.account()
+    assert line.endswith(", 3 × others") and line.count(" × ") == 10
+    assert "\x1b" not in line and r".0\x1b[2j" in line
+
+
 def test_where_nothing_is_a_photo_the_error_says_what_is_there(tmp_path):
     for name in ("1.txt", "2.txt"):
         (tmp_path / name).write_bytes(b"no photo")
