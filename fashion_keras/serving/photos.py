@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-from fashion_keras.data.archive import Archive, FolderArchive, open_archive
+from fashion_keras.data.archive import Archive, open_archive
 from fashion_keras.data.photo_file import START_BYTES, photo_format
+from fashion_keras.data.photo_finder import ENDINGS, PhotoFinder
 from fashion_keras.errors import UserError
 from fashion_keras.reading import read_bytes
 from fashion_keras.serving.formats import served_photo
 from fashion_keras.serving.path_table import PathColumns, read_paths
 from fashion_keras.text import printable
 
-# Endings of photos, of formats that are not read too: the shop learns of those by a row with a
-# reason. Of a file with another ending the first bytes decide.
-_ENDINGS = "jpg jpeg jpe jfif pjpeg pjp png gif bmp webp tif tiff avif heic heif"
-SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS.split())
 # Decoded and encoded bytes of a batch, so that a catalogue of huge photos fits in memory too.
 MAX_BATCH_BYTES = 192 * 2**20
 _HIDDEN, _NO_ENDING = "hidden", "no ending"
@@ -127,11 +125,7 @@ class PhotoSource(contextlib.ExitStack):
         if not path.is_file() and not path.is_dir():
             raise UserError(f"{source} is a pipe, a socket or a device: expected a file or folder")
         if path.suffix.lower() == ".csv" and path.is_file():
-            root = self._columns.root or path.parent
-
-            def read_below(name):
-                return _read_file(root / name)
-
+            read_below = _reader_below(self._columns.root or path.parent)
             for number, (id, name) in enumerate(read_paths(path, self._columns), start=1):
                 read = read_below
                 if not name:
@@ -145,14 +139,17 @@ class PhotoSource(contextlib.ExitStack):
     def _add_archive(self, source: str, archive: Archive) -> None:
         prefix, read = f"{source.rstrip('/')}/", _reader(archive)
         for name in archive.names():
-            if self._is_photo(name, lambda name=name: _start(archive, name)):
+            if self._is_photo(name, archive):
                 self._photos.append((prefix, name, None, read))
         for name, reason in archive.left_out.items():
-            if name.endswith("/") or self._is_photo(name, lambda: b""):
+            if name.endswith("/") or self._is_photo(name, archive):
                 self._photos.append((prefix, name, None, _raiser(UserError(reason))))
 
-    def _is_photo(self, name: str, start: Callable[[], bytes]) -> bool:
-        """Say whether a file is taken for a photo, and count it where it is not."""
+    def _is_photo(self, name: str, archive: Archive) -> bool:
+        """Say whether a file is taken for a photo, and count it where it is not.
+
+        One that is called a photo is taken for one: what is wrong with it, its row says.
+        """
         path = PurePosixPath(name)
         # macOS puts a small file beside each photo into its zips: __MACOSX/…/._1163.jpg.
         if path.name.startswith("._") or "__MACOSX" in path.parts:
@@ -160,7 +157,7 @@ class PhotoSource(contextlib.ExitStack):
         if path.name.startswith("."):
             self.passed_over[_HIDDEN] += 1
             return False
-        if path.suffix.lower() in SUFFIXES or photo_format(start()):
+        if path.suffix.lower() in ENDINGS or photo_format(archive.start(name)):
             return True
         self.passed_over[path.suffix.lower() or _NO_ENDING] += 1
         return False
@@ -191,23 +188,12 @@ def _grouped(photos, size):
 
 def _is_zip(path: Path) -> bool:
     suffix = path.suffix.lower()
-    if suffix == ".zip" or suffix in SUFFIXES:
+    if suffix == ".zip" or suffix in ENDINGS:
         return suffix == ".zip"
     if not zipfile.is_zipfile(path):
         return False
     with open(path, "rb") as file:  # a JPEG may have a zip hung on behind
         return photo_format(file.read(START_BYTES)) is None
-
-
-def _start(archive: Archive, name: str) -> bytes:
-    """Return a file's first bytes, none where it cannot be read."""
-    try:
-        if isinstance(archive, FolderArchive):
-            with open(archive.source / name, "rb") as file:
-                return file.read(START_BYTES)
-        return archive.read(name)[:START_BYTES]
-    except (OSError, UserError):
-        return b""
 
 
 def _stem(name: str) -> str:
@@ -219,6 +205,24 @@ def _read_file(path: Path) -> bytes:
         return read_bytes(path)
     except UserError as error:
         raise _shortened(error, str(path)) from error
+
+
+def _reader_below(root: Path) -> Callable[[str], bytes]:
+    """Return a function that reads what a CSV names below `root`, found as conversion finds it."""
+
+    @functools.cache
+    def finder():
+        with open_archive(root, strict=False) as archive:
+            return PhotoFinder(archive.names(), "", own=True, start=archive.start)
+
+    def read(name):
+        path = root / name
+        # Looked for only where it is not there: that lists all that is below.
+        if not path.exists() and (found := finder().find(name)):
+            path = root / found
+        return _read_file(path)
+
+    return read
 
 
 def _reader(archive: Archive) -> Callable[[str], bytes]:

@@ -153,6 +153,19 @@ def test_a_csv_names_photos_beside_it(tmp_path):
     assert "No such file" in third.error
 
 
+@pytest.mark.parametrize(
+    "cell", ["shoes\\a.jfif", "Shoes/A.JFIF", "shoes/a", "images/shoes/a.jfif", "shoes/a.jfif"]
+)
+def test_a_csv_names_photos_as_it_does_for_conversion(tmp_path, cell):
+    (tmp_path / "images" / "shoes").mkdir(parents=True)
+    (tmp_path / "images" / "shoes" / "a.jfif").write_bytes(photo())
+    (tmp_path / "list.csv").write_text(f"path\n{cell}\nshoes/b\n")
+    with PhotoSource([str(tmp_path / "list.csv")]) as source:
+        found, gone = source.photos()
+    assert (found.path, found.encoded) == (cell, photo())
+    assert "No such file" in gone.error
+
+
 def test_relative_paths_of_a_csv_start_from_the_root_that_is_given(tmp_path):
     (tmp_path / "a.jpg").write_bytes(photo())
     (tmp_path / "lists").mkdir()
