@@ -19,6 +19,8 @@ from fashion_keras.text import printable
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_SUCH_PATH = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+# A limit of the shell's (ulimit), or a drive that fails: with or without a name.
+_LIMITED = (errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE)
 
 _LINES = "\n\t"
 _BAR = re.compile(r"((?:\r|\n|\x1b\[A)*)(.*?)(\r?)", re.DOTALL)  # tqdm's moves, its bar, a move
@@ -33,6 +35,7 @@ def run_command(function: Callable[[Sequence[str] | None], None], argv=None) -> 
     A `UserError`, and failures of the disk, are the user's to mend. Anything else is a bug and
     keeps its traceback.
     """
+    _open_what_is_closed()
     if hasattr(sys.stdout, "reconfigure"):
         # A name that a terminal cannot show is no error; stderr is made so by Python.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -83,17 +86,49 @@ def _run(function, argv) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED_PIPE
     except OSError as error:
+        _drop_what_cannot_be_written()
         if error.errno in _FULL:
             return _complain(f"no space left on the disk ({error.filename or 'while writing'})")
+        if error.errno in _LIMITED:
+            name = f" {error.filename}" if error.filename else ""
+            return _complain(f"cannot write or read{name}: {os.strerror(error.errno)}")
         if error.errno in _FORBIDDEN + _NO_SUCH_PATH and error.filename:
             return _complain(f"cannot write or read {error.filename}: {error.strerror}")
         raise
+    except MemoryError:
+        return _complain(
+            "there is not enough memory: end other programs, or take fewer photos at a time"
+        )
     except Exception as error:
         explained = _explain_tensorflow(error)
         if explained is None:
             raise
         return _complain(explained)
     return 0
+
+
+def _open_what_is_closed() -> None:
+    """Lead outputs that the shell has closed (`>&-`) nowhere.
+
+    Else the next file that is opened would be given their number, and what TensorFlow has to say
+    would be written into it.
+    """
+    for descriptor, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            mode = "w" if descriptor else "r"
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Lead the output nowhere where it is what failed, so that its end does not fail again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def positive_int(text: str) -> int:
@@ -132,6 +167,12 @@ def _explain_tensorflow(error: Exception) -> str | None:
         return f"a shard is damaged: {first}\nConvert the catalogue again, or check with --verify"
     if isinstance(error, tf.errors.ResourceExhaustedError) and "space" in first:
         return f"no space left on the disk: {first}"
+    if isinstance(error, tf.errors.OpError) and (
+        reason := next((r for r in map(os.strerror, _LIMITED) if r in str(error)), None)
+    ):
+        return f"cannot write or read: {reason} ({first})"
+    if isinstance(error, tf.errors.ResourceExhaustedError) and "OOM" in first:
+        return f"there is not enough memory: take fewer photos at a time ({first})"
     if isinstance(error, tf.errors.InvalidArgumentError) and "Feature: " in str(error):
         return (
             f"a shard holds other features than this fashion_keras writes: {first}\n"

@@ -141,3 +141,66 @@ def test_a_name_that_the_terminal_cannot_show_is_no_error():
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout == "\\xe9t\\xe9.jpg\n"
+
+
+@pytest.mark.parametrize("code", [errno.EFBIG, errno.EMFILE, errno.EIO])
+@pytest.mark.parametrize("name", ["runs/a/best.keras", None])
+def test_a_limit_or_a_failing_drive_is_one_line(capsys, code, name):
+    assert end_with(OSError(code, os.strerror(code), name)) == 2
+    assert os.strerror(code) in printed(capsys)
+
+
+def test_too_little_memory_is_one_line(capsys):
+    assert end_with(MemoryError()) == 2
+    assert "not enough memory" in printed(capsys)
+
+
+def test_a_limit_that_tensorflow_meets_is_one_line(tmp_path, capsys):
+    script = (
+        "import resource, sys, tensorflow as tf\n"
+        "from fashion_keras.commands import run_command\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        f"path = {str(tmp_path / 'a')!r}\n"
+        "sys.exit(run_command(lambda _: tf.io.write_file(path, 'x' * 10_000)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "File too large" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_a_closed_output_is_not_the_next_file_that_is_opened(tmp_path, closed):
+    script = (
+        "import os, sys\n"
+        "from fashion_keras.commands import run_command\n"
+        "def command(argv):\n"
+        "    with open('made', 'w') as file:\n"
+        "        print('to whoever reads', flush=True)\n"
+        "        os.write(2, b'what C++ says')\n"
+        "        file.write('mine')\n"
+        "sys.exit(run_command(command))"
+    )
+    (tmp_path / "script.py").write_text(script)
+    shell = f"{sys.executable} script.py {closed}"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        ["sh", "-c", shell], cwd=tmp_path, capture_output=True, text=True, env=environment
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert (tmp_path / "made").read_text() == "mine"
+
+
+def test_an_output_on_a_full_disk_fails_once(tmp_path):
+    script = (
+        "import sys\n"
+        "from fashion_keras.commands import run_command\n"
+        "sys.exit(run_command(lambda _: print('much')))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, text=True,
+            env=environment,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "error: no space left on the disk (while writing)\n"

@@ -200,7 +200,10 @@ def search_index(argv) -> int:
         gallery = Gallery.load(folder)
         vectors = np.eye(64, gallery._embeddings.shape[1], dtype=np.float32)
         nearest = [gallery.nearest(vector, 3) for vector in vectors]
-        found = [[vars(n) | {"photo": hashlib.sha256(n.photo).hexdigest()} for n in some] for some in nearest]
+        found = [
+            [vars(n) | {"photo": hashlib.sha256(n.photo).hexdigest()} for n in some]
+            for some in nearest
+        ]
         out.write_text(json.dumps([gallery.weights_sha256, len(gallery.examples), found]))
 
     return run_command(search, None)
