@@ -70,7 +70,7 @@ def write_json(path: str | os.PathLike, value, indent: int | None = 1) -> None:
 
 
 def write_sealed(path: str | os.PathLike, value: Mapping) -> None:
-    """Write an object as JSON with the sha256 of its values, which `reading.read_sealed` checks."""
+    """Write an object as JSON with the sha256 of its values, which `reading.unsealed` checks."""
     body = json.loads(json_text(value))
     write_json(path, {**body, "sha256": digest(body)})
 

@@ -14,14 +14,17 @@ import os
 import reprlib
 import stat
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
+import annotated_types
 import yaml
 
 from fashion_keras.errors import UserError
 
 # How a dataclass whose file we write ourselves is validated, as its `__pydantic_config__`.
 STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
+Whole = Annotated[int, annotated_types.Interval(ge=0, le=2**53)]
+Share = Annotated[float, annotated_types.Interval(ge=0, le=1)]
 LIMIT = 256 * 2**20  # bytes: a photo of 64 megapixels or a table of a million rows is smaller
 
 
@@ -71,15 +74,16 @@ def _without_waiting(path: str, flags: int) -> int:
 def read_text(path: str | os.PathLike, limit: int = LIMIT) -> str:
     """Read a file of UTF-8 text, with or without a byte-order mark; `UserError` for any other."""
     try:
-        return read_bytes(path, limit).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start:,})") from None
+        return _decoded(read_bytes(path, limit))
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def read_json(path: str | os.PathLike, mend: str, limit: int = LIMIT) -> dict[str, Any]:
     """Read a file that holds a JSON object; `UserError`, which ends with `mend`, for any other."""
+    data = read_bytes(path, limit)
     try:
-        found = parse_json(read_text(path, limit))
+        found = parse_json(_decoded(data))
         if not isinstance(found, dict):
             raise ValueError(f"expected an object, found {short(found)}")
     except ValueError as error:
@@ -106,15 +110,15 @@ def parse_json(text: str) -> Any:
     return found
 
 
-def read_sealed(path: str | os.PathLike, mend: str, limit: int = LIMIT) -> dict[str, Any]:
-    """Read what `io.write_sealed` wrote, and make sure that it is what was written.
+def unsealed(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return what `io.write_sealed` was given; `ValueError` where it is not that any more.
 
-    A file without a seal is taken as it is: earlier versions wrote none.
+    What has no seal is taken as it is: earlier versions wrote none.
     """
-    found = read_json(path, mend, limit)
-    if "sha256" in found and found.pop("sha256") != digest(found):
-        raise damaged(path, "it was changed after it was written", mend)
-    return found
+    body = {key: value for key, value in raw.items() if key != "sha256"}
+    if raw.get("sha256", digest(body)) != digest(body):
+        raise ValueError("it was changed after it was written")
+    return body
 
 
 def digest(value: Any) -> str:
@@ -181,6 +185,13 @@ def sha256_of(path: str | os.PathLike) -> str:
 def short(value: Any) -> str:
     """Return a value as Python writes it, cut where it is long."""
     return reprlib.repr(value)
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start:,} is no UTF-8 text") from None
 
 
 def _reason(error: Exception | str) -> str:

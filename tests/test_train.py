@@ -109,8 +109,12 @@ def test_records_with_an_empty_split_are_refused(home, capsys, split):
 def test_a_label_with_one_class_is_refused(records, home, capsys):
     info = DatasetInfo.load(records)
     (home / "one").mkdir()
-    labels = {**LABELS, "gender": ("Women",)}
-    DatasetInfo(**{**vars(info), "labels": labels}).save(home / "one")
+    one = {"labels": {**LABELS, "gender": ("Women",)}}
+    one["splits"] = {
+        name: dataclasses.replace(split, class_counts={**split.class_counts, "gender": (1,)})
+        for name, split in info.splits.items()
+    }
+    DatasetInfo(**{**vars(info), **one}).save(home / "one")
     message = refusal(capsys, "--data", "one", "--label", "gender")
     assert message.startswith("label 'gender' has 1 class in these records: nothing to learn")
     assert [path.name for path in home.iterdir()] == ["one"]

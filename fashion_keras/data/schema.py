@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import os
+import re
 from pathlib import Path
 
 from fashion_keras.errors import UserError
-from fashion_keras.io import write_json
+from fashion_keras.io import write_sealed
 from fashion_keras.places import place
+from fashion_keras.reading import STRICT, Whole, damaged, read_json, short, unsealed, validated
 from fashion_keras.text import command
 
 SCHEMA_VERSION = 1
@@ -38,6 +39,7 @@ NAME = "name"
 IMAGE = "image/encoded"
 HEIGHT = "image/height"
 WIDTH = "image/width"
+_MEND = "convert the catalogue again"
 MISSING = -1  # index of a product that has no value in a label column
 
 
@@ -55,9 +57,11 @@ def label_index_key(label: str) -> str:
 class ShardInfo:
     """One TFRecord file: its name, record count, size in bytes and sha256."""
 
+    __pydantic_config__ = STRICT
+
     file: str
-    num_examples: int
-    num_bytes: int
+    num_examples: Whole
+    num_bytes: Whole
     sha256: str
 
 
@@ -65,9 +69,11 @@ class ShardInfo:
 class SplitInfo:
     """One split: its shards and, per label, the count of each class (in vocabulary order)."""
 
-    num_examples: int
+    __pydantic_config__ = STRICT
+
+    num_examples: Whole
     shards: tuple[ShardInfo, ...]
-    class_counts: dict[str, tuple[int, ...]]
+    class_counts: dict[str, tuple[Whole, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,14 +86,16 @@ class DatasetInfo:
     the options that shaped the photos, `left_out` the count of products left out by reason.
     """
 
+    __pydantic_config__ = STRICT
+
     schema_version: int
     labels: dict[str, tuple[str, ...]]
     splits: dict[str, SplitInfo]
-    image_sizes: dict[str, int]
+    image_sizes: dict[str, Whole]
     source: dict[str, object]
     split: dict[str, object]
     settings: dict[str, object]
-    left_out: dict[str, int]
+    left_out: dict[str, Whole]
 
     def vocabulary(self, label: str) -> tuple[str, ...]:
         """Return a label's class names in index order; `UserError` if there is no such label."""
@@ -123,7 +131,7 @@ class DatasetInfo:
 
     def save(self, records: str | os.PathLike) -> None:
         """Write `dataset_info.json` into the folder `records`, whole or not at all."""
-        write_json(Path(records) / INFO_FILE, dataclasses.asdict(self))
+        write_sealed(Path(records) / INFO_FILE, dataclasses.asdict(self))
 
     @classmethod
     def load(cls, records: str | os.PathLike) -> DatasetInfo:
@@ -137,41 +145,51 @@ class DatasetInfo:
                 f"no records at {records}: {INFO_FILE} is missing.\n"
                 f"Make them: {command('convert', '--source', 'ARCHIVE', '--output', records)}"
             )
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-            version = raw["schema_version"]
-        except (ValueError, KeyError, TypeError) as error:
+        raw = read_json(path, _MEND)
+        version = raw.get("schema_version")
+        if version is not None and version != SCHEMA_VERSION:
             raise UserError(
-                f"{path} is damaged ({error!r}): convert the catalogue again"
-            ) from error
-        if version != SCHEMA_VERSION:
-            raise UserError(
-                f"{path} has schema version {version}, this fashion_keras reads version "
+                f"{path} has schema version {short(version)}, this fashion_keras reads version "
                 f"{SCHEMA_VERSION}: convert the catalogue again"
             )
         try:
-            return cls(
-                schema_version=version,
-                labels={k: tuple(v) for k, v in raw["labels"].items()},
-                splits={k: _split_info(v) for k, v in raw["splits"].items()},
-                image_sizes=raw["image_sizes"],
-                source=raw["source"],
-                split=raw["split"],
-                settings=raw["settings"],
-                left_out=raw["left_out"],
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"{path} is damaged ({error!r}): convert the catalogue again"
-            ) from error
+            info = validated(cls, unsealed(raw))
+            _check(info)
+        except ValueError as error:
+            raise damaged(path, error, _MEND) from None
+        return info
 
 
-def _split_info(raw: dict) -> SplitInfo:
-    return SplitInfo(
-        num_examples=raw["num_examples"],
-        shards=tuple(ShardInfo(**shard) for shard in raw["shards"]),
-        class_counts={k: tuple(v) for k, v in raw["class_counts"].items()},
-    )
+def _check(info: DatasetInfo) -> None:
+    """Raise `ValueError` where parts of an info contradict each other."""
+    for label, names in info.labels.items():
+        if not label or not all(names) or len(set(names)) < len(names):
+            raise ValueError(f"labels.{label}: its classes need names, each another one")
+    files = set()
+    for name, split in info.splits.items():
+        where = f"splits.{name}"
+        if name not in SPLITS:
+            raise ValueError(f"{where}: expected {', '.join(SPLITS)}")
+        for shard in split.shards:
+            _check_shard(shard, name)
+            if shard.file in files:
+                raise ValueError(f"{where}: {shard.file} stands there twice")
+            files.add(shard.file)
+        count = sum(shard.num_examples for shard in split.shards)
+        if count != split.num_examples:
+            raise ValueError(f"{where}: {split.num_examples} photos, but {count} in its shards")
+        if split.class_counts.keys() != info.labels.keys():
+            raise ValueError(f"{where}.class_counts: not of the labels {', '.join(info.labels)}")
+        for label, counts in split.class_counts.items():
+            if len(counts) != len(info.labels[label]) or sum(counts) > count:
+                raise ValueError(f"{where}.class_counts.{label}: {short(counts)} do not fit")
+
+
+def _check_shard(shard: ShardInfo, split: str) -> None:
+    if not re.fullmatch(rf"{split}-\d{{5,}}-of-\d{{5,}}{re.escape(SHARD_SUFFIX)}", shard.file):
+        raise ValueError(f"splits.{split}: {short(shard.file)} is no shard of this split")
+    if not re.fullmatch("[0-9a-f]{64}", shard.sha256):
+        raise ValueError(f"splits.{split}: {short(shard.sha256)} is no sha256")
 
 
 def did_you_mean(word: str, known) -> str:

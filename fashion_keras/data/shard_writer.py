@@ -16,7 +16,7 @@ from fashion_keras.data.schema import ShardInfo
 from fashion_keras.data.work_folder import DONE_FILE
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_sealed
-from fashion_keras.reading import STRICT, read_sealed, sha256_of, validated
+from fashion_keras.reading import STRICT, read_json, sha256_of, unsealed, validated
 
 _PHOTOS_A_SHARD = 4_000
 _CHUNK = 64  # photos a task: fewer cost more in handing over than in the work itself
@@ -148,7 +148,7 @@ def plan_shards(
 def _read_done(path: Path) -> dict[str, dict]:
     """Return what a stopped conversion has noted of its shards; nothing where that is damaged."""
     try:
-        found = read_sealed(path, "they are written anew")
+        found = unsealed(read_json(path, "they are written anew"))
         return dataclasses.asdict(validated(_Done, {"shards": found}))["shards"]
     except (UserError, ValueError):
         return {}

@@ -13,7 +13,7 @@ from fashion_keras.commands import run_command
 from fashion_keras.data import augment, pipeline
 from fashion_keras.data.image import decode_and_resize
 from fashion_keras.data.pipeline import Augmentation, make_dataset, resolve_cache
-from fashion_keras.data.schema import INFO_FILE, SPLITS, DatasetInfo
+from fashion_keras.data.schema import INFO_FILE, SPLITS, DatasetInfo, SplitInfo
 from fashion_keras.errors import UserError
 
 SIZE = (24, 20)
@@ -233,9 +233,10 @@ def test_a_wrong_option_is_named(records, options, message):
 
 def test_an_empty_split_is_named(records, tmp_path):
     folder = copied(records, tmp_path)
-    info = json.loads((folder / INFO_FILE).read_text())
-    info["splits"]["test"] |= {"num_examples": 0, "shards": []}
-    (folder / INFO_FILE).write_text(json.dumps(info))
+    info = DatasetInfo.load(folder)
+    counts = {label: (0,) * len(names) for label, names in info.labels.items()}
+    splits = {**info.splits, "test": SplitInfo(0, (), counts)}
+    dataclasses.replace(info, splits=splits).save(folder)
     with pytest.raises(UserError, match=r"'test'.*is empty"):
         batches(folder, "test")
 

@@ -1,6 +1,8 @@
 """dataset_info.json: written, read again, and what is said of a wrong one."""
 
+import dataclasses
 import json
+import re
 
 import pytest
 from tiny_records import write_tiny_records
@@ -26,7 +28,7 @@ def refusal(call, *arguments) -> str:
 def rewrite(info, folder, **changes):
     info.save(folder)
     path = folder / schema.INFO_FILE
-    raw = json.loads(path.read_text(encoding="utf-8")) | changes
+    raw = json.loads(path.read_text(encoding="utf-8")) | changes | {"sha256": None}
     path.write_text(json.dumps({k: v for k, v in raw.items() if v is not None}))
 
 
@@ -38,7 +40,8 @@ def test_saved_and_loaded_again_it_is_equal(tiny, tmp_path):
 
 
 def test_names_outside_ascii_are_kept_readable(tiny, tmp_path):
-    info = DatasetInfo(**{**vars(tiny[1]), "labels": {"Größe": ("süß", "靴")}})
+    changes = {"labels": {"Größe": ("süß", "靴")}, "splits": {}}
+    info = DatasetInfo(**{**vars(tiny[1]), **changes})
     info.save(tmp_path)
     assert "靴" in (tmp_path / schema.INFO_FILE).read_text(encoding="utf-8")
     assert DatasetInfo.load(tmp_path).vocabulary("Größe") == ("süß", "靴")
@@ -103,14 +106,57 @@ def test_a_file_that_is_no_text_is_damaged(tmp_path):
 @pytest.mark.parametrize("key", ["labels", "splits", "image_sizes", "source", "left_out"])
 def test_a_file_that_lacks_a_part_is_damaged(tiny, tmp_path, key):
     rewrite(tiny[1], tmp_path, **{key: None})
-    assert f"is damaged (KeyError('{key}'))" in refusal(DatasetInfo.load, tmp_path)
+    assert f"is damaged ({key}: field required)" in refusal(DatasetInfo.load, tmp_path)
+
+
+def test_a_file_that_was_changed_is_damaged(tiny, tmp_path):
+    tiny[1].save(tmp_path)
+    path = tmp_path / schema.INFO_FILE
+    path.write_text(path.read_text("utf-8").replace('"Belts"', '"Shoes"', 1))
+    assert "it was changed after it was written" in refusal(DatasetInfo.load, tmp_path)
+
+
+def test_a_file_of_an_earlier_version_has_no_seal(tiny, tmp_path):
+    rewrite(tiny[1], tmp_path)
+    assert DatasetInfo.load(tmp_path) == tiny[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s["validation"].update(shards=s["train"]["shards"]), "no shard of this split"),
+        (lambda s: s["train"]["shards"].append(s["train"]["shards"][0]), "stands there twice"),
+        (lambda s: s["train"]["shards"][0].update(file="../x.tfrecord"), "no shard of this split"),
+        (lambda s: s["train"]["shards"][0].update(sha256="0"), "no sha256"),
+        (lambda s: s["train"]["shards"].pop(), "6 photos, but 3 in its shards"),
+        (lambda s: s["train"].update(num_examples=7), "7 photos, but 6 in its shards"),
+        (lambda s: s["train"].update(num_examples=6.0), r"num_examples: .* valid integer"),
+        (lambda s: s["train"].update(num_examples="6"), r"num_examples: .* valid integer"),
+        (lambda s: s["train"].update(num_examples=True), r"num_examples: .* valid integer"),
+        (lambda s: s["train"]["class_counts"].popitem(), "not of the labels"),
+        (lambda s: s["train"]["class_counts"]["subCategory"].append(0), "do not fit"),
+        (lambda s: s["train"]["class_counts"].update(subCategory=[9, 9, 9]), "do not fit"),
+        (lambda s: s.update(valid=s.pop("validation")), "expected train, validation, test"),
+    ],
+)
+def test_splits_that_cannot_be_are_damaged(tiny, tmp_path, change, message):
+    raw = json.loads(json.dumps(dataclasses.asdict(tiny[1])))
+    change(raw["splits"])
+    rewrite(tiny[1], tmp_path, splits=raw["splits"])
+    assert re.search(message, refusal(DatasetInfo.load, tmp_path))
+
+
+@pytest.mark.parametrize("names", [["Bags", "Bags", "Shoes"], ["Bags", "", "Shoes"]])
+def test_classes_without_a_name_of_their_own_are_damaged(tiny, tmp_path, names):
+    rewrite(tiny[1], tmp_path, labels={**tiny[1].labels, "subCategory": names})
+    assert "each another one" in refusal(DatasetInfo.load, tmp_path)
 
 
 @pytest.mark.parametrize("version", [0, 2, "1"])
 def test_another_schema_version_names_both(tiny, tmp_path, version):
     rewrite(tiny[1], tmp_path, schema_version=version)
     message = refusal(DatasetInfo.load, tmp_path)
-    assert f"has schema version {version}, this fashion_keras reads version 1" in message
+    assert f"has schema version {version!r}, this fashion_keras reads version 1" in message
 
 
 def test_an_interrupted_save_leaves_what_was_there(tiny, tmp_path, monkeypatch):
