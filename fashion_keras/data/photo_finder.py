@@ -13,7 +13,6 @@ IMAGES = "images/"
 # Of photos that differ in nothing but their endings the first is taken.
 ENDINGS = (".jpg", ".jpeg", ".png", ".jpe", ".jfif", ".pjpeg", ".pjp", ".webp", ".gif", ".bmp",
            ".tif", ".tiff", ".avif", ".heic", ".heif")  # fmt: skip
-_Names = dict[str, list[str]]
 _RANK = {ending: rank for rank, ending in enumerate(("", *ENDINGS))}
 
 
@@ -45,7 +44,7 @@ class PhotoFinder:
         self.several: dict[str, tuple[str, ...]] = {}
         self._names = list(names)
         self._start = start
-        self._spellings: dict[Callable[[str], str], tuple[_Names, _Names]] = {}
+        self._spellings: dict[Callable[[str], str], tuple[_Files, _Files]] = {}
         images = posixpath.join(folder, IMAGES)
         self._folders = (folder, images) if own else (images,)
 
@@ -56,7 +55,7 @@ class PhotoFinder:
         for spelling in (_exact, _composed, _lower):
             whole, stems = self._files(spelling)
             for path in map(spelling, paths):
-                if found := self._choose(whole.get(path, ()), stems.get(path, ())):
+                if found := self._choose(whole.at(path), stems.at(path)):
                     return found
         return None
 
@@ -75,29 +74,27 @@ class PhotoFinder:
             "ending"
         )
 
-    def _files(self, spelling: Callable[[str], str]) -> tuple[_Names, _Names]:
+    def _files(self, spelling: Callable[[str], str]) -> tuple[_Files, _Files]:
         """Return the files by their names, and by these without endings, in a spelling."""
         if spelling not in self._spellings:
-            whole, stems = defaultdict(list), defaultdict(list)
+            whole, stems = _Files(), _Files()
             for name in self._names:
                 path = spelling(name)
-                whole[path].append(name)
+                whole.add(path, name)
                 stem, _, ending = path.rpartition(".")
                 if stem and "/" not in ending:
-                    stems[stem].append(name)
-            self._spellings[spelling] = dict(whole), dict(stems)
+                    stems.add(stem, name)
+            self._spellings[spelling] = whole, stems
         return self._spellings[spelling]
 
     def _choose(self, whole: Sequence[str], stems: Sequence[str]) -> str | None:
         """Choose between files of the whole name and those that have an ending besides."""
+        if len(whole) + len(stems) == 1:
+            (only,) = whole or stems
+            return only if whole or _is_named_as_photo(only) or self._is_photo(only) else None
         candidates = [*sorted(whole), *sorted(stems, key=lambda name: (_rank(name), name))]
-        if not candidates:
-            return None
-        first = candidates[0]
-        named = _is_named_as_photo(first)
-        sure = len(candidates) == 1 or (len(whole) == 1 and named)
-        if sure and (whole or named):
-            return first
+        if len(whole) == 1 and _is_named_as_photo(whole[0]):
+            return whole[0]
         photos = [name for name in candidates if self._is_photo(name)]
         if not photos:  # a damaged one is not one that is not there
             photos = [name for name in candidates if name in whole or _is_named_as_photo(name)][:1]
@@ -109,6 +106,21 @@ class PhotoFinder:
         if self._start is None:
             return _is_named_as_photo(name)
         return photo_format(self._start(name)) is not None
+
+
+class _Files:
+    """Files by a path that several may share. Few do: a list for each would double the time."""
+
+    def __init__(self):
+        self._first: dict[str, str] = {}
+        self._more: defaultdict[str, list[str]] = defaultdict(list)
+
+    def add(self, path: str, name: str) -> None:
+        if self._first.setdefault(path, name) is not name:
+            self._more[path].append(name)
+
+    def at(self, path: str) -> list[str]:
+        return [self._first[path], *self._more.get(path, ())] if path in self._first else []
 
 
 def without_extension(path: str) -> str:
