@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import tempfile
+import threading
+
+_LOADING = threading.Lock()  # two threads that turn the same descriptor aside would lose it
 
 
 def load_tensorflow():
@@ -13,6 +17,12 @@ def load_tensorflow():
     The notes come from C++ before any log level is read, so the file descriptor is turned
     aside. Where the import fails they are printed after all. Returns the module.
     """
+    with _LOADING:
+        return _load()
+
+
+@functools.cache
+def _load():
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as notes:

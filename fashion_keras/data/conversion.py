@@ -29,7 +29,6 @@ from fashion_keras.data.work_folder import (
 )
 from fashion_keras.errors import UserError
 from fashion_keras.places import place
-from fashion_keras.quiet import load_tensorflow
 
 Progress = Callable[[str, int, int], None]
 DEFAULT_LABEL = "subCategory"
@@ -95,7 +94,6 @@ def convert(
             say(f"{output} holds these records already: nothing to do")
             return existing
         _splits(catalog, request)  # a wrong option is answered before all photos are looked at
-        load_tensorflow()
         count = len(catalog.products)
         catalog, photos = check_photos(
             catalog,

@@ -11,6 +11,7 @@ from fashion_keras.data.archive import Archive
 from fashion_keras.data.catalog import UNREADABLE, Catalog, LeftOut, Product
 from fashion_keras.data.photo import PhotoInfo, check
 from fashion_keras.errors import UserError
+from fashion_keras.quiet import load_tensorflow
 
 _CHUNK = 64  # photos a task: fewer cost more in handing over than in decoding
 
@@ -97,8 +98,8 @@ def _checked(archive: Archive, name: str) -> PhotoInfo | str:
 
 
 def _is_decoded_by_tensorflow(png: bytes) -> bool:
-    import tensorflow as tf
-
+    """Say whether training can read a PNG that Pillow has read, which forgives a cut end."""
+    tf = load_tensorflow()
     try:
         tf.io.decode_png(png)
     except tf.errors.OpError:

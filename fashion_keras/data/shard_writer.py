@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from fashion_keras.data import tfrecord
 from fashion_keras.data.archive import Archive
 from fashion_keras.data.catalog import Product
 from fashion_keras.data.photo import PhotoInfo, stored_photo
@@ -94,8 +95,6 @@ class ShardWriter:
         return {split: tuple(found) for split, found in shards.items()}, _size_range(ranges)
 
     def _write_shard(self, path, ids, pool, progress) -> dict:
-        from fashion_keras.data.tfrecord import write_shard
-
         heights, widths = [], []
 
         def examples() -> Iterator[bytes]:
@@ -106,7 +105,7 @@ class ShardWriter:
                     yield example
                 progress(len(heights))
 
-        shard = write_shard(path, examples())
+        shard = tfrecord.write_shard(path, examples())
         sizes = {
             "min_height": min(heights),
             "max_height": max(heights),
@@ -116,15 +115,13 @@ class ShardWriter:
         return {"shard": dataclasses.asdict(shard), "sizes": sizes}
 
     def _examples(self, ids: Sequence[str]) -> list[tuple[bytes, int, int]]:
-        from fashion_keras.data.tfrecord import Record, to_example
-
         result = []
         for id in ids:
             product = self.products[id]
             data = self.archive.read(product.photo)
             data, height, width = stored_photo(data, self.photos[id], self.max_size, product.photo)
-            record = Record(id, product.name, data, height, width, product.labels)
-            result.append((to_example(record, self.vocabularies), height, width))
+            record = tfrecord.Record(id, product.name, data, height, width, product.labels)
+            result.append((tfrecord.to_example(record, self.vocabularies), height, width))
         return result
 
 
@@ -135,14 +132,14 @@ def plan_shards(
 
     Other splits get shards of about the size of the training shards. An empty split has none.
     """
-    from fashion_keras.data.tfrecord import shard_name
-
     if not ids:
         return []
     a_shard = num_train / train_shards if train_shards else _PHOTOS_A_SHARD
     count = max(1, min(len(ids), round(len(ids) / a_shard)))
     bounds = [len(ids) * i // count for i in range(count + 1)]
-    return [(shard_name(split, i, count), ids[bounds[i] : bounds[i + 1]]) for i in range(count)]
+    return [
+        (tfrecord.shard_name(split, i, count), ids[bounds[i] : bounds[i + 1]]) for i in range(count)
+    ]
 
 
 def _read_done(path: Path) -> dict[str, dict]:

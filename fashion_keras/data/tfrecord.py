@@ -1,19 +1,28 @@
-"""Photos with labels in, TFRecord shards out, and back again."""
+"""Photos with labels in, TFRecord shards out, and back again.
+
+Writing needs no TensorFlow, whose start takes longer than a small catalogue's conversion.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
+import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import tensorflow as tf
+import google_crc32c
 
 from fashion_keras.data import schema
 from fashion_keras.data.schema import DatasetInfo, ShardInfo
 from fashion_keras.errors import UserError
 from fashion_keras.io import replacing
 from fashion_keras.reading import sha256_of
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,21 +42,53 @@ def to_example(record: Record, vocabularies: dict[str, dict[str, int]]) -> bytes
 
     A label without a value is stored as empty text and index -1.
     """
-    example = tf.train.Example()
-    feature = example.features.feature
-    # Filled in place: building `Feature` messages and copying them in takes three times as long.
-    feature[schema.ID].bytes_list.value.append(record.id.encode())
-    feature[schema.NAME].bytes_list.value.append(record.name.encode())
-    feature[schema.IMAGE].bytes_list.value.append(record.encoded)
-    feature[schema.HEIGHT].int64_list.value.append(record.height)
-    feature[schema.WIDTH].int64_list.value.append(record.width)
+    entries = [
+        (schema.ID, _entry(schema.ID, record.id.encode())),
+        (schema.NAME, _entry(schema.NAME, record.name.encode())),
+        (schema.IMAGE, _entry(schema.IMAGE, record.encoded)),
+        (schema.HEIGHT, _entry(schema.HEIGHT, record.height)),
+        (schema.WIDTH, _entry(schema.WIDTH, record.width)),
+    ]
     for label, indices in vocabularies.items():
         text = record.labels.get(label)
         index = schema.MISSING if text is None else indices[text]
-        feature[schema.label_text_key(label)].bytes_list.value.append((text or "").encode())
-        feature[schema.label_index_key(label)].int64_list.value.append(index)
+        entries += _label_entries(label, text or "", index)
     # A map's order is otherwise free, and the same catalogue must give the same shards.
-    return example.SerializeToString(deterministic=True)
+    return _field(1, b"".join(entry for _, entry in sorted(entries)))
+
+
+@functools.lru_cache(2**16)  # products share their labels
+def _label_entries(label: str, text: str, index: int) -> tuple[tuple[str, bytes], ...]:
+    text_key, index_key = schema.label_text_key(label), schema.label_index_key(label)
+    return (text_key, _entry(text_key, text.encode())), (index_key, _entry(index_key, index))
+
+
+# A tf.Example is {features = 1: {feature = 1: map<string, Feature>}}, a Feature one of
+# {bytes_list = 1: {value = 1: bytes}} and {int64_list = 3: {value = 1: packed varints}}
+# (tensorflow/core/example/feature.proto).
+
+
+def _entry(key: str, value: bytes | int) -> bytes:
+    """Return a map's entry, serialised: a key and a Feature of one value."""
+    if isinstance(value, int):
+        feature = _field(3, _field(1, bytes(_varint(value % 2**64))))
+    else:
+        feature = _field(1, _field(1, value))
+    return _field(1, _field(1, key.encode()) + _field(2, feature))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """Serialise a field that holds bytes or a message (protobuf.dev, "Encoding")."""
+    return bytes((number << 3 | 2, *_varint(len(content)))) + content
+
+
+def _varint(value: int) -> list[int]:
+    parts = []
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return parts
 
 
 def shard_name(split: str, index: int, count: int) -> str:
@@ -59,11 +100,18 @@ def write_shard(path: Path, examples: Iterable[bytes]) -> ShardInfo:
     """Write serialised examples to `path`, whole or not at all; return what was written."""
     count = 0
     with replacing(path) as partial:
-        with tf.io.TFRecordWriter(os.fspath(partial)) as writer:
+        with open(partial, "wb", buffering=2**20) as file:
             for example in examples:
-                writer.write(example)
+                length = struct.pack("<Q", len(example))
+                file.write(b"".join((length, _checksum(length), example, _checksum(example))))
                 count += 1
         return ShardInfo(path.name, count, partial.stat().st_size, sha256_of(partial))
+
+
+def _checksum(data: bytes) -> bytes:
+    """Return TFRecord's masked CRC-32C (tensorflow.org/tutorials/load_data/tfrecord)."""
+    crc = google_crc32c.value(data)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def feature_spec(labels: Sequence[str], *, texts: bool = False) -> dict[str, tf.io.FixedLenFeature]:
@@ -71,6 +119,8 @@ def feature_spec(labels: Sequence[str], *, texts: bool = False) -> dict[str, tf.
 
     Photo, id and each label's index; with `texts` also name, height, width and labels' texts.
     """
+    import tensorflow as tf
+
     text, number = tf.io.FixedLenFeature([], tf.string), tf.io.FixedLenFeature([], tf.int64)
     spec = {schema.ID: text, schema.IMAGE: text}
     spec |= {schema.label_index_key(label): number for label in labels}
@@ -98,6 +148,8 @@ def read_records(
     a label has no value; with `texts` also `name`, `height`, `width`, and `text` string
     `[len(labels)]`. Raises `UserError` where a shard is missing or not of the recorded size.
     """
+    import tensorflow as tf
+
     for label in labels:
         info.vocabulary(label)
     paths = info.shard_paths(records, split)

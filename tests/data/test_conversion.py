@@ -5,6 +5,8 @@ import fcntl
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import wire
@@ -364,3 +366,16 @@ def test_a_mount_point_is_refused_before_any_work(catalogue, tmp_path, monkeypat
     monkeypatch.setattr(conversion, "check_photos", None)
     with pytest.raises(UserError, match=r"mount point.*such as .*/disk/records"):
         run(catalogue, tmp_path / "disk")
+
+
+def test_jpegs_are_converted_without_tensorflow(catalogue, tmp_path):
+    shop = shutil.copytree(catalogue, tmp_path / "shop", ignore=shutil.ignore_patterns("*.png"))
+    program = (
+        "import sys\n"
+        "from fashion_keras.data.conversion import Request, convert\n"
+        "convert(Request(sys.argv[1]), sys.argv[2])\n"
+        "assert 'tensorflow' not in sys.modules\n"
+    )
+    output = tmp_path / "records"
+    subprocess.run([sys.executable, "-c", program, shop, output], check=True, timeout=300)
+    assert len(wire.examples(output, DatasetInfo.load(output), "train")) > 10

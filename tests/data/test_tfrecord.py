@@ -33,6 +33,25 @@ def test_an_example_holds_exactly_what_the_schema_says():
     assert wire.example(to_example(RECORD, VOCABULARIES)) == EXPECTED
 
 
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 20_000, 3_000_000])
+@pytest.mark.parametrize("label", ["colour", "a", "a/j", "größe", "z" * 200])
+def test_an_example_is_to_the_byte_what_tensorflow_writes(size, label):
+    record = dataclasses.replace(RECORD, encoded=bytes(size), labels={label: "Röd", "a": None})
+    vocabularies = {label: {"Röd": 300}, "a": {}} if label != "a" else {"a": {}}
+    example = tf.train.Example.FromString(to_example(record, vocabularies))
+    assert example.features.feature["image/encoded"].bytes_list.value == [bytes(size)]
+    assert example.SerializeToString(deterministic=True) == to_example(record, vocabularies)
+
+
+def test_a_shard_is_to_the_byte_what_tensorflow_writes(tmp_path):
+    examples = [b"", b"one", bytes(range(256)) * 300]
+    write_shard(tmp_path / "ours", examples)
+    with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
+        for example in examples:
+            writer.write(example)
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+
+
 def test_the_same_record_is_always_the_same_bytes():
     reversed_labels = dict(reversed(RECORD.labels.items()))
     other = dataclasses.replace(RECORD, labels=reversed_labels)
