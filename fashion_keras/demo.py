@@ -34,7 +34,7 @@ examples:
   python -m fashion_keras.demo --model models/fashion --index models/fashion-index \\
       --run runs/efficientnetb0-1
       shows the most similar of them beside each photo, and, by the Keras model that the bundle
-      was exported from, a heat map of where it looked (Grad-CAM)
+      was exported from, a heat map of where it looked
 
 The page needs Starlette and uvicorn (pip install "fashion-keras[demo]"), loads nothing from the
 network, and listens on this machine alone unless --host says otherwise.
@@ -133,7 +133,7 @@ def _looker(path, info, version):
     """Return the function that draws heat maps, with the Keras model of a run."""
     import tensorflow as tf
 
-    from fashion_keras.evaluation.gradcam import grad_cam
+    from fashion_keras.evaluation.occlusion import occlusion_maps
     from fashion_keras.evaluation.thumbnails import thumbnail
     from fashion_keras.serving.decoding import decode_photos
 
@@ -147,8 +147,8 @@ def _looker(path, info, version):
     def look(encoded, asked):
         photos, _ = decode_photos(tf.constant([encoded]), run.image_size, run.resize)
         photos = photos.numpy()
-        [heat] = grad_cam(run.model, run.label, photos, [asked])
-        return thumbnail(photos[0], heat)
+        [heat] = occlusion_maps(run.predictor, run.label, photos, [asked])
+        return thumbnail(photos[0], heat) if heat.any() else ""
 
     return look
 

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from evaluation.fake_run import COUNTS, LABELS, product, resplit, write_records, write_run
+from evaluation.fake_run import (
+    COUNTS,
+    LABELS,
+    on_black,
+    product,
+    resplit,
+    write_records,
+    write_run,
+)
 from evaluation.html_check import Page
 from PIL import Image
 from sklearn import metrics as sklearn
@@ -232,13 +240,24 @@ def test_the_reports_page_is_whole_and_fetches_nothing(reported):
     assert "80.00" in page.text  # the accuracy: every 5th is labelled wrongly
 
 
-def test_the_page_shows_each_mistake_with_where_the_model_looked(reported):
+def maps_shown(page):
+    return [a for t, a in page.tags if a.get("alt", "").startswith("where the model looked")]
+
+
+def test_the_page_shows_each_mistake_and_no_map_where_no_place_counts_more_than_others(reported):
     page = Page((reported / "report.html").read_text(encoding="utf-8"))
     wrong = {product("test", index)[0] for index in range(0, COUNTS["test"], 5)}
     shown = {a["alt"].split("product ")[1] for t, a in page.tags if "product " in a.get("alt", "")}
     assert wrong <= shown
-    looked = [a for t, a in page.tags if a.get("alt", "").startswith("where the model looked")]
-    assert len(looked) == len(wrong) + 24
+    assert not maps_shown(page)  # every photo is of one colour
+
+
+def test_the_page_shows_each_mistake_and_unsure_hit_with_where_the_model_looked(tmp_path):
+    run = write_run(tmp_path / "run", scale=3)
+    records = write_records(tmp_path / "records", draw=on_black)
+    assert evaluate(run, records, "--report", tmp_path / "report", "--resamples", 10) == 0
+    page = Page((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
+    assert len(maps_shown(page)) == COUNTS["test"] // 5 + 24
 
 
 def test_the_reports_pictures_are_pictures(reported):

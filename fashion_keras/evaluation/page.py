@@ -32,7 +32,6 @@ def render_page(
     confusions: Sequence[Mapping],
     mistakes: Sequence[Mapping],
     hits: Sequence[Mapping],
-    heat_cells: tuple[int, int] | None,
 ) -> str:
     """Return the report's HTML; every name in it is escaped.
 
@@ -46,7 +45,6 @@ def render_page(
         mistakes: photos, dicts of `id`, `truth`, `prediction`, `probability`, `photo` and `heat`
             (data URIs, `heat` may be None), `width` and `height` in pixels.
         hits: the same.
-        heat_cells: rows and columns of the heat maps; None where there are none.
     """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -72,7 +70,6 @@ def render_page(
         confusions=confusions,
         mistakes=mistakes,
         hits=hits,
-        heat_cells=heat_cells,
         origin=_origin(result),
         matrix_data=_matrix_data(result["confusion_matrix"], matrix_frame),
     )

@@ -20,8 +20,8 @@ from fashion_keras.evaluation.files import (
     REPORT_FILE,
     TAIL_PICTURE,
 )
-from fashion_keras.evaluation.gradcam import grad_cam
 from fashion_keras.evaluation.insight import insights
+from fashion_keras.evaluation.occlusion import occlusion_maps
 from fashion_keras.evaluation.page import render_page
 from fashion_keras.evaluation.parquet import predictions_parquet
 from fashion_keras.evaluation.photos import load_photos
@@ -71,7 +71,7 @@ def make_report(
     say("calibration, automation, confusions")
     result = insights(predictions, validation, result, run.decision, target_error)
 
-    say("photos and Grad-CAM")
+    say("photos, and what the model goes by on them")
     photos = _gather(run, records, predictions)
     say("pictures")
     figures, pictures, frame = _draw(result, classes)
@@ -112,7 +112,7 @@ def needs_validation(
 
 
 def _gather(run, records, predictions) -> dict:
-    """Return the page's photos: `confusions`, `mistakes`, `hits` and the maps' `heat_cells`."""
+    """Return the page's photos: `confusions`, `mistakes` and `hits`."""
     label, classes = run.label, run.labels[run.label]
     pairs = largest_confusions(predictions, label)
     mistakes = sure_mistakes(predictions, label, GALLERY)
@@ -123,19 +123,19 @@ def _gather(run, records, predictions) -> dict:
     said = predictions.prediction(label)
     probability = predictions.probabilities(label).max(axis=1)
     images = np.stack([pixels[predictions.ids[row]] for row in explained])
-    maps = grad_cam(run.model, label, images, said[explained])
+    maps = occlusion_maps(run.predictor, label, images, said[explained])
     heat = dict(zip(explained.tolist(), maps, strict=True))
     width = round(HEIGHT * run.image_size[1] / run.image_size[0])
 
-    def item(row, *, with_heat=True):
-        photo = pixels[predictions.ids[row]]
+    def item(row):
+        photo, where = pixels[predictions.ids[row]], heat.get(row)
         return {
             "id": predictions.ids[row],
             "truth": classes[predictions.truth[label][row]],
             "prediction": classes[said[row]],
             "probability": float(probability[row]),
             "photo": thumbnail(photo),
-            "heat": thumbnail(photo, heat[row]) if with_heat else None,
+            "heat": None if where is None or not where.any() else thumbnail(photo, where),
             "width": width,
             "height": HEIGHT,
         }
@@ -147,13 +147,12 @@ def _gather(run, records, predictions) -> dict:
                 "prediction": classes[pair.prediction],
                 "count": pair.count,
                 "share": pair.share,
-                "photos": [item(row, with_heat=False) for row in pair.rows.tolist()],
+                "photos": [item(row) for row in pair.rows.tolist()],
             }
             for pair in pairs
         ],
         "mistakes": [item(row) for row in mistakes.tolist()],
         "hits": [item(row) for row in hits.tolist()],
-        "heat_cells": maps.shape[1:3],
     }
 
 

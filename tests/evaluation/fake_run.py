@@ -43,7 +43,19 @@ def product(split: str, index: int) -> tuple[str, tuple[int, int, int], dict]:
     )
 
 
-def write_records(folder: Path, labels=LABELS, counts=COUNTS) -> Path:
+def plain(colour: tuple[int, int, int]) -> Image.Image:
+    """Draw a photo of one colour."""
+    return Image.new("RGB", (IMAGE_SIZE[1], IMAGE_SIZE[0]), colour)
+
+
+def on_black(colour: tuple[int, int, int]) -> Image.Image:
+    """Draw a product of one colour on black, which speaks for no class."""
+    drawn = plain((0, 0, 0))
+    drawn.paste(colour, (4, 4, IMAGE_SIZE[1] - 4, IMAGE_SIZE[0] - 4))
+    return drawn
+
+
+def write_records(folder: Path, labels=LABELS, counts=COUNTS, draw=plain) -> Path:
     """Write two shards a split, and `dataset_info.json`."""
     folder.mkdir(parents=True)
     indices = {name: {c: i for i, c in enumerate(classes)} for name, classes in labels.items()}
@@ -56,7 +68,7 @@ def write_records(folder: Path, labels=LABELS, counts=COUNTS) -> Path:
             tuple(
                 write_shard(
                     folder / shard_name(split, number, 2),
-                    [to_example(_record(*item), indices) for item in half],
+                    [to_example(_record(*item, draw), indices) for item in half],
                 )
                 for number, half in enumerate(halves)
             ),
@@ -78,8 +90,8 @@ def write_records(folder: Path, labels=LABELS, counts=COUNTS) -> Path:
     return folder
 
 
-def write_run(folder: Path, *, bias: float = 0.0) -> Path:
-    """Write a run's folder as training leaves it; `bias` is added to every logit."""
+def write_run(folder: Path, *, bias: float = 0.0, scale: float = 1.0) -> Path:
+    """Write a run's folder as training leaves it; `bias` is added to every logit, times `scale`."""
     folder.mkdir(parents=True)
     inputs = keras.Input((*IMAGE_SIZE, 3), name="image")
     colour = keras.layers.Rescaling(1 / 100, name="backbone")(inputs)
@@ -87,7 +99,7 @@ def write_run(folder: Path, *, bias: float = 0.0) -> Path:
     heads = {name: keras.layers.Dense(len(c), name=name) for name, c in LABELS.items()}
     model = keras.Model(inputs, {name: head(colour) for name, head in heads.items()}, name="plain")
     # Logit of a class: its colour; the fourth is never the strongest. Green is Women.
-    heads["subCategory"].set_weights([np.eye(3, 4), np.array([bias] * 3 + [bias - 10])])
+    heads["subCategory"].set_weights([scale * np.eye(3, 4), np.array([bias] * 3 + [bias - 10])])
     heads["gender"].set_weights([np.array([[1, 0], [0, 1], [1, 0]]), np.array([bias, bias])])
     model.save(folder / "best.keras")
     save_labels(folder, LABELS)
@@ -105,7 +117,7 @@ def resplit(records: Path, folder: Path, run: Path) -> Path:
     return folder
 
 
-def _record(identifier, colour, labels):
+def _record(identifier, colour, labels, draw):
     file = io.BytesIO()
-    Image.new("RGB", (IMAGE_SIZE[1], IMAGE_SIZE[0]), colour).save(file, "PNG")
+    draw(colour).save(file, "PNG")
     return Record(identifier, "", file.getvalue(), *IMAGE_SIZE, labels)

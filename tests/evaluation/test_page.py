@@ -77,7 +77,6 @@ def render(result, **changes):
         ],
         "mistakes": [card(names[0], names[1])] * 24,
         "hits": [card(names[2], names[2])] * 24,
-        "heat_cells": (3, 2),
     }
     return render_page(result, **{**given, **changes})
 

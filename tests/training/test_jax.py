@@ -40,7 +40,7 @@ UNDER_JAX = (
     "test_losses.py",
     "test_confusion.py",
     "test_optimizer.py",
-    "../evaluation/test_gradcam.py::test_map_is_the_features_weighted_by_their_gradient",
+    "../evaluation/test_occlusion.py::test_the_map_is_how_far_the_log_odds_fall_patch_by_patch",
 )
 
 pytestmark = pytest.mark.skipif(
@@ -103,7 +103,7 @@ def test_tensorflow_gives_the_scores_that_jax_wrote(run, records):
 
 
 def test_what_stands_on_the_backend_holds_under_jax(run):
-    """The average's recursion, losses, metrics and Grad-CAM, against the same figures by hand."""
+    """The average's recursion, losses, metrics and occlusion maps, against figures by hand."""
     _, printed = run
     assert "tests: 0" in printed, printed
 
