@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+_JPEG = b"\xff\xd8\xff"
+
 
 def look(argv) -> int:
     """Read every photo of `folder`; write `verdicts.json` and each door's pixels into `out`.
@@ -78,6 +80,7 @@ def _tagged(path: Path) -> bytes:
 def _verdict(read, path, bundle):
     from fashion_keras.data.image import decode
     from fashion_keras.errors import UserError
+    from fashion_keras.serving.orientation import exif_orientation, turn_upright
 
     try:
         encoded = read(path)
@@ -85,7 +88,8 @@ def _verdict(read, path, bundle):
         if answer is None:
             return "refused by the model", None
         with contextlib.suppress(Exception):  # the graph has taken it: what it saw is of no use
-            return "", decode(encoded).numpy()
+            orientation = exif_orientation(encoded) if encoded[:3] == _JPEG else 1
+            return "", turn_upright(decode(encoded), orientation).numpy()
         return "Traceback: the model takes what training's decoder refuses", None
     except UserError as error:
         return str(error) or "no reason", None

@@ -10,7 +10,7 @@ import pytest
 from faults.children import run_child
 from faults.photo_faults import mutated_photos
 from faults.shop import predict_argv
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, PngImagePlugin
 
 pytestmark = pytest.mark.faults
 
@@ -72,6 +72,8 @@ def _convert(folder, photos):
 def decoded(data: bytes) -> Image.Image | None:
     """Decode a photo fully by Pillow alone, upright, on white; None where Pillow cannot."""
     ImageFile.LOAD_TRUNCATED_IMAGES = False
+    # Long texts and profiles are no damage to the pixels.
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 2**28
     formats = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:
