@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from fashion_keras.evaluation.comparison_runs import StoredRun
+from fashion_keras.evaluation.plots import short_name
 
 _PANELS = (
     ("val_macro_f1", "validation macro-F1"),
@@ -80,7 +81,11 @@ def differences_figure(result: dict, *, most: int = 20) -> Figure:
     lost = axes.barh(places, [-one["lost"] for one in changed], color="#c0392b", label="lost")
     for bars, key in ((won, "won"), (lost, "lost")):
         axes.bar_label(bars, [f"{one[key]:g}" if one[key] else "" for one in changed], padding=3)
-    axes.set_yticks(places, [f"{one['class']}  ({one['support']:,})" for one in changed])
+    axes.set_yticks(
+        places, [f"{short_name(one['class'])}  ({one['support']:,})" for one in changed]
+    )
+    for text in axes.get_yticklabels():
+        text.set_parse_math(False)  # a class may be called $5 or $10
     axes.axvline(0, color="black", linewidth=0.8)
     axes.margins(x=0.12)
     axes.xaxis.get_major_locator().set_params(integer=True)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from fashion_keras.evaluation.palette import INK, LINE, MUTED, RIGHT
+from fashion_keras.evaluation.plots import short_name
 from fashion_keras.evaluation.proportions import proportion_interval
 
 _SIZE = (5.6, 4.2)  # inches
@@ -174,7 +175,9 @@ def _name_classes(axes, rows, x, y, area):
     for index in np.argsort(y, kind="stable"):
         if named == _NAMED or y[index] == 1:
             break
-        for text in _placings(axes, rows[index]["class"], (x[index], y[index]), radius[index]):
+        for text in _placings(
+            axes, short_name(rows[index]["class"]), (x[index], y[index]), radius[index]
+        ):
             box = text.get_window_extent(renderer)
             inside = frame.x0 < box.x0 and box.x1 < frame.x1 and box.y1 < frame.y1
             if inside and not any(_overlap(box.extents, other) for other in taken):

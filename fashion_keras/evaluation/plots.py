@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from fashion_keras.evaluation.palette import INK, LINE, MUTED, RIGHT, WRONG
 
+_BEGINNING, _END = 12, 17  # letters of a long name: all of it would leave no room for the cells
 _CELL_TEXT_FROM = 0.24  # inches: in smaller cells a count of four digits does not fit
 _NOTES = {
     "shares of counts": "Shade: share of the row's photos (blue right, red wrong).",
@@ -26,6 +27,15 @@ def occurring_classes(matrix: np.ndarray) -> np.ndarray:
     return np.flatnonzero(matrix.sum(axis=0) + matrix.sum(axis=1) > 0)
 
 
+def short_name(name: str) -> str:
+    """Return a class name as a picture has room for it: of a long one its beginning and its end."""
+    name = " ".join(name.split())
+    if len(name) <= _BEGINNING + 1 + _END:
+        return name
+    # More of the end: Clothing > Women > Tops and Clothing > Women > Skirts differ there.
+    return f"{name[:_BEGINNING].rstrip()}…{name[-_END:].lstrip()}"
+
+
 def confusion_matrix_figure(
     matrix: np.ndarray,
     classes: Sequence[str],
@@ -38,7 +48,7 @@ def confusion_matrix_figure(
     Right predictions are blue and mistakes red. The shade grows with the square root of a cell's
     share of its row, so that rare mistakes show, or with the count's logarithm. Numbers are
     written where the cells are large enough. Classes that are neither true nor predicted are
-    left out, and the note below says how many.
+    left out, and the note below says how many. Long names are shortened in the middle.
 
     Args:
         matrix: counts `[C, C]`, rows truth, columns prediction.
@@ -49,11 +59,12 @@ def confusion_matrix_figure(
     matrix = np.asarray(matrix, np.int64)
     shown = occurring_classes(matrix)
     counts = matrix[np.ix_(shown, shown)]
-    names = [classes[index] for index in shown]
+    names = [short_name(classes[index]) for index in shown]
     size, cell, font = len(shown), _cell_inches(len(shown)), _font_points(len(shown))
-    rows = [f"{n}  {s:,}" for n, s in zip(names, counts.sum(axis=1), strict=True)]
+    totals = [f"{total:,}" for total in counts.sum(axis=1)]
 
-    left = _text_inches(rows, font) + 0.55
+    of_totals = _text_inches(totals, font) + 0.15
+    left = _text_inches(names, font) + of_totals + 0.55
     bottom = _text_inches(names, font) + 0.8
     # Beside a large matrix the names stand on both sides: the way across is long.
     both_sides = size > 60
@@ -72,9 +83,12 @@ def confusion_matrix_figure(
 
     axes.set_xticks([])
     axes.set_yticks([])
-    gap = 0.05 / cell
+    a_cell = side / max(size, 1)  # inches: few cells are drawn larger
+    gap = 0.05 / a_cell
     _write_names(axes, "bottom", size - 0.5 + gap, names, font)
-    _write_names(axes, "left", -0.5 - gap, rows, font)
+    # A column of their own: in one text with the names, the page would run the two together.
+    _write_names(axes, "left", -0.5 - gap, totals, font, color=MUTED)
+    _write_names(axes, "left", -0.5 - gap - of_totals / a_cell, names, font)
     if both_sides:
         _write_names(axes, "top", -0.5 - gap, names, font)
         _write_names(axes, "right", size - 0.5 + gap, names, font)
@@ -126,7 +140,7 @@ def _shares(counts):
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
-def _write_names(axes, side, place, names, font):
+def _write_names(axes, side, place, names, font, color=INK):
     # Not tick labels: measuring and moving those takes longer than drawing all the rest.
     for index, name in enumerate(names):
         upright = side in ("top", "bottom")
@@ -137,7 +151,7 @@ def _write_names(axes, side, place, names, font):
             rotation=90 if upright else 0,
             ha="center" if upright else {"left": "right", "right": "left"}[side],
             va={"top": "bottom", "bottom": "top"}.get(side, "center_baseline"),
-            color=INK,
+            color=color,
             parse_math=False,
         )
 

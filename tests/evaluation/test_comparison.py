@@ -13,8 +13,10 @@ from fashion_keras.config import load_config
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.comparison import compare_runs, mcnemar
 from fashion_keras.evaluation.comparison_bootstrap import paired_bootstrap
+from fashion_keras.evaluation.comparison_plots import differences_figure
 from fashion_keras.evaluation.comparison_report import markdown
 from fashion_keras.evaluation.comparison_runs import StoredRun, pool_seeds
+from fashion_keras.evaluation.plots import figure_to_png
 
 CLASSES = ("Bags", "Belts", "Shoes", "Ties")
 
@@ -188,6 +190,16 @@ def test_no_run_is_lost_where_seeds_begin_with_the_name_of_another(order):
     found = {frozenset(run.name for run in group) for group in groups.values()}
     assert found == {frozenset({"net-1", "net-2"}), frozenset({"net"})}
     assert [run.name for run in groups["net"]] == ["net"]
+
+
+def test_any_class_name_can_stand_in_the_picture_of_what_changed():
+    changed = [
+        {"class": name, "support": 3, "won": 2, "lost": 1} for name in (r"$\frac{$", "Tops " * 30)
+    ]
+    result = {"differences": [{"a": "one", "b": "two", "classes": changed}]}
+    figure = differences_figure(result)
+    figure_to_png(figure)
+    assert figure.axes[0].bbox.width > figure.bbox.width / 2
 
 
 def test_one_run_is_no_comparison():

@@ -169,6 +169,21 @@ def test_the_class_table_can_be_sorted_and_holds_the_numbers(html, page, result)
     )
 
 
+def test_a_bar_stands_beside_its_number_and_not_behind_it(html, result):
+    bars = re.findall(
+        r'<span class="bar"[^>]*><i style="--share:([\d.]+)"></i></span>([\d.]+)<', html
+    )
+    assert len(bars) == len(result["per_class"])
+    assert all(share == number for share, number in bars)
+
+
+def test_what_a_cell_says_covers_nothing_until_one_is_pointed_at_or_tapped(page, html):
+    (readout,) = [a for _, a in page.tags if a.get("id") == "readout"]
+    assert "hidden" in readout
+    assert "position: sticky; bottom" not in html
+    assert page.count("span", class_="by-touch") == 1
+
+
 def test_every_picture_has_its_place_and_alternative_text(page, result):
     photos = 24 * 2 + 24 * 2 + 6 * len(result["confusions"])
     assert page.count("img") == photos

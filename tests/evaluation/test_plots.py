@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_png
+from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_png, short_name
 
 
 def matrix(size):
@@ -43,8 +43,31 @@ def test_counts_are_written_in_small_matrices_and_not_in_large_ones():
     assert "12345" not in texts(confusion_matrix_figure(matrix(143), names(143)))
 
 
-def test_rows_carry_the_number_of_photos():
-    assert "Class 0  12,352" in texts(confusion_matrix_figure(matrix(7), names(7)))
+def test_rows_carry_the_number_of_photos_in_a_column_of_their_own():
+    figure = confusion_matrix_figure(matrix(7), names(7))
+    drawn = {text.get_text(): text.get_window_extent() for text in figure.axes[0].texts}
+    assert drawn["Class 0"].x1 < drawn["12,352"].x0 < drawn["12,352"].x1 < figure.axes[0].bbox.x0
+
+
+def test_long_names_leave_the_cells_their_room():
+    long = [f"Women's Ethnic and Fusion Wear / Kurtas, Tunics and Kurtis / {n}" for n in range(45)]
+    figure = confusion_matrix_figure(matrix(45), long)
+    assert figure.axes[0].bbox.width > 0.7 * figure.bbox.width
+    left = [text for text in figure.axes[0].texts if text.get_text().endswith(" / 44")]
+    assert len(left) == 2  # below, and at the left: what tells it from the others is still there
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("Topwear", "Topwear"),
+        ("Loungewear and Nightwear", "Loungewear and Nightwear"),
+        ("Clothing > Women > Ethnic Wear > Kurtas", "Clothing > W…nic Wear > Kurtas"),
+        ("two\nlines", "two lines"),
+    ],
+)
+def test_of_a_long_name_beginning_and_end_are_kept(name, short):
+    assert short_name(name) == short
 
 
 def test_classes_that_never_occur_are_left_out_with_a_note():
