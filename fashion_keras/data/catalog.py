@@ -13,12 +13,11 @@ from collections.abc import Sequence
 from fashion_keras.data.archive import Archive
 from fashion_keras.data.catalog_csv import (
     LARGE,
-    NAME_COLUMN,
     csv_names,
     find_own_csv,
     find_styles,
-    read_table,
 )
+from fashion_keras.data.csv_reader import NAME_COLUMN, Table, parse_csv
 from fashion_keras.data.photo_finder import PhotoFinder, without_extension
 from fashion_keras.data.schema import LABEL_COLUMNS, did_you_mean
 from fashion_keras.errors import UserError
@@ -159,8 +158,8 @@ def read_catalog(
     elif LARGE in csv:
         layout = "large"
 
-    where = f"{csv} in {archive.source}"
-    header, rows = read_table(archive.read(csv), where)
+    table = parse_csv(archive.read(csv), f"{csv} in {archive.source}")
+    where, header = table.where, table.header
     if label_columns is None:
         label_columns = LABEL_COLUMNS
         if layout == "own":
@@ -174,14 +173,14 @@ def read_catalog(
     if id_column is None and image_column is None:
         id_column = ID_COLUMN
     columns = _Columns(
-        id=_index(header, id_column, where, "--id-column"),
-        image=_index(header, image_column, where, "--image-column"),
-        name=header.index(NAME_COLUMN) if NAME_COLUMN in header else None,
-        labels={label: _index(header, label, where, "--label-column") for label in label_columns},
+        id=None if id_column is None else table.index(id_column, "--id-column"),
+        image=None if image_column is None else table.index(image_column, "--image-column"),
+        name=table.index(NAME_COLUMN) if NAME_COLUMN in header else None,
+        labels={label: table.index(label, "--label-column") for label in label_columns},
     )
     photos = PhotoFinder(names, posixpath.dirname(csv), layout == "own", archive.start)
-    catalog = _collect(rows, header, columns, photos)
-    notes = tuple(filter(None, [photos.note()]))
+    catalog = _collect(table, columns, photos)
+    notes = (*catalog.notes, *filter(None, [photos.note()]))
     catalog = dataclasses.replace(catalog, source=str(archive.source), layout=layout, notes=notes)
     if not catalog.products:
         raise UserError(
@@ -200,33 +199,18 @@ class _Columns:
     labels: dict[str, int]
 
 
-def _index(header: list[str], column: str | None, where: str, option: str) -> int | None:
-    if column is None:
-        return None
-    if column not in header:
-        raise UserError(
-            f"{where} has no column {column!r}{did_you_mean(column, header)}: it has "
-            f"{', '.join(header)}.\nName another with {option}"
-        )
-    return header.index(column)
-
-
-def _collect(
-    rows: list[list[str]], header: list[str], columns: _Columns, photos: PhotoFinder
-) -> Catalog:
+def _collect(table: Table, columns: _Columns, photos: PhotoFinder) -> Catalog:
     """Sort the rows into products and rows left out, mending those that can be mended."""
     products, without_photo, repaired, left_out = [], [], [], []
     seen: set[str] = set()
-    width = len(header)
-    ids = _ids(rows, columns)
-    for number, (row, id) in enumerate(zip(rows, ids, strict=True), start=2):
+    width = len(table.header)
+    ids = _ids(table.rows, columns)
+    for number, row, id in zip(table.lines, table.rows, ids, strict=True):
         mended = False
-        if len(row) > width and header[-1] == NAME_COLUMN:
+        if len(row) > width and table.header[-1] == NAME_COLUMN:
             # An unquoted comma in the product name, the last column.
             row = [*row[: width - 1], ",".join(row[width - 1 :])]
             mended = True
-        elif len(row) > width and not any(row[width:]):
-            row = row[:width]
         if len(row) != width:
             detail = f"row {number} has {len(row)} fields, expected {width}"
             left_out.append(LeftOut(id, BAD_ROW, detail))
@@ -260,9 +244,10 @@ def _collect(
         label_columns=tuple(columns.labels),
         products=tuple(products),
         without_photo=tuple(without_photo),
-        rows=len(rows),
+        rows=len(table.rows),
         repaired=tuple(repaired),
         left_out=tuple(left_out),
+        notes=(table.note,) if table.note else (),
     )
 
 

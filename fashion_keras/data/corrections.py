@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 import json
@@ -11,8 +10,11 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from fashion_keras.data.catalog import EXCLUDED, MISSING_TEXT, Catalog, LeftOut
+from fashion_keras.data.csv_reader import Table, is_csv, parse_csv, read_csv
 from fashion_keras.data.schema import did_you_mean
+from fashion_keras.data.text_encoding import decode_text
 from fashion_keras.errors import UserError
+from fashion_keras.reading import read_bytes
 from fashion_keras.text import from_cell
 
 ID_COLUMN = "id"
@@ -43,16 +45,17 @@ def read_corrections(
     exclude: str | os.PathLike | None,
     relabel: str | os.PathLike | None,
     labels: Collection[str],
+    say: Callable[[str], None] = print,
 ) -> Corrections:
     """Read a file of ids to leave out and a CSV of new labels; `UserError` where one is unfit.
 
     `exclude` holds an id a line, or is a CSV with a column `id`. `relabel` is a CSV with a column
     `id` and columns named as some of `labels`; an empty cell leaves a label as it is, `NA`
-    removes it; other columns are not looked at.
+    removes it; other columns are not looked at. `say` is told of a file that is not UTF-8.
     """
     return Corrections(
-        frozenset(_read_ids(Path(exclude))) if exclude else frozenset(),
-        _read_labels(Path(relabel), labels) if relabel else {},
+        frozenset(_read_ids(Path(exclude), say)) if exclude else frozenset(),
+        _read_labels(Path(relabel), labels, say) if relabel else {},
     )
 
 
@@ -60,7 +63,6 @@ def apply_corrections(
     catalog: Catalog, corrections: Corrections, say: Callable[[str], None]
 ) -> tuple[Catalog, dict]:
     """Return the corrected catalogue, and what was done, id by id, for `report.json`.
-
     Ids that are not among the products are told by `say` and reported. Raises `UserError` where
     none of a file's ids is, or where no product is left.
     """
@@ -121,70 +123,58 @@ def _unknown(option, ids, known, catalog, say) -> list[str]:
     return unknown
 
 
-def _read_ids(path: Path) -> list[str]:
-    lines = _lines(path)
-    header = next(csv.reader(lines[:1]), [])
-    names = [cell.strip() for cell in header]
-    if len(names) > 1 or names == [ID_COLUMN]:
-        return [row[ID_COLUMN] for row in _rows(path, lines)]
-    return _not_empty(path, [from_cell(line.strip()) for line in lines if line.strip()])
+def _read_ids(path: Path, say: Callable[[str], None]) -> list[str]:
+    data = read_bytes(path)
+    text, note = decode_text(data, str(path))
+    if is_csv(text, ID_COLUMN):
+        return [id for _, id, _ in _rows(parse_csv(data, str(path)), say)]
+    if note:
+        say(note)
+    ids = [from_cell(line.strip()) for line in text.replace("\r", "\n").split("\n") if line.strip()]
+    if not ids:
+        raise UserError(f"{path} names no product: expected at least one id")
+    return ids
 
 
-def _read_labels(path: Path, labels: Collection[str]) -> dict[str, dict[str, str | None]]:
-    rows = _rows(path, _lines(path))
-    columns = [name for name in rows[0] if name in labels]
+def _read_labels(
+    path: Path, labels: Collection[str], say: Callable[[str], None]
+) -> dict[str, dict[str, str | None]]:
+    table = read_csv(path)
+    rows = _rows(table, say)
+    columns = {name: table.index(name) for name in labels if name in table.header}
     if not columns:
         raise UserError(
             f"{path} has no column of new labels: expected some of {', '.join(labels)} beside "
-            f"{ID_COLUMN!r}, found {', '.join(rows[0])}"
+            f"{ID_COLUMN!r}, found {', '.join(table.header)}"
         )
     found: dict[str, dict[str, str | None]] = {}
-    for row in rows:
-        new = {
-            name: None if row[name] in MISSING_TEXT else row[name] for name in columns if row[name]
-        }
-        before = found.setdefault(row[ID_COLUMN], {})
-        for name, value in new.items():
-            if before.get(name, value) != value:
+    for line, id, cells in rows:
+        before = found.setdefault(id, {})
+        for name, place in columns.items():
+            if not cells[place]:
+                continue
+            value = None if cells[place] in MISSING_TEXT else cells[place]
+            if before.setdefault(name, value) != value:
                 raise UserError(
-                    f"{path} gives {row[ID_COLUMN]} two values of {name}: {before[name]!r} and "
+                    f"{path}, line {line}, gives {id} two values of {name}: {before[name]!r} and "
                     f"{value!r}. Keep one"
                 )
-        before |= new
     return {id: new for id, new in found.items() if new}
 
 
-def _rows(path: Path, lines: list[str]) -> list[dict[str, str]]:
-    reader = csv.reader(line + "\n" for line in lines)
-    names = [from_cell(name.strip()) for name in next(reader, [])]
-    if ID_COLUMN not in names:
-        raise UserError(
-            f"{path} has no column {ID_COLUMN!r}: found {', '.join(names) or 'nothing'}"
-        )
+def _rows(table: Table, say: Callable[[str], None]) -> list[tuple[int, str, list[str]]]:
+    """Return line, id and cells of each row; `UserError` where one is not whole: none is passed."""
+    column = table.index(ID_COLUMN)
+    if table.note:
+        say(table.note)
     rows = []
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(names):
+    for line, cells in zip(table.lines, table.rows, strict=True):
+        if len(cells) != len(table.header):
             raise UserError(
-                f"{path}, line {reader.line_num}: {len(cells)} fields, expected {len(names)}"
+                f"{table.where}, line {line}: {len(cells)} fields, expected {len(table.header)}"
             )
-        row = dict(zip(names, (from_cell(cell.strip()) for cell in cells), strict=True))
-        if not row[ID_COLUMN]:
-            raise UserError(f"{path}, line {reader.line_num}: no id")
-        rows.append(row)
-    return _not_empty(path, rows)
-
-
-def _not_empty(path: Path, rows: list) -> list:
-    if not rows:
-        raise UserError(f"{path} names no product: expected at least one id")
+        cells = [from_cell(cell.strip()) for cell in cells]
+        if not cells[column]:
+            raise UserError(f"{table.where}, line {line}: no id")
+        rows.append((line, cells[column], cells))
     return rows
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise UserError(f"cannot read {path}: {reason}") from None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from fashion_keras.data.catalog_csv import read_table
-from fashion_keras.data.schema import did_you_mean
+from fashion_keras.data.csv_reader import read_csv
 from fashion_keras.errors import UserError
 from fashion_keras.text import from_cell
 
@@ -24,36 +25,41 @@ class PathColumns:
     root: Path | None = None
 
 
-def read_paths(file: Path, columns: PathColumns) -> list[tuple[str | None, str]]:
+def read_paths(
+    file: Path, columns: PathColumns, say: Callable[[str], None] | None = None
+) -> list[tuple[str | None, str]]:
     """Return the id, None where the CSV has none, and the path, "" where it has none, of each row.
 
-    The CSV is UTF-8, its cells between commas, semicolons or tabs. Raises `UserError` where it
-    cannot be read, lacks a column, or no row names a photo.
+    A row with more cells than the header names no photo, for its cells may stand in other
+    columns. `say` is told how a CSV was read that is not UTF-8, and of such rows; by default that
+    goes to stderr. Raises `UserError` where the CSV cannot be read, lacks a column or has it
+    twice, or no row names a photo.
     """
-    try:
-        header, rows = read_table(file.read_bytes(), str(file))
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}") from error
-    path = _find(file, header, columns.path, "--path-column")
-    if columns.id is None:
-        id = header.index("id") if "id" in header else None
-    else:
-        id = _find(file, header, columns.id, "--id-column")
-    found = [(_cell(row, id) or None, _cell(row, path)) for row in rows]
-    if found and not any(name for _, name in found):
-        raise UserError(f"{file}: no row names a photo in column {header[path]!r}")
+    say = say or (lambda line: print(line, file=sys.stderr))
+    table = read_csv(file)
+    path = table.index(columns.path, "--path-column")
+    id = None
+    if columns.id is not None or "id" in table.header:
+        id = table.index(columns.id or "id", "--id-column")
+    width = len(table.header)
+    if table.note:
+        say(table.note)
+    longer = [line for line, row in zip(table.lines, table.rows, strict=True) if len(row) > width]
+    if longer:
+        rows = "1 row has" if len(longer) == 1 else f"{len(longer):,} rows have"
+        say(
+            f"{file}: {rows} more cells than the header, the first in line {longer[0]}, and so "
+            "no photo: put a cell that holds a comma in quotes"
+        )
+    found = [
+        (_cell(row, id) or None, _cell(row, path) if len(row) <= width else "")
+        for row in table.rows
+    ]
+    if not any(name for _, name in found):
+        raise UserError(f"{file}: no row names a photo in column {table.header[path]!r}")
     return found
 
 
 def _cell(row, column):
     """Return what a row has in a column, "" where it is too short or `column` is None."""
     return from_cell(row[column].strip()) if column is not None and column < len(row) else ""
-
-
-def _find(file, header, column, option):
-    if column in header:
-        return header.index(column)
-    raise UserError(
-        f"{file} has no column {column!r}{did_you_mean(column, header)}: it has "
-        f"{', '.join(header)[:200]}.\nName the one that is meant with {option}"
-    )

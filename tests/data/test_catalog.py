@@ -198,11 +198,19 @@ def test_windows_line_ends_and_a_byte_order_mark_are_welcome(tmp_path):
     assert windows.products == plain.products
 
 
-def test_text_that_is_not_utf8_names_its_line(tmp_path):
+def test_text_of_no_known_encoding_names_its_line(tmp_path):
     files = kaggle([row(1), row(2, name="caf@")], [1])
-    files["styles.csv"] = files["styles.csv"].encode().replace(b"@", b"\xe9")
-    with pytest.raises(UserError, match=r"styles\.csv in .* not UTF-8 \(byte 0xe9 in line 3\)"):
+    files["styles.csv"] = files["styles.csv"].encode().replace(b"@", b"\x8e")  # of a Macintosh
+    with pytest.raises(UserError, match=r"styles\.csv in .* not UTF-8 \(byte 0x8e in line 3\)"):
         read(tmp_path, files)
+
+
+def test_windows_text_is_read_and_the_summary_says_so(tmp_path):
+    files = kaggle([row(1, name="caf@")], [1])
+    files["styles.csv"] = files["styles.csv"].encode().replace(b"@", b"\xe9")
+    catalog = read(tmp_path, files)
+    assert catalog.products[0].name == "café"
+    assert "is not UTF-8: read as Windows-1252, such as 'café'" in catalog.summary()
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", HEADER.encode(), b"\x00\x00\x00", JPEG])
@@ -322,6 +330,27 @@ def test_a_stray_quote_in_ones_own_csv_swallows_no_row(tmp_path):
     text = 'id,note,kind\n1,"5 inch,Hat\n2,x,Hat\n3,"y" z,Hat\n'
     photos = ["1.jpg", "2.jpg", "3.jpg"]
     assert ids(own(tmp_path, text, photos, label_columns=["kind"]).products) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "sep=;\r\nid;Größe\r\n1;Läufer\r\n".encode("cp1252"),
+        "id;Größe\r\n1;Läufer\r\n".encode("utf-8-sig"),
+        "id\tGröße\r\n1\tLäufer\r\n".encode("utf-16"),
+    ],
+)
+def test_a_catalogue_is_read_as_excel_saves_it(tmp_path, data):
+    catalog = own(tmp_path, data, ["1.jpg"], label_columns=["Größe"])
+    assert catalog.products[0].labels == {"Größe": "Läufer"}
+    assert catalog.rows == 1
+
+
+def test_a_header_that_stands_twice_is_an_error_that_names_the_column(tmp_path):
+    text = "sku,category,price,category\n1,Apparel,9,Hat\n"
+    with pytest.raises(UserError, match=r"shop\.csv .*'category' 2 times \(columns 2 and 4\)"):
+        own(tmp_path, text, ["1.jpg"], id_column="sku", label_columns=["category"])
+    assert own(tmp_path, text, ["1.jpg"], id_column="sku", label_columns=["price"]).products
 
 
 def test_semicolons_separate_as_well(tmp_path):

@@ -53,12 +53,12 @@ def test_labels_are_read_by_the_names_of_their_columns(tmp_path):
     ("text", "message"),
     [
         ("id,shape\n1,Hat\n", "no column of new labels: expected some of kind, colour"),
-        ("kind\nHat\n", "no column 'id': found kind"),
+        ("shape\nHat\n", "no column 'id': it has shape"),
         ("id,kind\n1\n", "line 2: 1 fields, expected 2"),
         ("id,kind\n,Hat\n", "line 2: no id"),
         ("id,kind\n1,Hat\n1,Shoe\n", "gives 1 two values of kind: 'Hat' and 'Shoe'"),
-        ("id,kind\n", "names no product"),
-        ("", "no column 'id': found nothing"),
+        ("id,kind\n", "is empty: expected a header and at least one row"),
+        ("", "is empty: expected a header and at least one row"),
     ],
 )
 def test_a_file_that_is_no_relabelling_is_refused(tmp_path, text, message):
@@ -67,10 +67,40 @@ def test_a_file_that_is_no_relabelling_is_refused(tmp_path, text, message):
 
 
 def test_a_missing_or_empty_list_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"cannot read .*nowhere\.txt: No such file"):
+    with pytest.raises(UserError, match=r"nowhere\.txt cannot be read: No such file"):
         read_corrections(tmp_path / "nowhere.txt", None, LABELS)
     with pytest.raises(UserError, match="names no product"):
         read_corrections(write(tmp_path, "\n"), None, LABELS)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "sep=;\r\nid;kind\r\nä;Hüte\r\n".encode("cp1252"),
+        "id;kind\r\nä;Hüte\r\n".encode("utf-8-sig"),
+        "id\tkind\nä\tHüte\n".encode("utf-16"),
+        'id,kind,note\nä,Hüte,"two\nlines"\n'.encode(),
+    ],
+)
+def test_both_files_are_read_as_excel_saves_them(tmp_path, data):
+    (tmp_path / "file.csv").write_bytes(data)
+    found = read_corrections(tmp_path / "file.csv", tmp_path / "file.csv", LABELS, lambda line: 0)
+    assert found == Corrections(frozenset("ä"), {"ä": {"kind": "Hüte"}})
+
+
+@pytest.mark.parametrize("text", ["ä\r\nö\r\n", "id\r\nä\r\nö\r\n", "sep=;\nid;x\nä;\nö;\n"])
+def test_an_encoding_that_is_not_utf8_is_told(tmp_path, text):
+    said = []
+    (tmp_path / "out.txt").write_bytes(text.encode("cp1252"))
+    assert read_corrections(tmp_path / "out.txt", None, LABELS, said.append).exclude == {"ä", "ö"}
+    assert len(said) == 1 and "out.txt is not UTF-8: read as Windows-1252" in said[0]
+
+
+def test_a_header_that_stands_twice_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"'kind' 2 times \(columns 2 and 3\)"):
+        read_corrections(None, write(tmp_path, "id,kind,kind\n1,Hat,Cap\n"), LABELS)
+    with pytest.raises(UserError, match=r"'id' 2 times"):
+        read_corrections(write(tmp_path, "id,id\n1,2\n"), None, LABELS)
 
 
 # ---- applying ----

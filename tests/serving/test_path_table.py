@@ -41,7 +41,7 @@ def test_a_row_without_a_photo_spares_the_others(tmp_path):
         ("id,image_path\n1,a.jpg\n", {"path": "imagepath"}, "did you mean 'image_path'"),
         ("path,id\n ,1\n,2\n", {}, "no row names a photo in column 'path'"),
         ("path\n", {}, "is empty"),
-        (b"path\ncaf\xe9.jpg\n", {}, "is not UTF-8"),
+        (b"path\ncaf\x8e.jpg\n", {}, "is not UTF-8"),
     ],
 )
 def test_what_is_wrong_with_a_csv_is_said(tmp_path, content, columns, reason):
@@ -56,3 +56,38 @@ def test_a_table_of_predictions_names_its_photos_as_they_were(tmp_path):
         ("=7", "@a.jpg"),
         ("'8", "'b.jpg"),
     ]
+
+
+# ---- CSVs of Excel ----
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "sep=;\r\nid;path\r\n7;Läufer.jpg\r\n".encode("cp1252"),
+        "id\tpath\n7\tLäufer.jpg\n".encode("utf-16"),
+        'id,path,note\n7,Läufer.jpg,"two\nlines"\n'.encode(),
+    ],
+)
+def test_a_csv_is_read_as_convert_reads_it(tmp_path, content):
+    assert read(tmp_path, content) == [("7", "Läufer.jpg")]
+
+
+def test_an_encoding_that_is_not_utf8_is_said_on_screen(tmp_path, capsys):
+    read(tmp_path, "path\nLäufer.jpg\n".encode("cp1252"))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "list.csv is not UTF-8: read as Windows-1252, such as 'Läufer'" in captured.err
+
+
+def test_a_column_that_stands_twice_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"'path' 2 times \(columns 1 and 2\)"):
+        read(tmp_path, "path,path\na.jpg,b.jpg\n")
+    with pytest.raises(UserError, match=r"'id' 2 times"):
+        read(tmp_path, "path,id,id\na.jpg,1,2\n")
+
+
+def test_a_row_of_too_many_cells_names_no_photo_and_is_told(tmp_path, capsys):
+    found = read(tmp_path, "id,path\n1,a, b.jpg\n2,c.jpg\n3,d.jpg,\n")
+    assert found == [("1", ""), ("2", "c.jpg"), ("3", "d.jpg")]
+    assert "1 row has more cells than the header, the first in line 2" in capsys.readouterr().err
