@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from fashion_keras.commands import positive_int, run_command
-from fashion_keras.config import load_config
+from fashion_keras.config import Config, load_config
 from fashion_keras.data.schema import DatasetInfo, did_you_mean
 from fashion_keras.errors import UserError
 from fashion_keras.places import place
+from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.run import check_run
 
 EXAMPLES = """\
@@ -32,51 +36,139 @@ that you disagree with, and give it to python -m fashion_keras.convert --relabel
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code, 2 for what the user can mend."""
-    return run_command(audit, argv)
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What to audit, and how: the arguments of `audit`."""
+
+    data: Path
+    output: Path
+    model: Sequence[Path]
+    label: str | None
+    predictions: Path | None
+    max_distance: int | None
+    max_difference: float | None
+    min_similarity: float | None
+    labels: bool
+    splits: Sequence[str] | None
+    folds: int | None
+    config: Path | None
 
 
-def audit(argv: Sequence[str] | None = None) -> None:
-    """Audit records as the arguments say, write the folder and print what was found."""
-    options = _parser().parse_args(argv)
-    info = DatasetInfo.load(options.data)
-    _check(options, info)
-    for model in options.model:
+def audit(
+    data: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    model: str | os.PathLike | Sequence[str | os.PathLike] = (),
+    label: str | None = None,
+    predictions: str | os.PathLike | None = None,
+    max_distance: int | None = None,
+    max_difference: float | None = None,
+    min_similarity: float | None = None,
+    labels: bool = False,
+    splits: Sequence[str] | None = None,
+    folds: int | None = None,
+    config: str | os.PathLike | None = None,
+    progress: bool | Reporter = True,
+) -> str:
+    """Look for near-identical photos within and across splits, or for labels that may be wrong.
+
+    Args:
+        data: the records.
+        output: a folder for CSVs, picture sheets and a JSON.
+        model: a training run; with `labels` several, whose probabilities are averaged.
+        label: whose values to compare. Defaults to the run's, else the first of the records.
+        predictions: `predictions.csv.gz` of `evaluate`: score it with and without the photos that
+            have a near-duplicate in the training split.
+        max_distance: bits that two hashes of 256 bits may differ in. Defaults to 12.
+        max_difference: of two photos' pixels, from 0 to 1. Defaults to 0.05.
+        min_similarity: cosine of two photos' features, with `model`. Defaults to 0.99.
+        labels: rank doubtful labels, and do not look for near-duplicates.
+        splits: of `labels` with `model`: which to look at. Defaults to validation and test.
+        folds: of `labels`: look at the training split by training so many models.
+        config: a config file for the models of `folds`.
+        progress: False for no bars, or a `Reporter`.
+
+    Returns what was found, in a few lines.
+
+    Raises:
+        UserError: a path or an argument is wrong, or they do not fit each other.
+
+    Example:
+
+        print(fk.audit("tfrecords/small", "audit", model="runs/resnet18", labels=True))
+    """
+    models = [model] if isinstance(model, str | os.PathLike) else list(model)
+    return _audit(
+        Request(
+            data=place(data),
+            output=place(output),
+            model=[place(path) for path in models],
+            label=label,
+            predictions=place(predictions) if predictions else None,
+            max_distance=max_distance,
+            max_difference=max_difference,
+            min_similarity=min_similarity,
+            labels=labels,
+            splits=splits,
+            folds=folds,
+            config=place(config) if config else None,
+        ),
+        reporter(progress),
+    )
+
+
+def _audit(request: Request, report_to: Reporter) -> str:
+    info = DatasetInfo.load(request.data)
+    _check(request, info)
+    for model in request.model:
         check_run(model)
     from fashion_keras.auditing.files import check_folder
 
-    check_folder(options.output)
+    check_folder(request.output)
     from fashion_keras.quiet import load_tensorflow
 
-    if options.labels:
+    if request.labels:
         from fashion_keras.auditing.labels import require_cleanlab
 
         require_cleanlab()
-        config = load_config(options.config) if options.folds else None
-        if config:
-            from fashion_keras.models.registry import check_arch, check_imagenet
-
-            _check_unseen(options.config, config)
-            check_arch(config.model.arch)
-            if config.model.weights == "imagenet":
-                check_imagenet(config.model.arch)
-            for name in config.labels:
-                info.trainable_vocabulary(name)
+        config = _config_of_folds(request, info) if request.folds else None
         load_tensorflow()
         from fashion_keras.auditing.label_audit import audit_labels
 
-        print(audit_labels(options, info, config))
-    else:
-        predictions = None
-        if options.predictions:
-            from fashion_keras.auditing.leakage import read_predictions
+        return audit_labels(request, info, config, report_to)
+    predictions = None
+    if request.predictions:
+        from fashion_keras.auditing.leakage import read_predictions
 
-            predictions = read_predictions(options.predictions)
-        load_tensorflow()
-        from fashion_keras.auditing.duplicate_audit import audit_duplicates
+        predictions = read_predictions(request.predictions)
+    load_tensorflow()
+    from fashion_keras.auditing.duplicate_audit import audit_duplicates
 
-        print(audit_duplicates(options, info, predictions))
+    return audit_duplicates(request, info, predictions, report_to)
+
+
+def _config_of_folds(request: Request, info: DatasetInfo) -> Config:
+    """Return the folds' config; `UserError` where it cannot be trained or may know the labels."""
+    from fashion_keras.models.registry import check_arch, check_imagenet
+
+    config = load_config(request.config)
+    _check_unseen(request.config, config)
+    check_arch(config.model.arch)
+    if config.model.weights == "imagenet":
+        check_imagenet(config.model.arch)
+    for name in config.labels:
+        info.trainable_vocabulary(name)
+    return config
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code, 2 for what the user can mend."""
+    return run_command(_command, argv)
+
+
+def _command(argv: Sequence[str] | None) -> None:
+    options = _parser().parse_args(argv)
+    print(audit(**vars(options), progress=Terminal()))
     print(f"\nwritten to {options.output}")
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from fashion_keras.commands import add_run_and_records, run_command
-from fashion_keras.config import DecisionConfig, load_config
+from fashion_keras.config import load_config
 from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.places import place
+from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
-from fashion_keras.run import CONFIG_FILE, DECISION_FILE, check_run, check_split, load_run
+from fashion_keras.run import CONFIG_FILE, DECISION_FILE, Run, check_run, check_split, load_run
 
 _EPILOG = """\
 examples:
@@ -26,38 +27,73 @@ the file to do without. Training ends with this step by itself.
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
-    return run_command(_calibrate, argv)
+def calibrate(
+    model: str | os.PathLike,
+    data: str | os.PathLike,
+    *,
+    flip: bool | None = None,
+    combine: bool | None = None,
+    class_bias: bool | None = None,
+    temperature: bool | None = None,
+    target_error: float | None = None,
+    progress: bool | Reporter = True,
+) -> Run:
+    """Fit on validation how a trained model's outputs become decisions; write `decision.json`.
 
+    Args:
+        model: a training run's folder, or a `.keras` file.
+        data: the records that it was trained on.
+        flip: average the outputs of a photo and its mirror image: twice the work.
+        combine: let the heads of finer labels inform the coarser ones.
+        class_bias: raise rare classes as far as macro-F1 gains by it.
+        temperature: make probabilities mean what they say.
+        target_error: mistakes allowed among the photos that need no person.
+        progress: False for no bars, or a `Reporter`.
 
-def _calibrate(argv: Sequence[str] | None) -> None:
-    arguments = _parser().parse_args(argv)
-    info = DatasetInfo.load(arguments.data)
+    What is None is taken from the run's config. Returns the run with its decision.
+
+    Raises:
+        UserError: a path is wrong, or the run was trained on another split.
+
+    Example:
+
+        run = fk.calibrate("runs/resnet18", "tfrecords/small", target_error=0.02)
+        print(run.decision.accept.threshold)
+    """
+    report_to = reporter(progress)
+    model, data = place(model), place(data)
+    info = DatasetInfo.load(data)
     for split in ("train", "validation"):
-        info.shard_paths(arguments.data, split)
-    folder = check_run(arguments.model).parent
-    check_split(folder, info, arguments.data)
-    options = _options(arguments, folder)
+        info.shard_paths(data, split)
+    folder = check_run(model).parent
+    check_split(folder, info, data)
+    given = {
+        "flip": flip,
+        "combine": combine,
+        "class_bias": class_bias,
+        "temperature": temperature,
+        "target_error": target_error,
+    }
+    asked = {f"decision.{name}": value for name, value in given.items() if value is not None}
+    config = folder / CONFIG_FILE
+    options = load_config(config if config.is_file() else None, asked).decision
     load_tensorflow()
     from fashion_keras.evaluation.calibrating import acceptance_line, calibrate_run, steps_table
 
-    run, steps = calibrate_run(
-        load_run(arguments.model, info), arguments.data, options, progress=sys.stderr.isatty()
-    )
-    print(steps_table(steps))
-    print(acceptance_line(run.decision))
-    print(f"written to {folder / DECISION_FILE}")
+    run, steps = calibrate_run(load_run(model, info), data, options, progress=report_to.bars)
+    report_to.say(steps_table(steps))
+    report_to.say(acceptance_line(run.decision))
+    report_to.say(f"written to {folder / DECISION_FILE}")
+    return run
 
 
-def _options(arguments, folder: Path) -> DecisionConfig:
-    config = folder / CONFIG_FILE
-    given = {
-        f"decision.{field.name}": getattr(arguments, field.name)
-        for field in dataclasses.fields(DecisionConfig)
-        if getattr(arguments, field.name) is not None
-    }
-    return load_config(config if config.is_file() else None, given).decision
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return run_command(_command, argv)
+
+
+def _command(argv: Sequence[str] | None) -> None:
+    calibrate(**vars(_parser().parse_args(argv)), progress=Terminal())
 
 
 def _parser() -> argparse.ArgumentParser:

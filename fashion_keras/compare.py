@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,28 +31,74 @@ table; with --output also writes it, comparison.json, curves.png and classes.png
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code, 2 for what the user can mend."""
-    return run_command(compare, argv)
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What two or more runs scored on the same photos, and whether they differ.
+
+    Attributes:
+        result: every figure, as `comparison.json` holds it.
+        markdown: the tables, for a README.
+    """
+
+    result: dict
+    markdown: str
+
+    def __str__(self) -> str:
+        return self.markdown
 
 
-def compare(argv: Sequence[str] | None = None) -> None:
-    """Compare the runs that the arguments name; print the table and write the folder."""
-    options = _parser().parse_args(argv)
-    if len(options.runs) < 2:
+def compare(
+    runs: Sequence[str | os.PathLike],
+    split: str = "test",
+    *,
+    output: str | os.PathLike | None = None,
+    resamples: int = 2000,
+) -> Comparison:
+    """Say whether one run is better than another on the same photos.
+
+    Paired bootstrap intervals of the differences, McNemar's exact test, wins and losses a class.
+    Each run must have been scored on the split by `evaluate`.
+
+    Args:
+        runs: two training runs' folders or more; the first is the baseline.
+        split: which evaluation to compare.
+        output: a folder for the tables, `comparison.json` and pictures.
+        resamples: bootstrap resamples behind the intervals.
+
+    Raises:
+        UserError: a run has no such evaluation, or photos, labels or classes differ.
+
+    Example:
+
+        print(fk.compare(["runs/a", "runs/b"], "validation"))
+    """
+    runs = [place(run) for run in runs]
+    if len(runs) < 2:
         raise UserError("one run is given: a comparison needs two or more")
-    if options.output is not None and options.output.exists() and not options.output.is_dir():
-        raise UserError(f"{options.output} is a file: --output names a folder")
+    folder = place(output) if output is not None else None
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: --output names a folder")
     from fashion_keras.evaluation.comparison import compare_runs
     from fashion_keras.evaluation.comparison_report import markdown
     from fashion_keras.evaluation.comparison_runs import load_stored_runs, pool_seeds
 
-    runs = load_stored_runs(options.runs, options.split)
-    result = compare_runs(runs, resamples=options.resamples)
+    stored = load_stored_runs(runs, split)
+    result = compare_runs(stored, resamples=resamples)
     text = markdown(result)
-    print(text, end="")
+    if folder is not None:
+        _write(folder, result, text, pool_seeds(stored))
+    return Comparison(result, text)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code, 2 for what the user can mend."""
+    return run_command(_command, argv)
+
+
+def _command(argv: Sequence[str] | None) -> None:
+    options = _parser().parse_args(argv)
+    print(compare(**vars(options)), end="")
     if options.output is not None:
-        _write(options.output, result, text, pool_seeds(runs))
         print(f"\nwritten to {options.output}")
 
 

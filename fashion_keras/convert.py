@@ -114,7 +114,7 @@ def convert(argv: Sequence[str] | None) -> None:
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} {value}: expected at least 1")
     from fashion_keras.data import conversion
-    from fashion_keras.progress import PhaseBar
+    from fashion_keras.progress import Terminal
 
     labels = tuple(options.label_column) if options.label_column else None
     request = conversion.Request(
@@ -132,7 +132,7 @@ def convert(argv: Sequence[str] | None) -> None:
         exclude=options.exclude,
         relabel=options.relabel,
     )
-    with PhaseBar("photos") as bar:
+    with Terminal() as bar:
         info = conversion.convert(
             request, options.output, overwrite=options.overwrite, progress=bar.update, say=bar.say
         )
@@ -144,7 +144,7 @@ def convert(argv: Sequence[str] | None) -> None:
 
 def _verify(records: str) -> None:
     from fashion_keras.data.schema import INFO_FILE, DatasetInfo
-    from fashion_keras.progress import PhaseBar
+    from fashion_keras.progress import Terminal
 
     DatasetInfo.load(records)  # a wrong path is answered before TensorFlow is loaded
     from fashion_keras.quiet import load_tensorflow
@@ -152,7 +152,7 @@ def _verify(records: str) -> None:
     load_tensorflow()
     from fashion_keras.data.verification import verify
 
-    with PhaseBar("records") as bar:
+    with Terminal("records") as bar:
         count = verify(records, progress=bar.update)
     print(f"{records}: all {count:,} records are as {INFO_FILE} says")
 

@@ -68,13 +68,13 @@ def _build_index(version, options):
     from fashion_keras.quiet import load_tensorflow
 
     load_tensorflow()
-    from fashion_keras.progress import PhaseBar
+    from fashion_keras.progress import Terminal
     from fashion_keras.serving.bundle import Bundle
     from fashion_keras.serving.gallery import build_gallery, check_gallery_folder
 
     check_gallery_folder(options.index)
     bundle = Bundle(version)
-    with PhaseBar("photo") as bar:
+    with Terminal() as bar:
         count = build_gallery(
             bundle,
             options.build_index,

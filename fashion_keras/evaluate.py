@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import re
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.config import load_config
@@ -17,6 +19,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.evaluation.files import REPORT_FILE, can_write, check_output, write_evaluation
 from fashion_keras.evaluation.table import table
 from fashion_keras.places import place
+from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.run import (
     BEST_MODEL_FILE,
@@ -27,6 +30,11 @@ from fashion_keras.run import (
     has_other_split,
     load_run,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fashion_keras.evaluation.predictions import Predictions
 
 EXAMPLES = """\
 examples:
@@ -46,77 +54,171 @@ Choose models and settings on validation; look at test once, at the end.
 """
 
 
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What a model scored on a split.
+
+    Attributes:
+        result: every figure, as `evaluation.json` holds it.
+        predictions: truth and logits of every photo, in the records' order.
+        labels: head to class names in index order, the headline first.
+        written: the folders and files that were written.
+    """
+
+    result: dict
+    predictions: Predictions
+    labels: dict[str, tuple[str, ...]]
+    written: tuple[Path, ...] = ()
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the photos whose headline label was predicted."""
+        return self.result["accuracy"]["value"]
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean F1 of the classes that occur among labels or predictions, as scikit-learn's."""
+        return self.result["macro_f1"]["value"]
+
+    @property
+    def per_class(self) -> pd.DataFrame:
+        """Precision, recall, F1 and photos of each class of the headline label."""
+        import pandas as pd
+
+        return pd.DataFrame(self.result["per_class"])
+
+    @property
+    def photos(self) -> pd.DataFrame:
+        """A row a photo: `id`, `truth` (None without a label), `prediction`, `probability`."""
+        import pandas as pd
+
+        label = self.result["label"]
+        classes, truth = self.labels[label], self.predictions.truth[label]
+        return pd.DataFrame(
+            {
+                "id": self.predictions.ids,
+                "truth": [classes[index] if index >= 0 else None for index in truth],
+                "prediction": [classes[i] for i in self.predictions.prediction(label)],
+                "probability": self.predictions.probabilities(label).max(axis=1),
+            }
+        )
+
+    def __str__(self) -> str:
+        return table(self.result)
+
+
+def evaluate(
+    model: str | os.PathLike,
+    data: str | os.PathLike,
+    split: str,
+    *,
+    label: str | None = None,
+    output: str | os.PathLike | None = None,
+    report: str | os.PathLike | None = None,
+    target_error: float | None = None,
+    embeddings: bool = False,
+    tensorboard: bool = False,
+    resamples: int = 2000,
+    batch_size: int = 256,
+    progress: bool | Reporter = True,
+) -> Evaluation:
+    """Score a trained model on a split of the records, with 95% intervals.
+
+    Writes `evaluation-SPLIT` into the run, where `compare` and `export` look for it.
+
+    Args:
+        model: a training run's folder, or a `.keras` file.
+        data: the records that it was trained on.
+        split: `train`, `validation` or `test`. Choose on validation; look at test once.
+        label: the head to report first. Defaults to the run's own.
+        output: a folder for a copy.
+        report: a folder for a copy with `report.html`, one page to open or send.
+        target_error: of the report: mistakes allowed among the photos that need no person.
+            Defaults to the run's own, or 0.01.
+        embeddings: add the features of every photo to the report's `predictions.parquet`.
+        tensorboard: also write precision-recall curves and the projector into the run.
+        resamples: bootstrap resamples behind the intervals.
+        batch_size: photos at a time.
+        progress: False for no bars, or a `Reporter`.
+
+    Raises:
+        UserError: a path, the split or the label is wrong, or they do not fit each other.
+
+    Example:
+
+        scores = fk.evaluate("runs/resnet18", "tfrecords/small", "validation")
+        print(scores.accuracy, scores.per_class.sort_values("f1").head())
+    """
+    report_to = reporter(progress)
+    model, data = place(model), place(data)
+    if tensorboard and not model.is_dir():
+        raise UserError(f"the board is written into a run's folder, {model} is none")
+    # Cheap questions first: what is wrong is answered before TensorFlow is loaded.
+    info = DatasetInfo.load(data)
+    info.shard_paths(data, split)
+    if label:
+        info.vocabulary(label)
+    check_run(model)
+    output = place(output) if output else None
+    report = place(report) if report else None
+    places = _places(model, split, label, output, report, tensorboard, report_to)
+    if has_other_split(model, info):
+        report_to.warn(
+            f"{model} was trained on another split of the catalogue of {data}: it may have "
+            "trained on photos that are scored here"
+        )
+    load_tensorflow()
+    run = _with_headline(load_run(model, info), label)
+
+    from fashion_keras.evaluation.results import evaluate_run
+
+    result, predictions = evaluate_run(
+        run, data, split, resamples=resamples, batch_size=batch_size, progress=report_to.bars
+    )
+    # The run's own first, and before the report: whatever becomes of the others, it is there.
+    for folder in places:
+        write_evaluation(folder, result, predictions, run.labels)
+    if report:
+        from fashion_keras.evaluation.report import make_report
+
+        full, files = make_report(
+            run,
+            data,
+            result,
+            predictions,
+            target_error=target_error,
+            with_embeddings=embeddings,
+            batch_size=batch_size,
+            progress=report_to.bars,
+        )
+        write_evaluation(report, full, predictions, run.labels, files)
+        places.append(report / REPORT_FILE)
+    if tensorboard:
+        from fashion_keras.evaluation.board import write_board
+
+        own = _own_folder(model, split, label)
+        write_board(run, data, predictions, model / TENSORBOARD / own.name)
+    return Evaluation(result, predictions, run.labels, tuple(places))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code, 2 for what the user can mend."""
-    return run_command(evaluate, argv)
+    return run_command(_command, argv)
 
 
-def evaluate(argv: Sequence[str] | None = None) -> None:
-    """Evaluate a model as the arguments say, write the folder and print the table."""
+def _command(argv: Sequence[str] | None) -> None:
     parser = _parser()
     options = parser.parse_args(argv)
     if not options.report and (options.embeddings or options.target_error is not None):
         parser.error("--target-error and --embeddings are of a report: give --report DIR too")
     if options.tensorboard and not options.model.is_dir():
         parser.error(f"--tensorboard writes into a run's folder, {options.model} is none")
-    # Cheap questions first: a wrong argument is answered before TensorFlow is loaded.
-    info = DatasetInfo.load(options.data)
-    info.shard_paths(options.data, options.split)
-    if options.label:
-        info.vocabulary(options.label)
-    check_run(options.model)
-    places = _places(options)
-    if has_other_split(options.model, info):
-        print(
-            f"warning: {options.model} was trained on another split of the catalogue of "
-            f"{options.data}: it may have trained on photos that are scored here",
-            file=sys.stderr,
-        )
-    load_tensorflow()
-    run = _with_headline(load_run(options.model, info), options.label)
-
-    from fashion_keras.evaluation.results import evaluate_run
-
-    result, predictions = evaluate_run(
-        run,
-        options.data,
-        options.split,
-        resamples=options.resamples,
-        batch_size=options.batch_size,
-        progress=sys.stderr.isatty(),
-    )
-    # The run's own first, and before the report: whatever becomes of the others, it is there.
-    for folder in places:
-        write_evaluation(folder, result, predictions, run.labels)
-    if options.report:
-        _write_report(run, options, result, predictions)
-        places.append(options.report / REPORT_FILE)
-    print(table(result))
+    found = evaluate(**vars(options), progress=Terminal())
+    print(found)
     if options.tensorboard:
-        from fashion_keras.evaluation.board import write_board
-
-        own = _own_folder(options.model, options.split, options.label)
-        board = options.model / TENSORBOARD / own.name
-        write_board(run, options.data, predictions, board)
         logs = shlex.quote(str(options.model / TENSORBOARD))
         print(f"\nPR curves and projector: tensorboard --logdir {logs}")
-    print("\n" + "\n".join(f"written to {place}" for place in places))
-
-
-def _write_report(run, options, result, predictions) -> None:
-    from fashion_keras.evaluation.report import make_report
-
-    full, files = make_report(
-        run,
-        options.data,
-        result,
-        predictions,
-        target_error=options.target_error,
-        with_embeddings=options.embeddings,
-        batch_size=options.batch_size,
-        progress=sys.stderr.isatty(),
-    )
-    write_evaluation(options.report, full, predictions, run.labels, files)
+    print("\n" + "\n".join(f"written to {place}" for place in found.written))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -203,36 +305,35 @@ def _share(text: str) -> float:
     return share
 
 
-def _places(options) -> list[Path]:
+def _places(model, split, label, output, report, tensorboard, report_to) -> list[Path]:
     """Return the folders that the scores go to, the run's own first; the report's is not one.
 
     The run's own is left out, with a warning, where it cannot be written and another is named.
     """
-    own = _own_folder(options.model, options.split, options.label)
-    if options.tensorboard and not can_write(options.model / TENSORBOARD):
+    own = _own_folder(model, split, label)
+    if tensorboard and not can_write(model / TENSORBOARD):
         raise UserError(
-            f"cannot write into {options.model / TENSORBOARD}: leave --tensorboard out, or copy "
+            f"cannot write into {model / TENSORBOARD}: leave --tensorboard out, or copy "
             "the run to a place\nwhere you can write and name that"
         )
-    for option, folder in (("--output", options.output), ("--report", options.report)):
+    for option, folder in (("--output", output), ("--report", report)):
         if folder:
             check_output(folder, f"Give another {option}")
-    output = [options.output] if options.output else []
+    others = [output] if output else []
     if can_write(own):
         check_output(own, "Move them elsewhere")
-        return [own, *output] if options.output != own else output
-    elsewhere = options.output or options.report
+        return [own, *others] if output != own else others
+    elsewhere = output or report
     if not elsewhere:
         raise UserError(
             f"cannot write {own}: you may not write there.\nGive --output DIR; compare takes that "
             "folder in the run's place"
         )
-    print(
-        f"warning: cannot write {own}: the scores go to {elsewhere} alone.\nName that folder to "
-        "compare in the run's place; for export, copy the run to where you can write",
-        file=sys.stderr,
+    report_to.warn(
+        f"cannot write {own}: the scores go to {elsewhere} alone.\nName that folder to "
+        "compare in the run's place; for export, copy the run to where you can write"
     )
-    return output
+    return others
 
 
 def _own_folder(model: Path, split: str, label: str | None) -> Path:

@@ -7,13 +7,17 @@ python -m fashion_keras.export --model RUN --output DIR [--name NAME] [--version
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from fashion_keras.commands import check_backend, positive_int, run_command
 from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.errors import UserError
 from fashion_keras.places import place
+from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.serving.layout import new_version
 from fashion_keras.serving.server_files import COMPOSE_FILE, model_name, write_server_files
 from fashion_keras.serving.small_formats import (
@@ -47,95 +51,130 @@ warm-up requests for TF Serving, and a model card (README.md).
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
-    return run_command(_export, argv)
+def export(
+    model: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    name: str | None = None,
+    formats: Sequence[str] = (SAVED_MODEL,),
+    data: str | os.PathLike | None = None,
+    check_photos: int = CHECK_PHOTOS,
+    version: int | None = None,
+    top: int = 5,
+    progress: bool | Reporter = True,
+) -> dict[str, Path]:
+    """Write a trained model as a SavedModel for TF Serving, or as a small model.
 
+    A SavedModel takes photo bytes and gives class names. It is written as a new version, with
+    warm-up requests and a model card; no version is overwritten.
 
-def _export(argv: Sequence[str] | None) -> None:
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    formats = list(dict.fromkeys(arguments.format))
-    small = [format for format in formats if format != SAVED_MODEL]
-    if INT8 in formats and not arguments.data:
-        parser.error(f"--format {INT8} needs --data: the ranges of its numbers are measured on it")
+    Args:
+        model: a run's folder, or a `.keras` file beside one.
+        output: the model's folder, for versions 1, 2, …; with `name`, the folder of models.
+        name: write `output/name/1`, and what TF Serving needs into `output`.
+        formats: `saved_model`, `litert`, `litert-int8`, `onnx`: one or several.
+        data: the records that the model was trained on: small models are checked on their
+            validation split, and `litert-int8` takes its ranges from their training split.
+        check_photos: photos that small models are checked on.
+        version: the version to write. Defaults to one above the highest.
+        top: classes that each photo gets.
+        progress: False for silence, or a `Reporter`.
+
+    Returns each format with the folder of its version.
+
+    Raises:
+        UserError: a path, the version or a format is wrong, or a format's package is missing.
+
+    Example:
+
+        bundle = fk.export("runs/resnet18", "models", name="fashion")["saved_model"]
+    """
+    report_to = reporter(progress)
+    model, base = place(model), place(output)
+    folder = base / name if name else base
+    formats = list(dict.fromkeys(formats))
+    if unknown := [format for format in formats if format not in FORMATS]:
+        raise UserError(f"unknown format {unknown[0]!r}: expected some of {', '.join(FORMATS)}")
+    if INT8 in formats and data is None:
+        raise UserError(f"{INT8} needs data: the ranges of its numbers are measured on it")
     # Cheap questions first: a wrong argument is answered before TensorFlow is loaded.
-    output = arguments.output / arguments.name if arguments.name else arguments.output
     for format in formats:
-        new_version(output if format == SAVED_MODEL else output / format, arguments.version)
+        new_version(folder if format == SAVED_MODEL else folder / format, version)
         check_installed(format)
-    if small and arguments.data:
-        info = DatasetInfo.load(arguments.data)
+    small = [format for format in formats if format != SAVED_MODEL]
+    if small and data is not None:
+        data = place(data)
+        info = DatasetInfo.load(data)
         for split in ("train", CHECK_SPLIT):
-            info.shard_paths(arguments.data, split)
+            info.shard_paths(data, split)
     # Imported here, so that --help and a wrong argument are answered at once.
     from fashion_keras.quiet import load_tensorflow
     from fashion_keras.run import check_run, load_run
 
-    check_run(arguments.model)
+    check_run(model)
     load_tensorflow()
     check_backend("tensorflow")
-    run = load_run(arguments.model)
+    run = load_run(model)
+    written = {}
     if SAVED_MODEL in formats:
-        _export_saved_model(run, output, arguments)
+        written[SAVED_MODEL] = _export_saved_model(run, folder, version, top, report_to)
+        if name:
+            for warning in write_server_files(base):
+                report_to.warn(warning)
     if small:
-        _export_small_models(run, output, small, arguments)
+        written |= _export_small_models(
+            run, folder, small, data, check_photos, version, top, report_to
+        )
+    return written
 
 
-def _export_saved_model(run, output, arguments):
+def _export_saved_model(run, folder, version, top, report_to) -> Path:
     from fashion_keras.serving.savedmodel import export_saved_model
 
-    path = export_saved_model(run, output, version=arguments.version, top=arguments.top)
+    path = export_saved_model(run, folder, version=version, top=top)
     height, width = run.image_size
-    print(f"{path}: {run.label} ({len(run.labels[run.label])} classes), photos {height}×{width}")
+    report_to.say(
+        f"{path}: {run.label} ({len(run.labels[run.label])} classes), photos {height}×{width}"
+    )
     for label, classes in list(run.labels.items())[1:]:
-        print(f"  and {label} ({len(classes)} classes)")
-    print(f"Try it: {command('predict', '--model', output, 'PHOTO')}")
-    if arguments.name:
-        for warning in write_server_files(arguments.output):
-            print(f"warning: {warning}", file=sys.stderr)
-        compose = ["docker", "compose", "-f", str(arguments.output / COMPOSE_FILE), "up"]
-        print(f"Serve it: {shlex.join(compose)}")
+        report_to.say(f"  and {label} ({len(classes)} classes)")
+    return path
 
 
-def _export_small_models(run, output, formats, arguments):
+def _export_small_models(
+    run, folder, formats, data, check_photos, version, top, report_to
+) -> dict[str, Path]:
     from fashion_keras.serving import format_check, small_models
 
     def photos_of(split, count):
-        return format_check.load_photos(
-            arguments.data, split, run.labels, run.image_size, run.resize, count
-        )
+        return format_check.load_photos(data, split, run.labels, run.image_size, run.resize, count)
 
     representative = photos_of("train", REPRESENTATIVE_PHOTOS).images if INT8 in formats else None
     models = {name: small_models.convert(run, name, representative) for name in formats}
     results = {}
-    if arguments.data:
-        photos = photos_of(CHECK_SPLIT, arguments.check_photos)
+    if data is not None:
+        photos = photos_of(CHECK_SPLIT, check_photos)
         results = small_models.check(run, models, photos)
         count = len(photos.images)
-        print(f"{run.label} of {count:,} photos of split {CHECK_SPLIT}:")
-        print(format_check.table(results, run.label))
+        report_to.say(f"{run.label} of {count:,} photos of split {CHECK_SPLIT}:")
+        report_to.say(format_check.table(results, run.label))
+    written = {}
     for name, model in models.items():
         checked = None
         if results:
             checked = {"split": CHECK_SPLIT, "num_photos": count, "label": run.label}
             checked["results"] = {key: results[key] for key in (small_models.KERAS, name)}
-            _warn_of_losses(run, results, name)
-        path = small_models.write_small_model(
-            run,
-            output / name,
-            SMALL_FORMATS[name],
-            model,
-            checked,
-            arguments.version,
-            arguments.top,
+            _warn_of_losses(results, name, report_to)
+        written[name] = small_models.write_small_model(
+            run, folder / name, SMALL_FORMATS[name], model, checked, version, top
         )
-        print(path / SMALL_FORMATS[name])
+        report_to.say(str(written[name] / SMALL_FORMATS[name]))
     if not results:
-        print("Not checked against the Keras model: give --data for that")
+        report_to.say("Not checked against the Keras model: give --data for that")
+    return written
 
 
-def _warn_of_losses(run, results, name):
+def _warn_of_losses(results, name, report_to):
     from fashion_keras.serving import format_check, small_models
 
     lost = {
@@ -144,11 +183,29 @@ def _warn_of_losses(run, results, name):
     }
     too_much = [f"{k} {v:.1f}" for k, v in lost.items() if v > format_check.MOST_LOST]
     if too_much:
-        print(
-            f"warning: {name} loses more than {format_check.MOST_LOST:g} point of accuracy: "
-            f"{', '.join(too_much)}",
-            file=sys.stderr,
+        report_to.warn(
+            f"{name} loses more than {format_check.MOST_LOST:g} point of accuracy: "
+            f"{', '.join(too_much)}"
         )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return run_command(_command, argv)
+
+
+def _command(argv: Sequence[str] | None) -> None:
+    parser = _parser()
+    options = vars(parser.parse_args(argv))
+    formats, output, name = options.pop("format"), options["output"], options["name"]
+    if INT8 in formats and not options["data"]:
+        parser.error(f"--format {INT8} needs --data: the ranges of its numbers are measured on it")
+    written = export(**options, formats=formats, progress=Terminal())
+    if SAVED_MODEL in written:
+        print(f"Try it: {command('predict', '--model', output / (name or ''), 'PHOTO')}")
+        if name:
+            compose = ["docker", "compose", "-f", str(output / COMPOSE_FILE), "up"]
+            print(f"Serve it: {shlex.join(compose)}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,25 +7,37 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.errors import UserError
 from fashion_keras.places import place, place_text
+from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.serving.batches import Model, classify_all
 from fashion_keras.serving.layout import ModelInfo, find_version
 from fashion_keras.serving.path_table import PathColumns
 from fashion_keras.serving.photos import Photo, PhotoSource, batches
-from fashion_keras.serving.prediction import LineFormat, Prediction, longest, table_row
+from fashion_keras.serving.prediction import (
+    COLUMNS,
+    LineFormat,
+    Prediction,
+    Row,
+    longest,
+    table_row,
+)
 from fashion_keras.serving.retries import Retries
 from fashion_keras.serving.servers import check_address, connect
 from fashion_keras.serving.table import Table, check_table, open_table
 from fashion_keras.serving.tally import Tally
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DEFAULT_TOP = 2  # the class and its runner-up
 BATCH_SIZE = 32  # photos: half as fast again on a CPU as 64, whose layers leave its cache
@@ -34,90 +46,204 @@ IN_FLIGHT, IN_FLIGHT_HERE = 4, 2
 _CLASS_WIDTH = 16  # characters, where a server does not say what classes there are
 
 
+@dataclasses.dataclass(frozen=True)
+class _Request:
+    """What to classify with and where to: the arguments of `predict`."""
+
+    photos: Sequence[str]
+    model: Path | None
+    server: str | None
+    name: str | None
+    output: Path | None
+    resume: bool
+    threshold: float | None
+    path_column: str
+    id_column: str | None
+    path_root: Path | None
+    batch_size: int
+    in_flight: int
+    retries: int
+
+
+def predict(
+    photos: str | os.PathLike | Sequence[str | os.PathLike],
+    model: str | os.PathLike | None = None,
+    *,
+    server: str | None = None,
+    name: str | None = None,
+    output: str | os.PathLike | None = None,
+    resume: bool = False,
+    threshold: float | None = None,
+    path_column: str = "path",
+    id_column: str | None = None,
+    path_root: str | os.PathLike | None = None,
+    batch_size: int = BATCH_SIZE,
+    in_flight: int = IN_FLIGHT,
+    retries: int = 6,
+    progress: bool | Reporter = True,
+) -> pd.DataFrame | None:
+    """Classify photos with an exported model, here or behind TF Serving.
+
+    Args:
+        photos: photos, folders, zips and CSVs of paths, one or several.
+        model: a folder that `export` has written, or one of its versions: a SavedModel, LiteRT or
+            ONNX. Beside `server` only its threshold is used.
+        server: address of TF Serving: `http://HOST:8501` or `grpc://HOST:8500`.
+        name: the model's name there.
+        output: a table to write in batches, `.csv`, `.jsonl` or `.parquet`: for catalogues of any
+            size. Without it a DataFrame is returned.
+        resume: keep the rows that an interrupted or finished call has written, do the rest.
+        threshold: from which score a class is accepted and not to be reviewed. Defaults to the
+            model's.
+        path_column: of CSVs: the column of the photos' paths.
+        id_column: of CSVs: the column of the ids. Defaults to `id`, where there is one.
+        path_root: of CSVs: the folder that relative paths start from. Defaults to the CSV's own.
+        batch_size: photos at once.
+        in_flight: requests to the server at once.
+        retries: how often a server that does not answer is asked again.
+        progress: False for no bars, or a `Reporter`.
+
+    Returns:
+        A row a photo, in the order of the inputs: `id`, `path`, `class`, `score`, `runner_up`,
+        `runner_up_score`, `decision` (`accept` or `review`), `error`. None with `output`.
+
+    Raises:
+        UserError: there is no such model, input or server, or not one photo could be classified.
+
+    Example:
+
+        tags = fk.predict("photos/", "models/fashion")
+        tags[tags.decision == "review"]
+    """
+    report_to = reporter(progress)
+    request = _Request(
+        photos=[os.fspath(p) for p in ([photos] if isinstance(photos, str | Path) else photos)],
+        model=place(model) if model else None,
+        server=server,
+        name=name,
+        output=place(output) if output else None,
+        resume=resume,
+        threshold=threshold,
+        path_column=path_column,
+        id_column=id_column,
+        path_root=place(path_root) if path_root else None,
+        batch_size=batch_size,
+        in_flight=in_flight,
+        retries=retries,
+    )
+    with _opened(request) as (version, info, source):
+        threshold = _threshold(request, info)
+        if request.output:
+            _write_table(request, version, source, threshold, report_to)
+            return None
+        import pandas as pd
+
+        rows: list[Row] = []
+        tally = Tally()
+        with _model(request, version, report_to) as classifier, report_to:
+            for batch in _classified(source.photos(), classifier, request):
+                rows += [table_row(prediction, threshold) for prediction in batch]
+                tally.add(batch)
+                report_to.update("classifying", len(rows), len(source))
+        _conclude(tally, source, report_to)
+        return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    return run_command(_predict, argv)
+    return run_command(_command, argv)
 
 
-def _predict(argv: Sequence[str] | None) -> None:
-    arguments = _parser().parse_args(argv)
-    _check(arguments)
-    version = find_version(arguments.model, small=True) if arguments.model else None
-    info = ModelInfo.load(version) if version else None
-    top = _checked_top(arguments.top, info, version)
-    threshold = arguments.threshold
-    if threshold is None and info:
-        threshold = info.accept
-    columns = PathColumns(arguments.path_column, arguments.id_column, arguments.path_root)
-    with PhotoSource(arguments.photos, columns) as source:
-        if arguments.output:
-            _write_table(arguments, version, source, threshold)
+def _command(argv: Sequence[str] | None) -> None:
+    options = vars(_parser().parse_args(argv))
+    top = options.pop("top")
+    request, report_to = _Request(**options), Terminal()
+    with _opened(request) as (version, info, source):
+        top, threshold = _checked_top(top, info, version), _threshold(request, info)
+        if request.output:
+            _write_table(request, version, source, threshold, report_to)
         else:
-            _print_lines(arguments, version, source, _line_format(source, info, top, threshold))
+            line = _line_format(source, info, top, threshold)
+            _print_lines(request, version, source, line, report_to)
 
 
-def _print_lines(arguments, version, source, line) -> None:
+@contextlib.contextmanager
+def _opened(request: _Request) -> Iterator[tuple[Path | None, ModelInfo | None, PhotoSource]]:
+    """Check a request, and open what it names: the model's version and the photos."""
+    _check(request)
+    version = find_version(request.model, small=True) if request.model else None
+    info = ModelInfo.load(version) if version else None
+    columns = PathColumns(request.path_column, request.id_column, request.path_root)
+    with PhotoSource(request.photos, columns) as source:
+        yield version, info, source
+
+
+def _threshold(request: _Request, info: ModelInfo | None) -> float | None:
+    return info.accept if request.threshold is None and info else request.threshold
+
+
+def _print_lines(request, version, source, line, report_to) -> None:
     tally = Tally()
-    with _model(arguments, version) as model:
-        for batch in _classified(source.photos(), model, arguments):
+    with _model(request, version, report_to) as model:
+        for batch in _classified(source.photos(), model, request):
             for prediction in batch:
                 print(line(prediction))
             tally.add(batch)
-    _tell_what_was_passed_over(source)
-    tally.conclude()
+    _conclude(tally, source, report_to)
 
 
-def _write_table(arguments, version, source, threshold) -> None:
+def _write_table(request, version, source, threshold, report_to) -> None:
     tally = Tally()
-    with _table(arguments) as table:
+    with _table(request, report_to) as table, report_to:
         kept, kept_errors = table.rows, table.errors
         photos = source.photos(table.take_done)
-        # disable=None: no bar where stderr is no terminal.
-        bar = tqdm(total=len(source), initial=min(kept, len(source)), unit="photo", disable=None)
-        with bar, _model(arguments, version) as model:
-            for batch in _classified(photos, model, arguments):
+        done = min(kept, len(source))
+        report_to.update("classifying", done, len(source))
+        with _model(request, version, report_to) as model:
+            for batch in _classified(photos, model, request):
                 table.write(table_row(prediction, threshold) for prediction in batch)
                 tally.add(batch)
-                bar.update(len(batch))
+                done += len(batch)
+                report_to.update("classifying", done, len(source))
     classified = table.rows - table.errors
     before = f", {kept:,} of them before" if kept else ""
-    print(f"{arguments.output}: {table.rows:,} photos, {classified:,} classified{before}")
-    _tell_what_was_passed_over(source)
-    tally.conclude(kept=kept, classified_before=kept - kept_errors)
+    report_to.say(f"{request.output}: {table.rows:,} photos, {classified:,} classified{before}")
+    _conclude(tally, source, report_to, kept=kept, classified_before=kept - kept_errors)
 
 
-def _tell_what_was_passed_over(source: PhotoSource) -> None:
+def _conclude(tally: Tally, source: PhotoSource, report_to: Reporter, **before: int) -> None:
     if source.passed_over:
-        print(source.account(), file=sys.stderr)
+        report_to.note(source.account())
+    tally.conclude(report_to.warn, **before)
 
 
 @contextlib.contextmanager
-def _table(arguments) -> Iterator[Table]:
+def _table(request: _Request, report_to: Reporter) -> Iterator[Table]:
     """Open the table, and say what it keeps where it comes to no good end."""
     table = None
     try:
-        with open_table(arguments.output, resume=arguments.resume) as table:
+        with open_table(request.output, resume=request.resume) as table:
             yield table
     except BaseException:
         if table and table.rows:
-            print(f"{table.partial} keeps {table.rows:,} rows: --resume goes on", file=sys.stderr)
+            report_to.note(f"{table.partial} keeps {table.rows:,} rows: --resume goes on")
         raise
 
 
-def _classified(photos: Iterator[Photo], model: Model, arguments) -> Iterator[list[Prediction]]:
-    in_flight = arguments.in_flight if arguments.server else IN_FLIGHT_HERE
-    return classify_all(batches(photos, arguments.batch_size), model, in_flight)
+def _classified(
+    photos: Iterator[Photo], model: Model, request: _Request
+) -> Iterator[list[Prediction]]:
+    in_flight = request.in_flight if request.server else IN_FLIGHT_HERE
+    return classify_all(batches(photos, request.batch_size), model, in_flight)
 
 
 @contextlib.contextmanager
-def _model(arguments, version: Path | None) -> Iterator[Model]:
-    if arguments.server:
-        retries = Retries(
-            arguments.retries, arguments.server, lambda line: tqdm.write(line, file=sys.stderr)
-        )
+def _model(request: _Request, version: Path | None, report_to: Reporter) -> Iterator[Model]:
+    if request.server:
+        retries = Retries(request.retries, request.server, report_to.note)
         try:
             with contextlib.closing(
-                connect(arguments.server, arguments.name, retries, arguments.in_flight)
+                connect(request.server, request.name, retries, request.in_flight)
             ) as model:
                 yield model
         finally:
@@ -146,25 +272,25 @@ def _checked_top(top: int | None, info: ModelInfo | None, version: Path | None) 
     return top
 
 
-def _check(arguments) -> None:
-    if not arguments.model and not arguments.server:
+def _check(request: _Request) -> None:
+    if not request.model and not request.server:
         raise UserError("nothing to classify with: give --model DIR, or --server URL --name NAME")
-    if arguments.server:
-        check_address(arguments.server)
-        if not arguments.name:
-            raise UserError(f"--server {arguments.server}: which of its models? Give --name NAME")
-    if arguments.path_root and not arguments.path_root.is_dir():
+    if request.server:
+        check_address(request.server)
+        if not request.name:
+            raise UserError(f"--server {request.server}: which of its models? Give --name NAME")
+    if request.path_root and not request.path_root.is_dir():
         raise UserError(
-            f"--path-root {arguments.path_root} is no folder: expected the one that the CSV's "
+            f"--path-root {request.path_root} is no folder: expected the one that the CSV's "
             "paths start from"
         )
-    if arguments.output:
-        check_table(arguments.output, "--output")
-        if arguments.output.resolve() in (Path(photo).resolve() for photo in arguments.photos):
+    if request.output:
+        check_table(request.output, "--output")
+        if request.output.resolve() in (Path(photo).resolve() for photo in request.photos):
             raise UserError(
-                f"--output {arguments.output} is an input too: name another file to write"
+                f"--output {request.output} is an input too: name another file to write"
             )
-    elif arguments.resume:
+    elif request.resume:
         raise UserError("--resume continues a table: give it by --output FILE")
 
 

@@ -1,40 +1,88 @@
-"""Phases with counts in, one progress bar on the terminal out."""
+"""How far a step is and what it has to say in; bars, and lines in the log or on screen, out."""
 
 from __future__ import annotations
 
+import logging
 import sys
 
 from tqdm import tqdm
 
+LOGGER = logging.getLogger("fashion_keras")
 
-class PhaseBar:
-    """Show a bar a phase, only where a person is watching; lines go above it."""
 
-    def __init__(self, unit: str):
+class Reporter:
+    """Show a bar for each phase where somebody watches, and hand lines to the log.
+
+    What the steps report by when they are called from Python. Lines go to the logger
+    `fashion_keras`: information at level INFO, warnings at WARNING. A context manager.
+
+    Args:
+        unit: what the bars count.
+        bars: whether to show them. Defaults to a terminal's or a notebook's being there.
+    """
+
+    def __init__(self, unit: str = "photos", *, bars: bool | None = None):
+        self.bars = _somebody_watches() if bars is None else bars
         self._unit = unit
-        self._phase = None
-        self._bar = None
+        self._phase: str | None = None
+        self._bar: tqdm | None = None
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
-        self._close()
+        self.close()
 
     def update(self, phase: str, done: int, total: int) -> None:
         """Move to `done` of `total` in a phase, opening its bar if it is a new one."""
-        if phase != self._phase:
-            self._close()
+        if phase != self._phase or self._bar is None:
+            self.close()
             self._phase = phase
-            self._bar = tqdm(
-                total=total, desc=phase, unit=f" {self._unit}", disable=not sys.stderr.isatty()
-            )
+            self._bar = tqdm(total=total, desc=phase, unit=f" {self._unit}", disable=not self.bars)
         self._bar.update(done - self._bar.n)
 
     def say(self, line: str) -> None:
-        """Print a line on standard output without tearing the bar."""
-        tqdm.write(line, file=sys.stdout)
+        """Tell what was done."""
+        LOGGER.info("%s", line)
 
-    def _close(self):
+    def warn(self, line: str) -> None:
+        """Tell what the user should look at."""
+        LOGGER.warning("%s", line)
+
+    def note(self, line: str) -> None:
+        """Tell what is worth knowing, beside the results."""
+        LOGGER.info("%s", line)
+
+    def close(self) -> None:
+        """Close the bar that is open."""
         if self._bar is not None:
             self._bar.close()
+            self._bar = None
+
+
+class Terminal(Reporter):
+    """Report to a person at a terminal: what the commands report by."""
+
+    def say(self, line: str) -> None:
+        """Print on standard output, above the bar."""
+        tqdm.write(line, file=sys.stdout)
+        sys.stdout.flush()
+
+    def warn(self, line: str) -> None:
+        """Print on standard error, above the bar."""
+        tqdm.write(f"warning: {line}", file=sys.stderr)
+
+    def note(self, line: str) -> None:
+        """Print on standard error, above the bar."""
+        tqdm.write(line, file=sys.stderr)
+
+
+def reporter(progress: bool | Reporter) -> Reporter:
+    """Return what a step's argument `progress` asks for: True bars, False none, or its own."""
+    if isinstance(progress, Reporter):
+        return progress
+    return Reporter(bars=None if progress else False)
+
+
+def _somebody_watches() -> bool:
+    return sys.stderr is not None and (sys.stderr.isatty() or "ipykernel" in sys.modules)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from fashion_keras.commands import add_run_and_records, positive_int, run_command
 from fashion_keras.config import TrainingConfig, load_config
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.progress import PhaseBar
+from fashion_keras.places import place
+from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
-from fashion_keras.run import CONFIG_FILE, check_run, check_split, load_run
+from fashion_keras.run import CONFIG_FILE, Run, check_run, check_split, load_run
 
 _EPILOG = """\
 examples:
@@ -27,45 +29,82 @@ Training ends with this step by itself, unless the config sets training.retrain_
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
-    return run_command(_retrain, argv)
+def retrain(
+    model: str | os.PathLike,
+    data: str | os.PathLike,
+    *,
+    epochs: int = TrainingConfig().retrain_epochs,
+    sampling: str = "natural",
+    views: int = TrainingConfig().retrain_views,
+    progress: bool | Reporter = True,
+) -> Run:
+    """Train the heads of a trained model again on its finished features, and calibrate it.
 
+    The backbone stays as it is. A head's old and new weights are averaged, with the share of the
+    new ones that is best on validation; 0 leaves it alone (cRT: Kang et al., 2020; averaged as by
+    Wortsman et al., 2022).
 
-def _retrain(argv: Sequence[str] | None) -> None:
-    arguments = _parser().parse_args(argv)
-    info = DatasetInfo.load(arguments.data)
+    Args:
+        model: a training run's folder, or a `.keras` file; it is written to.
+        data: the records that it was trained on.
+        epochs: passes over the features.
+        sampling: how often a class's photos are drawn: `natural`, `square-root` or `balanced`.
+        views: of each photo: as it is, and `views - 1` augmented.
+        progress: False for no bars, or a `Reporter`.
+
+    Returns the run with its new heads and decision.
+
+    Raises:
+        UserError: a path is wrong, or the run was trained on another split.
+
+    Example:
+
+        run = fk.retrain("runs/resnet18", "tfrecords/small", sampling="square-root")
+    """
+    report_to = reporter(progress)
+    model, data = place(model), place(data)
+    info = DatasetInfo.load(data)
     for split in ("train", "validation"):
-        info.shard_paths(arguments.data, split)
-    file = check_run(arguments.model)
-    check_split(file, info, arguments.data)
-    config = file.parent / CONFIG_FILE
-    config = load_config(config if config.is_file() else None)
+        info.shard_paths(data, split)
+    file = check_run(model)
+    check_split(file, info, data)
+    config_file = file.parent / CONFIG_FILE
+    config = load_config(config_file if config_file.is_file() else None)
     load_tensorflow()
     from fashion_keras.evaluation.calibrating import acceptance_line, calibrate_run, steps_table
     from fashion_keras.evaluation.predictions import check_vocabularies
     from fashion_keras.training.heads import heads_table, retrain_heads
 
-    run = load_run(arguments.model, info)
-    check_vocabularies(run.labels, info, run.path, arguments.data)
-    with PhaseBar("photos") as bar:
+    run = load_run(model, info)
+    check_vocabularies(run.labels, info, run.path, data)
+    with report_to:
         found = retrain_heads(
             run,
-            arguments.data,
-            epochs=arguments.epochs,
-            sampling=arguments.sampling,
-            views=arguments.views,
+            data,
+            epochs=epochs,
+            sampling=sampling,
+            views=views,
             seed=config.training.seed,
-            progress=bar.update,
+            progress=report_to.update,
         )
-    print(heads_table(found), flush=True)
+    report_to.say(heads_table(found))
     if not any(head.kept for head in found):
-        print(f"no head validates better: {file} stays as it was")
-        return
-    run, steps = calibrate_run(run, arguments.data, config.decision, progress=sys.stderr.isatty())
-    print(steps_table(steps))
-    print(acceptance_line(run.decision))
-    print(f"written to {file}; next: export it anew, evaluate it on test")
+        report_to.say(f"no head validates better: {file} stays as it was")
+        return run
+    run, steps = calibrate_run(run, data, config.decision, progress=report_to.bars)
+    report_to.say(steps_table(steps))
+    report_to.say(acceptance_line(run.decision))
+    report_to.say(f"written to {file}; next: export it again, evaluate it on test")
+    return run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return run_command(_command, argv)
+
+
+def _command(argv: Sequence[str] | None) -> None:
+    retrain(**vars(_parser().parse_args(argv)), progress=Terminal())
 
 
 def _parser() -> argparse.ArgumentParser:

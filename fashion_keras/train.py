@@ -22,7 +22,7 @@ from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.models.registry import ARCHITECTURES, check_arch, check_imagenet
 from fashion_keras.places import place_text
-from fashion_keras.progress import PhaseBar
+from fashion_keras.progress import Terminal
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.run import (
     BEST_MODEL_FILE,
@@ -236,7 +236,7 @@ def _finish(trained, records: Path, workdir: Path) -> None:
     run = load_run(workdir)
     training = run.config.training
     if training.retrain_epochs and not _is_newer(workdir / HEADS_FILE, workdir / BEST_MODEL_FILE):
-        with PhaseBar("photos") as bar:
+        with Terminal() as bar:
             found = retrain_heads(
                 run,
                 records,

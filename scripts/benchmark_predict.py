@@ -64,7 +64,7 @@ def plain_keras(run, options) -> list[str]:
 
 def bulk_tagging(model, options) -> list[str]:
     """Tag the same photos with what the command is made of; return the headline's classes."""
-    from fashion_keras import predict
+    from fashion_keras.predict import BATCH_SIZE, IN_FLIGHT_HERE
     from fashion_keras.serving.batches import classify_all
     from fashion_keras.serving.photos import PhotoSource, batches
     from fashion_keras.serving.prediction import table_row
@@ -77,8 +77,8 @@ def bulk_tagging(model, options) -> list[str]:
         open_table(Path(folder) / "tags.csv") as table,
     ):
         photos = itertools.islice(source.photos(), options.photos)
-        grouped = batches(photos, options.batch_size or predict.BATCH_SIZE)
-        for batch in classify_all(grouped, model, predict.IN_FLIGHT_HERE):
+        grouped = batches(photos, options.batch_size or BATCH_SIZE)
+        for batch in classify_all(grouped, model, IN_FLIGHT_HERE):
             table.write(table_row(prediction) for prediction in batch)
             found += [prediction.classes[0] for prediction in batch]
     return found

@@ -7,9 +7,11 @@ import pytest
 import tensorflow as tf
 from tiny_records import LABELS, SHAPES, draw, write_tiny_records
 
-from fashion_keras import evaluate, export, train
+from fashion_keras.evaluate import main as evaluate_main
+from fashion_keras.export import main as export_main
 from fashion_keras.models.classifier import head_name
 from fashion_keras.models.registry import ARCHITECTURES
+from fashion_keras.train import main as train_main
 
 KIND, COLOUR = "Product/Type (größe)", "features"  # and `features` is a layer of ours
 
@@ -34,7 +36,7 @@ def run(records, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
         options = ("--config", config, "--data", records, "--workdir", workdir)
-        assert train.main([str(option) for option in options]) == 0
+        assert train_main([str(option) for option in options]) == 0
     return workdir
 
 
@@ -48,17 +50,17 @@ def test_its_savedmodel_names_its_classes(run):
 @pytest.mark.parametrize("label", [KIND, COLOUR])
 def test_each_head_is_reported(run, records, label, tmp_path):
     options = ("--model", run, "--data", records, "--split", "test", "--label", label)
-    assert evaluate.main([*map(str, options), "--report", str(tmp_path / "report")]) == 0
+    assert evaluate_main([*map(str, options), "--report", str(tmp_path / "report")]) == 0
     found = json.loads((tmp_path / "report" / "evaluation.json").read_text())
     assert found["label"] == label and 0 <= found["accuracy"]["value"] <= 1
-    assert evaluate.main([*map(str, options), "--resamples", "20"]) == 0
+    assert evaluate_main([*map(str, options), "--resamples", "20"]) == 0
     folder = {KIND: "evaluation-test-Product_Type _größe_", COLOUR: "evaluation-test-features"}
     assert json.loads((run / folder[label] / "evaluation.json").read_text())["label"] == label
 
 
 def test_a_small_model_gives_its_heads_by_their_labels(run, records, tmp_path, capsys):
     options = ("--model", run, "--output", tmp_path, "--data", records, "--format", "litert")
-    assert export.main([str(option) for option in options]) == 0
+    assert export_main([str(option) for option in options]) == 0
     assert "100.00%" in capsys.readouterr().out  # of photos classed as by Keras
 
 

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from evaluation.fake_run import COUNTS, resplit, write_records, write_run
 
-from fashion_keras import evaluate
 from fashion_keras.calibrate import main
 from fashion_keras.decision import Decision
+from fashion_keras.evaluate import main as evaluate_main
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def calibrate(run, records, *more):
 
 def scores(run, records, output):
     arguments = ("--model", run, "--data", records, "--split", "validation", "--output", output)
-    assert evaluate.main([str(argument) for argument in arguments]) == 0
+    assert evaluate_main([str(argument) for argument in arguments]) == 0
     return json.loads((output / "evaluation.json").read_text())
 
 

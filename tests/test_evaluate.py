@@ -24,10 +24,11 @@ from evaluation.html_check import Page
 from PIL import Image
 from sklearn import metrics as sklearn
 
-from fashion_keras import compare, export
+from fashion_keras.compare import main as compare_main
 from fashion_keras.decision import Acceptance, Decision
 from fashion_keras.evaluate import main
 from fashion_keras.evaluation.files import FILES, REPORT_FILES
+from fashion_keras.export import main as export_main
 
 NAMES = LABELS["subCategory"]
 
@@ -144,9 +145,9 @@ def test_what_a_report_was_made_of_is_what_compare_and_the_model_card_find(
     for run in runs:
         report = tmp_path / "reports" / run.name
         assert evaluate(run, records, "--report", report, "--resamples", 10) == 0
-    assert compare.main([*map(str, runs), "--resamples", "10"]) == 0
+    assert compare_main([*map(str, runs), "--resamples", "10"]) == 0
     assert f"split test, the same {COUNTS['test']} photos" in capsys.readouterr().out
-    assert export.main(["--model", str(runs[0]), "--output", str(tmp_path / "models")]) == 0
+    assert export_main(["--model", str(runs[0]), "--output", str(tmp_path / "models")]) == 0
     card = (tmp_path / "models" / "1" / "README.md").read_text(encoding="utf-8")
     assert f"## Scores, test split, {COUNTS['test']} photos" in card
 

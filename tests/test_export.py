@@ -190,9 +190,10 @@ def test_a_small_model_of_a_version_that_is_there_is_refused(run, tmp_path, caps
 
 def test_argument_errors_need_no_tensorflow(tmp_path):
     script = (
-        "import sys; from fashion_keras import export, predict\n"
-        f"codes = export.main(['--model', 'none', '--output', {str(tmp_path)!r}]), "
-        "predict.main(['--model', 'none', 'photo.jpg'])\n"
+        "import sys\nfrom fashion_keras.export import main as export\n"
+        "from fashion_keras.predict import main as predict\n"
+        f"codes = export(['--model', 'none', '--output', {str(tmp_path)!r}]), "
+        "predict(['--model', 'none', 'photo.jpg'])\n"
         "sys.exit(str((codes, 'tensorflow' in sys.modules, 'keras' in sys.modules)))"
     )
     done = subprocess.run(

@@ -7,7 +7,6 @@ import pytest
 from scipy.special import softmax
 from tiny_records import write_tiny_records
 
-from fashion_keras import train
 from fashion_keras.config import load_config
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
@@ -15,6 +14,7 @@ from fashion_keras.evaluation.predictions import predict
 from fashion_keras.evaluation.teacher import ask_teachers
 from fashion_keras.models.registry import ARCHITECTURES
 from fashion_keras.run import check_teacher, load_run
+from fashion_keras.train import main as train_main
 
 SETTINGS = (
     "model.arch=tiny",
@@ -35,7 +35,7 @@ def records(tmp_path_factory):
 
 def run_train(workdir, records, *more, settings=()):
     options = [x for setting in (*SETTINGS, *settings) for x in ("--set", setting)]
-    return train.main([str(x) for x in ("--workdir", workdir, "--data", records, *options, *more)])
+    return train_main([str(x) for x in ("--workdir", workdir, "--data", records, *options, *more)])
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_several_are_given_as_options_and_kept_in_the_config(
     assert f"asking {teacher}, {other_teacher} about" in capsys.readouterr().out
     kept = load_config(student / "config.yaml").training.teacher
     assert kept == (str(teacher), str(other_teacher))
-    assert train.main(["--workdir", str(student), "--resume"]) == 0
+    assert train_main(["--workdir", str(student), "--resume"]) == 0
     refused = tmp_path / "refused"
     assert run_train(refused, records, "--teacher", teacher, "nowhere") == 2
     assert "no trained model at nowhere" in capsys.readouterr().err
@@ -111,7 +111,7 @@ def test_a_student_learns_from_it_and_is_resumed_without_it(teacher, records, tm
     assert losses[0] != losses[1], "the teacher changed nothing"
 
     shutil.rmtree(gone)
-    assert train.main(["--workdir", str(student), "--resume"]) == 0
+    assert train_main(["--workdir", str(student), "--resume"]) == 0
 
 
 def test_it_must_have_a_head_in_common(teacher, records):

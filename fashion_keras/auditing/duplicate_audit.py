@@ -22,16 +22,16 @@ from fashion_keras.data.near_duplicates import MAX_DIFFERENCE, MAX_DISTANCE, Pai
 from fashion_keras.data.photo_hash import HASH_NAME
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
-from fashion_keras.progress import PhaseBar
+from fashion_keras.progress import Reporter
 
 REPORT_FILE = "audit.json"
 _HEADLINE = "subCategory"
 
 
-def audit_duplicates(options, info: DatasetInfo, predictions) -> str:
+def audit_duplicates(options, info: DatasetInfo, predictions, report_to: Reporter) -> str:
     """Find near-duplicates of the records `options.data`, write `options.output`, summarise.
 
-    `options` are the command's; `predictions` is None or ids, truths and predictions of photos.
+    `options` are those of `audit`; `predictions` is None or ids, truths and predictions of photos.
     """
     distance = MAX_DISTANCE if options.max_distance is None else options.max_distance
     difference = MAX_DIFFERENCE if options.max_difference is None else options.max_difference
@@ -43,7 +43,7 @@ def audit_duplicates(options, info: DatasetInfo, predictions) -> str:
 
         run = load_run(options.model[0], info)
     label = options.label or (run.label if run else _default_label(info))
-    with PhaseBar("photos") as bar:
+    with report_to as bar:
         photos = read_photos(
             options.data,
             workers=workers,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 
 from fashion_keras.auditing.cross_fitting import cross_fit, predict_unseen
@@ -14,7 +13,7 @@ from fashion_keras.auditing.sheets import Tile, tile_sheet
 from fashion_keras.config import Config
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
-from fashion_keras.progress import PhaseBar
+from fashion_keras.progress import Reporter
 from fashion_keras.run import check_records, load_run
 
 REPORT_FILE, ISSUES_FILE, SHEET_FILE = "labels.json", "label_issues.csv", "label_issues.png"
@@ -22,20 +21,20 @@ FOLDS = "folds"
 _SHOWN = 96
 
 
-def audit_labels(options, info: DatasetInfo, config: Config | None) -> str:
+def audit_labels(options, info: DatasetInfo, config: Config | None, report_to: Reporter) -> str:
     """Rank the doubtful labels of `options.data`, write `options.output`, summarise.
 
     With `config` the training split, by cross-fitting; else the splits that the runs
     `options.model` did not train on.
     """
-    progress = sys.stderr.isatty()
+    progress = report_to.bars
     if config:
         label, how = config.data.label, f"cross-fitted in {options.folds} folds"
         if options.label not in (None, label):
             raise UserError(
                 f"--label {options.label}, but the config learns {label}: change data.label there"
             )
-        with PhaseBar("photos") as bar:
+        with report_to as bar:
             total = sum(split.num_examples for split in info.splits.values())
             photos = read_photos(
                 options.data, progress=lambda done: bar.update("hashing", done, total)
@@ -46,7 +45,7 @@ def audit_labels(options, info: DatasetInfo, config: Config | None) -> str:
             photos,
             options.output / FOLDS,
             options.folds,
-            say=lambda line: print(line, flush=True),
+            say=report_to.say,
             progress=progress,
         )
     else:

@@ -30,7 +30,7 @@ from fashion_keras.evaluation.predictions import Predictions, predict
 from fashion_keras.evaluation.svg import figure_to_svg
 from fashion_keras.evaluation.thumbnails import HEIGHT, thumbnail
 from fashion_keras.features import embed
-from fashion_keras.progress import PhaseBar
+from fashion_keras.progress import Terminal
 from fashion_keras.run import Run
 
 GALLERY = 24
@@ -85,7 +85,7 @@ def make_report(
     embeddings = None
     if with_embeddings:
         say("features of every photo")
-        with PhaseBar("photos") as bar:
+        with Terminal() as bar:
             embeddings = embed(
                 run,
                 records,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fashion_keras.errors import UserError
 from fashion_keras.serving.prediction import Prediction
@@ -24,8 +23,10 @@ class Tally:
         self._failed += len(failed)
         self._first = self._first or next(iter(failed), None)
 
-    def conclude(self, kept: int = 0, classified_before: int = 0) -> None:
-        """Warn of failures; `UserError` where no photo was classified, now or before.
+    def conclude(
+        self, warn: Callable[[str], object], kept: int = 0, classified_before: int = 0
+    ) -> None:
+        """Warn of failures by `warn`; `UserError` where no photo was classified, now or before.
 
         `kept` rows are from before, and `classified_before` of them without an error.
         """
@@ -37,10 +38,9 @@ class Tally:
         if self._failed == self._tried and not classified_before:
             raise UserError(f"none of {self._tried:,} photos could be classified{self._reason()}")
         if self._failed:
-            print(
-                f"warning: {self._failed:,} of {self._tried:,} photos could not be classified"
-                f"{self._reason()}",
-                file=sys.stderr,
+            warn(
+                f"{self._failed:,} of {self._tried:,} photos could not be classified"
+                f"{self._reason()}"
             )
 
     def _reason(self) -> str:

@@ -100,9 +100,9 @@ def _verdict(read, path, bundle):
 def convert_each(argv) -> int:
     """Convert each archive of `folder` (a zip or a folder); write what came of it into `out`."""
     folder, out = map(Path, argv)
-    from fashion_keras import convert
+    from fashion_keras.convert import main as convert_main
 
-    _each(folder, out, lambda source: _converted(convert.main, source, out / source.name))
+    _each(folder, out, lambda source: _converted(convert_main, source, out / source.name))
     return 0
 
 
