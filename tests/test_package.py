@@ -29,13 +29,8 @@ def python(program: str, **environment):
 
 
 def test_every_step_of_the_command_line_is_a_function():
-    assert (
-        sorted(
-            ["convert", "train", "retrain", "calibrate", "evaluate", "compare", "audit"]
-            + ["export", "predict"]
-        )
-        == STEPS
-    )
+    steps = "audit calibrate compare convert evaluate export predict retrain train"
+    assert steps.split() == STEPS
     for name in STEPS:
         assert inspect.isfunction(getattr(fk, name)), name
 
