@@ -135,7 +135,7 @@ def test_a_csv_without_rows_is_refused(text):
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(UserError, match=r".*nowhere\.csv cannot be read: No such file"):
         read_csv(tmp_path / "nowhere.csv")
-    with pytest.raises(UserError, match="is a|cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         read_csv(tmp_path)
 
 
