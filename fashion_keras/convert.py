@@ -21,6 +21,9 @@ examples:
   one's own catalogue, a folder with a CSV and photos:
     python -m fashion_keras.convert --source shop/ --csv products.csv \\
         --id-column sku --image-column photo --label-column category --output tfrecords/shop
+  several photos of a product, each a row: none of a product's photos in two splits:
+    python -m fashion_keras.convert --source shop/ --csv products.csv --image-column photo \\
+        --group-column handle --label-column category --output tfrecords/shop
   keep near-identical photos in one split, so that the test is honest:
     python -m fashion_keras.convert --source archive.zip --split grouped --output tfrecords/grouped
   act on what `python -m fashion_keras.audit` found and a person has confirmed:
@@ -96,6 +99,12 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         help="what to learn; give it several times for several labels",
     )
+    own.add_argument(
+        "--group-column",
+        metavar="NAME",
+        help="keep rows that have the same value here in one split: the photos of a product, a "
+        "brand, a shoot. A row without a label gets that of its group",
+    )
     return result
 
 
@@ -131,6 +140,7 @@ def convert(argv: Sequence[str] | None) -> None:
         label_columns=labels,
         exclude=options.exclude,
         relabel=options.relabel,
+        group_column=options.group_column,
     )
     with Terminal() as bar:
         info = conversion.convert(

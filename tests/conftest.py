@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fashion_keras.data.archive import open_archive
-from fashion_keras.data.catalog import read_catalog
+from fashion_keras.data.catalog_reader import read_catalog
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL = "fashion-product-images-small.zip"

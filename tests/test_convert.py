@@ -47,6 +47,20 @@ def test_own_columns(tmp_path):
             "they sum to 2.7, expected 1",
         ),
         (["--source", "SOURCE", "--output", "OUT", "--split", "published"], "published"),
+        (["--source", "SOURCE", "--output", "OUT", "--group-column", "brand"], "'brand'"),
+        (
+            [
+                "--source",
+                "SOURCE",
+                "--output",
+                "OUT",
+                "--split",
+                "published",
+                "--group-column",
+                "baseColour",
+            ],
+            "the published split knows no groups",
+        ),
         (["--verify", "OUT"], "no records at"),
     ],
 )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
+import posixpath
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from fashion_keras.data import schema
 from fashion_keras.data.archive import Archive, open_archive
-from fashion_keras.data.catalog import Catalog, read_catalog
+from fashion_keras.data.catalog import Catalog
+from fashion_keras.data.catalog_reader import read_catalog
 from fashion_keras.data.corrections import Corrections, apply_corrections, read_corrections
 from fashion_keras.data.near_duplicates import describe_groups, near_duplicate_groups
 from fashion_keras.data.photo import JPEG_QUALITY, stored_photo
@@ -43,6 +46,7 @@ class Request:
     of a stored photo in pixels, `shards` the number of training shards (None: one for every
     4,000 photos). `exclude` and `relabel` are files as `read_corrections` reads them; the split
     is made before they are applied, so that every product that stays stays in its split.
+    `group_column` names what must stay together in a split.
     """
 
     source: str
@@ -58,6 +62,7 @@ class Request:
     label_columns: tuple[str, ...] | None = None
     exclude: str | None = None
     relabel: str | None = None
+    group_column: str | None = None
 
 
 def convert(
@@ -86,8 +91,9 @@ def convert(
             id_column=request.id_column,
             image_column=request.image_column,
             label_columns=request.label_columns,
+            group_column=request.group_column,
         )
-        corrections = read_corrections(request.exclude, request.relabel, catalog.label_columns)
+        corrections = read_corrections(request.exclude, request.relabel, catalog.label_columns, say)
         plan = _plan(request, archive, corrections)
         existing = existing_records(output, plan, overwrite)
         if existing:
@@ -106,7 +112,7 @@ def convert(
         if request.split == "grouped":
             groups = _groups(catalog, archive, photos, request.max_size, workers, progress)
         splits, described = _splits(catalog, request, groups)
-        say(f"split: {described['strategy']}")
+        say(_split_line(described))
         corrected = {}
         if corrections:
             catalog, corrected = apply_corrections(catalog, corrections, say)
@@ -155,13 +161,20 @@ def _plan(request: Request, archive: Archive, corrections: Corrections) -> dict:
     options = json.loads(json.dumps(dataclasses.asdict(request)))
     for name in ("source", "exclude", "relabel"):
         options.pop(name)  # the same photos and corrections at another path are the same
+    if not options["group_column"]:
+        options.pop("group_column")  # records made before there was this option are still the same
     if corrections:
         options["corrections"] = corrections.describe()
-    return {
+    plan = {
         "schema_version": schema.SCHEMA_VERSION,
         "fingerprint": archive.fingerprint(),
         "request": options,
     }
+    if request.csv and not request.csv.lower().endswith(".csv"):
+        # Of such a file the fingerprint of a folder knows the size alone.
+        data = archive.read(posixpath.normpath(request.csv))
+        plan["csv_sha256"] = hashlib.sha256(data).hexdigest()
+    return plan
 
 
 def _groups(catalog, archive, photos, max_size, workers, progress) -> dict[str, int]:
@@ -217,9 +230,28 @@ def _splits(
     strategy = request.split or "stratified"
     splits = make_splits(catalog, strategy, **options, groups=groups)
     described = {"strategy": strategy, **options, "fractions": list(request.fractions)}
+    if request.group_column:
+        sizes = Counter(product.group for product in catalog.products if product.group)
+        described["groups"] = {
+            "column": request.group_column,
+            "groups": len(sizes),
+            "products": sizes.total(),
+            "largest": max(sizes.values(), default=0),
+        }
     if groups is not None:
         described["near_duplicates"] = describe_groups(groups)
     return splits, described
+
+
+def _split_line(described: dict) -> str:
+    line = f"split: {described['strategy']}"
+    if "groups" in described:
+        found = described["groups"]
+        line += (
+            f", {found['groups']:,} groups of {found['column']} ({found['products']:,} photos, "
+            f"the largest {found['largest']:,}), none in two splits"
+        )
+    return line
 
 
 def _info(request, catalog, splits, described, shards, sizes, plan) -> DatasetInfo:

@@ -6,11 +6,13 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from fashion_keras.data.catalog import EXCLUDED, MISSING_TEXT, Catalog, LeftOut
+from fashion_keras.data.catalog import EXCLUDED, Catalog, LeftOut
 from fashion_keras.data.csv_reader import Table, is_csv, parse_csv, read_csv
+from fashion_keras.data.label_names import label_value
 from fashion_keras.data.schema import did_you_mean
 from fashion_keras.data.text_encoding import decode_text
 from fashion_keras.errors import UserError
@@ -63,9 +65,12 @@ def apply_corrections(
     catalog: Catalog, corrections: Corrections, say: Callable[[str], None]
 ) -> tuple[Catalog, dict]:
     """Return the corrected catalogue, and what was done, id by id, for `report.json`.
+
+    Where the catalogue has groups, the name of one stands for all its photos.
     Ids that are not among the products are told by `say` and reported. Raises `UserError` where
     none of a file's ids is, or where no product is left.
     """
+    corrections = _of_photos(corrections, catalog)
     known = {product.id for product in catalog.products}
     unknown = {
         "exclude": _unknown("--exclude", corrections.exclude, known, catalog, say),
@@ -107,6 +112,22 @@ def apply_corrections(
         + tuple(LeftOut(id, EXCLUDED, "named by --exclude") for id in excluded),
     )
     return corrected, {"relabelled": changed, "unknown_ids": unknown}
+
+
+def _of_photos(corrections: Corrections, catalog: Catalog) -> Corrections:
+    """Return corrections by the ids of photos; one of a photo goes before one of its group."""
+    members: dict[str, list[str]] = defaultdict(list)
+    for product in catalog.products:
+        if product.group:
+            members[product.group].append(product.id)
+    photos = {product.id for product in catalog.products}
+    members |= {id: [id] for id in photos}
+    relabel: dict[str, dict[str, str | None]] = {}
+    for id in sorted(corrections.relabel, key=photos.__contains__):
+        for photo in members.get(id, [id]):
+            relabel[photo] = relabel.get(photo, {}) | dict(corrections.relabel[id])
+    exclude = {photo for id in corrections.exclude for photo in members.get(id, [id])}
+    return Corrections(frozenset(exclude), relabel)
 
 
 def _unknown(option, ids, known, catalog, say) -> list[str]:
@@ -153,7 +174,7 @@ def _read_labels(
         for name, place in columns.items():
             if not cells[place]:
                 continue
-            value = None if cells[place] in MISSING_TEXT else cells[place]
+            value = label_value(cells[place])
             if before.setdefault(name, value) != value:
                 raise UserError(
                     f"{path}, line {line}, gives {id} two values of {name}: {before[name]!r} and "

@@ -36,6 +36,7 @@ LABEL_COLUMNS = (
 # tf.Example feature keys, named as TensorFlow's own image datasets name them.
 ID = "id"
 NAME = "name"
+GROUP = "group"  # only where the catalogue was converted with --group-column
 IMAGE = "image/encoded"
 HEIGHT = "image/height"
 WIDTH = "image/width"

@@ -120,7 +120,9 @@ class ShardWriter:
             product = self.products[id]
             data = self.archive.read(product.photo)
             data, height, width = stored_photo(data, self.photos[id], self.max_size, product.photo)
-            record = tfrecord.Record(id, product.name, data, height, width, product.labels)
+            record = tfrecord.Record(
+                id, product.name, data, height, width, product.labels, product.group
+            )
             result.append((tfrecord.to_example(record, self.vocabularies), height, width))
         return result
 

@@ -14,6 +14,7 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 
 from fashion_keras.data.catalog import Catalog
+from fashion_keras.data.product_groups import joined_groups
 from fashion_keras.data.schema import SPLITS, did_you_mean
 from fashion_keras.errors import UserError
 
@@ -48,16 +49,21 @@ def make_splits(
 ) -> Splits:
     """Split a catalogue's products by a strategy's name, one of `STRATEGIES`.
 
-    `label`, `fractions` and `seed` are those of `stratified_split`, `groups` of
-    `grouped_split`; the published split has its own. Raises `UserError` where the strategy is
-    unknown or does not fit the catalogue.
+    `label`, `fractions` and `seed` are those of `stratified_split`, `groups` (of near-duplicates)
+    of `grouped_split`; the published split has its own. Products with a `group` of their own stay
+    together as well. Raises `UserError` where the strategy is unknown or does not fit the
+    catalogue.
     """
     if strategy == "published":
         return published_split(catalog)
-    if strategy == "stratified":
-        return stratified_split(catalog, label, fractions=fractions, seed=seed)
-    if strategy == "grouped":
-        return grouped_split(catalog, label, groups or {}, fractions=fractions, seed=seed)
+    if strategy in ("stratified", "grouped"):
+        own = {product.id: product.group for product in catalog.products if product.group}
+        groups = groups or {} if strategy == "grouped" else {}
+        if own:
+            groups = joined_groups(own, groups)
+        return grouped_split(
+            catalog, label, groups, fractions=fractions, seed=seed, fill_splits=bool(own)
+        )
     raise UserError(
         f"unknown split {strategy!r}: expected one of {', '.join(STRATEGIES)}"
         + did_you_mean(strategy, STRATEGIES)
@@ -73,6 +79,11 @@ def published_split(catalog: Catalog) -> Splits:
 
     Raises `UserError` where they are not.
     """
+    if any(product.group is not None for product in catalog.products):
+        raise UserError(
+            "the published split knows no groups and may part them: leave out --group-column, or "
+            "use --split stratified"
+        )
     if PUBLISHED_LABEL not in catalog.label_columns:
         raise UserError(
             f"the published split needs the label {PUBLISHED_LABEL!r}, the catalogue has "
@@ -131,6 +142,7 @@ def grouped_split(
     *,
     fractions: Sequence[float] = FRACTIONS,
     seed: int = 0,
+    fill_splits: bool = False,
 ) -> Splits:
     """Split as `stratified_split` does, with every group of products in one split.
 
@@ -140,7 +152,10 @@ def grouped_split(
     scikit-learn, StratifiedGroupKFold knows folds of one size alone, and may leave a class of
     few products out of a split that has room for it.)
 
-    A class may miss its share, or a split, where a single group holds much of it.
+    A class may miss its share, or a split, where a single group holds much of it. With
+    `fill_splits` a class of three groups or more is in every split, where these are mostly of
+    that class, though its shares may suffer: that is for catalogues whose every product is in a
+    group of several photos.
     """
     if label not in catalog.label_columns:
         raise UserError(
@@ -153,7 +168,7 @@ def grouped_split(
     for product in catalog.products:
         classes[product.labels[label]].append(product.id)
     shares = {name: _allot(len(ids), fractions) for name, ids in classes.items()}
-    placed, filled = _place_groups(catalog, label, groups, shares, hashes)
+    placed, filled = _place_groups(catalog, label, groups, shares, hashes, fill_splits)
 
     splits: Splits = {name: [] for name in SPLITS}
     for name, ids in classes.items():
@@ -214,6 +229,7 @@ def _place_groups(
     groups: Mapping[str, Hashable],
     shares: Mapping[str | None, Sequence[int]],
     hashes: Mapping[str, bytes],
+    fill_splits: bool,
 ) -> tuple[dict[str, int], dict[str | None, list[int]]]:
     """Return the split (0, 1, 2) of each product in a group of several, and counts by class."""
     members: dict[Hashable, list[str]] = defaultdict(list)
@@ -224,10 +240,21 @@ def _place_groups(
     several = [sorted(ids, key=hashes.__getitem__) for ids in members.values() if len(ids) > 1]
     # By what is in a group and not by its name or place, so that only data and seed matter.
     several.sort(key=lambda ids: (-len(ids), hashes[ids[0]]))
+    in_several = {id for ids in several for id in ids}
+    # How many groups or products of each class are still to be placed.
+    units = Counter(class_of[id] for id in class_of if id not in in_several)
+    units.update(name for ids in several for name in {class_of[id] for id in ids})
     placed: dict[str, int] = {}
     filled = {name: [0, 0, 0] for name in shares}
     for ids in several:
         counts = Counter(class_of[id] for id in ids)
+        places: Sequence[int] = range(len(SPLITS))
+        if fill_splits:
+            ((name, count),) = counts.most_common(1)
+            # Test before validation, as in `_allot`.
+            empty = [i for i in (0, 2, 1) if shares[name][i] and not filled[name][i]]
+            if count > len(ids) / 2 and units[name] <= len(empty):
+                places = empty or places
 
         def fullness(split: int, counts=counts) -> float:
             return sum(
@@ -235,9 +262,10 @@ def _place_groups(
                 for name, count in counts.items()
             )
 
-        best = min(range(len(SPLITS)), key=fullness)
+        best = min(places, key=fullness)
         for name, count in counts.items():
             filled[name][best] += count
+        units.subtract(counts.keys())
         placed |= dict.fromkeys(ids, best)
     return placed, filled
 

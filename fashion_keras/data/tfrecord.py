@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One product as it is stored: `encoded` JPEG or PNG bytes, sizes in pixels, labels as text."""
+    """One product as it is stored: `encoded` JPEG or PNG bytes, sizes in pixels, labels as text.
+
+    `group` is what keeps it in one split with others, "" where nothing does, and None where the
+    catalogue was converted without groups: then it is not stored.
+    """
 
     id: str
     name: str
@@ -35,6 +39,7 @@ class Record:
     height: int
     width: int
     labels: dict[str, str | None]
+    group: str | None = None
 
 
 def to_example(record: Record, vocabularies: dict[str, dict[str, int]]) -> bytes:
@@ -49,6 +54,8 @@ def to_example(record: Record, vocabularies: dict[str, dict[str, int]]) -> bytes
         (schema.HEIGHT, _entry(schema.HEIGHT, record.height)),
         (schema.WIDTH, _entry(schema.WIDTH, record.width)),
     ]
+    if record.group is not None:
+        entries.append((schema.GROUP, _entry(schema.GROUP, record.group.encode())))
     for label, indices in vocabularies.items():
         text = record.labels.get(label)
         index = schema.MISSING if text is None else indices[text]

@@ -29,8 +29,9 @@ def verify(records: str | os.PathLike, *, progress: Progress | None = None) -> i
 
     Checks the shards' presence, size, sha256 and record count, that there are no other shards,
     that every tf.Example parses, every label's index stands for its text, every id occurs once
-    in all splits, every photo decodes to its recorded size, and the counts of classes and the
-    range of sizes. `progress` is called with a phase, records done and records in all.
+    in all splits, no group of `--group-column` is in two, every photo decodes to its recorded
+    size, and the counts of classes and the range of sizes. `progress` is called with a phase,
+    records done and records in all.
 
     Returns the number of records. Raises `UserError` with the first few problems, each with
     its file and record.
@@ -57,6 +58,8 @@ class _Check:
         self._total = sum(split.num_examples for split in info.splits.values())
         self._problems: list[str] = []
         self._seen: dict[bytes, str] = {}  # id → the shard it is in
+        self._split = ""  # being read
+        self._split_of: dict[bytes, str] = {}  # group → the split it is in
         self._counts: dict[str, np.ndarray] = {}
         self._sizes: list[tuple[int, int, int, int]] = []
         # A class name for each index, and the empty text last, where -1 finds it.
@@ -69,6 +72,7 @@ class _Check:
         try:
             self._check_files()
             for name, split in self._info.splits.items():
+                self._split = name
                 self._counts = {
                     label: np.zeros(len(names), int) for label, names in self._info.labels.items()
                 }
@@ -122,7 +126,8 @@ class _Check:
             self._found(shard.file, "its sha256 differs")
         count = 0
         try:
-            for batch in _read(path, list(self._info.labels)):
+            grouped = "groups" in self._info.split
+            for batch in _read(path, list(self._info.labels), grouped):
                 batch = {key: value.numpy() for key, value in batch.items()}
                 count += len(batch[schema.ID])
                 self._check_batch(shard.file, batch)
@@ -139,6 +144,10 @@ class _Check:
             if id in self._seen:
                 self._found(file, f"record {_text(id)} is in {self._seen[id]} too")
             self._seen[id] = file
+        for group in set(batch.get(schema.GROUP, ())) - {b""}:
+            other = self._split_of.setdefault(group, self._split)
+            if other != self._split:
+                self._found(file, f"group {_text(group)} is in {other} too")
         stored = np.stack([batch[schema.HEIGHT], batch[schema.WIDTH]], axis=1)
         decoded = batch["decoded_size"]
         for row in np.flatnonzero((stored != decoded).any(axis=1)):
@@ -207,9 +216,11 @@ class _Check:
         return "cannot be read"
 
 
-def _read(path: Path, labels: Sequence[str]) -> tf.data.Dataset:
+def _read(path: Path, labels: Sequence[str], grouped: bool) -> tf.data.Dataset:
     """Read a shard in batches: all features but the photo, and `decoded_size` int64 `[N, 2]`."""
     spec = feature_spec(labels, texts=True)
+    if grouped:
+        spec[schema.GROUP] = tf.io.FixedLenFeature([], tf.string)
 
     def decode(serialised):
         features = tf.io.parse_example(serialised, spec)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from fashion_keras.data import photo_check
 from fashion_keras.data.archive import open_archive
-from fashion_keras.data.catalog import read_catalog
+from fashion_keras.data.catalog_reader import read_catalog
 from fashion_keras.data.photo_check import check_photos
 from fashion_keras.data.schema import LABEL_COLUMNS
 from fashion_keras.errors import UserError
@@ -183,7 +183,7 @@ def test_every_row_is_accounted_for(tmp_path):
 
 
 def test_empty_cells_are_those_that_pandas_reads_as_missing(tmp_path):
-    values = ["", "NA", "nan", "None", "null", "N/A", "Na", "none", "Casual", "Not Applicable"]
+    values = ["", "NA", "nan", "None", "null", "N/A", "Na", "Nan", "Casual", "Not Applicable"]
     files = kaggle([row(i, usage=value) for i, value in enumerate(values)], range(len(values)))
     catalog = read(tmp_path, files)
     expected = pd.read_csv(tmp_path / "styles.csv")["usage"].isna().tolist()
@@ -351,6 +351,39 @@ def test_a_header_that_stands_twice_is_an_error_that_names_the_column(tmp_path):
     with pytest.raises(UserError, match=r"shop\.csv .*'category' 2 times \(columns 2 and 4\)"):
         own(tmp_path, text, ["1.jpg"], id_column="sku", label_columns=["category"])
     assert own(tmp_path, text, ["1.jpg"], id_column="sku", label_columns=["price"]).products
+
+
+@pytest.mark.parametrize("column", ["id", "photo", "handle"])
+def test_every_column_that_is_read_must_stand_once(tmp_path, column):
+    text = f"id,photo,kind,handle,{column}\n1,1.jpg,Hat,a,x\n"
+    names = {"id_column": "id", "image_column": "photo", "group_column": "handle"}
+    with pytest.raises(UserError, match=f"'{column}' 2 times"):
+        own(tmp_path, text, ["1.jpg"], label_columns=["kind"], **names)
+
+
+def test_cells_that_say_nothing_are_alike_whatever_the_case(tmp_path):
+    cells = ["None", "none", "NULL", "null", "n/a", "N/A", "", "Nan"]
+    text = "id,kind\n" + "".join(f"{i},{cell}\n" for i, cell in enumerate(cells))
+    photos = [f"{i}.jpg" for i in range(len(cells))]
+    catalog = own(tmp_path, text, photos, label_columns=["kind"])
+    assert [p.labels["kind"] for p in catalog.products] == [None] * 7 + ["Nan"]
+
+
+def test_names_that_look_alike_are_merged_where_that_is_asked_for(tmp_path):
+    cells = ["Hats", "Hats", "hats", "Ha\u200bts ", "Caps", "none"]
+    text = "id,kind\n" + "".join(f"{i},{cell}\n" for i, cell in enumerate(cells))
+    photos = [f"{i}.jpg" for i in range(len(cells))]
+    plain = own(tmp_path / "a", text, photos, label_columns=["kind"])
+    assert len({p.labels["kind"] for p in plain.products}) == 5 and plain.notes == ()
+    merged = own(tmp_path / "b", text, photos, label_columns=["kind"], merge_names=True)
+    assert [p.labels["kind"] for p in merged.products] == ["Hats"] * 4 + ["Caps", None]
+    assert "'hats' → 'Hats'" in merged.summary() and "'Ha\\u200bts' → 'Hats'" in merged.summary()
+
+
+def test_photos_that_differ_in_their_ending_alone_are_two_products(tmp_path):
+    text = "file,kind\n1.jpg,Hat\n1.png,Hat\n"
+    catalog = own(tmp_path, text, ["1.jpg", "1.png"], image_column="file", label_columns=["kind"])
+    assert ids(catalog.products) == ["1.jpg", "1.png"]
 
 
 def test_semicolons_separate_as_well(tmp_path):

@@ -103,6 +103,17 @@ def test_a_header_that_stands_twice_is_refused(tmp_path):
         read_corrections(write(tmp_path, "id,id\n1,2\n"), None, LABELS)
 
 
+def test_what_says_nothing_removes_a_label_whatever_the_case(tmp_path):
+    text = "id,kind\n1,none\n2,NULL\n3,n/a\n4,Nan\n"
+    found = read_corrections(None, write(tmp_path, text), LABELS).relabel
+    assert {id: new["kind"] for id, new in found.items()} == {
+        "1": None,
+        "2": None,
+        "3": None,
+        "4": "Nan",
+    }
+
+
 # ---- applying ----
 
 

@@ -154,3 +154,85 @@ def test_make_splits_knows_it_by_name(shop):
     catalog, groups = shop
     expected = grouped_split(catalog, "kind", groups, seed=2)
     assert make_splits(catalog, "grouped", label="kind", groups=groups, seed=2) == expected
+
+
+# ---- several photos a product: every product is in a group ----
+
+
+def products_of(sizes):
+    """A catalogue of products of several photos: `sizes` gives a class's photos for each."""
+    products = tuple(
+        Product(f"{name}{i}-{n}", "", {"kind": name}, "x.jpg", False, f"{name}{i}")
+        for name, photos in sizes.items()
+        for i, count in enumerate(photos)
+        for n in range(count)
+    )
+    return Catalog("shop", "own", ("kind",), products, (), len(products), (), ())
+
+
+@pytest.mark.parametrize("strategy", ["stratified", "grouped"])
+def test_products_of_several_photos_are_whole_and_classes_keep_their_shares(strategy):
+    rng = np.random.default_rng(1)
+    sizes = {f"c{k}": rng.integers(1, 9, 200 // (k + 1)).tolist() for k in range(6)}
+    catalog = products_of(sizes)
+    found = split_of(make_splits(catalog, strategy, label="kind"))
+    assert sorted(found) == sorted(p.id for p in catalog.products)
+    together = {}
+    for product in catalog.products:
+        together.setdefault(product.group, set()).add(found[product.id])
+    assert all(len(names) == 1 for names in together.values())
+    for name, photos in sizes.items():
+        counts = Counter(found[p.id] for p in catalog.products if p.labels["kind"] == name)
+        shares = [counts[split] / sum(photos) for split in ("train", "validation", "test")]
+        assert shares == pytest.approx(FRACTIONS, abs=0.02), name
+
+
+@pytest.mark.parametrize("photos", [[3, 3, 3], [4, 2, 1], [5, 5, 2, 2], [9, 1, 1], [1, 1, 1]])
+def test_a_class_of_three_products_is_in_every_split(photos):
+    catalog = products_of({"big": [3] * 40, "rare": photos})
+    found = split_of(make_splits(catalog, "stratified", label="kind"))
+    assert {found[p.id] for p in catalog.products if p.labels["kind"] == "rare"} == {
+        "train",
+        "validation",
+        "test",
+    }
+
+
+def test_of_two_products_one_is_in_train_and_one_in_test():
+    catalog = products_of({"big": [3] * 40, "rare": [3, 2]})
+    found = split_of(make_splits(catalog, "stratified", label="kind"))
+    assert found["rare0-0"] == "train" and found["rare1-0"] == "test"
+
+
+def test_groups_of_products_and_near_duplicates_are_joined():
+    catalog = products_of({"a": [2] * 30, "b": [2] * 30})
+    groups = {"a0-0": 0, "b7-1": 0, "b7-0": 1, "b9-0": 1}
+    found = split_of(make_splits(catalog, "grouped", label="kind", groups=groups))
+    names = ("a0-0", "a0-1", "b7-0", "b7-1", "b9-0", "b9-1")
+    assert len({found[name] for name in names}) == 1
+
+
+def test_brands_of_many_classes_are_spread_as_well_as_scikit_learn_spreads_them():
+    rng = np.random.default_rng(7)
+    brands = rng.zipf(1.6, 3000) % 150
+    kinds = rng.choice(5, 3000, p=(0.5, 0.25, 0.15, 0.07, 0.03))
+    products = tuple(
+        Product(str(i), "", {"kind": f"c{kind}"}, "x.jpg", False, f"b{brand}")
+        for i, (kind, brand) in enumerate(zip(kinds, brands, strict=True))
+    )
+    catalog = Catalog("shop", "own", ("kind",), products, (), len(products), (), ())
+    fractions = (0.8, 0, 0.2)
+    found = split_of(make_splits(catalog, "stratified", label="kind", fractions=fractions))
+    ours = np.array([found[p.id] == "test" for p in products])
+    assert len(set(brands[ours]) & set(brands[~ours])) == 0
+
+    def error(test):
+        return max(abs(np.mean(test[kinds == kind]) - 0.2) for kind in range(5))
+
+    splitter = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    theirs = []
+    for _, held_out in splitter.split(kinds, kinds, brands):
+        test = np.zeros(len(kinds), bool)
+        test[held_out] = True
+        theirs.append(error(test))
+    assert error(ours) <= np.mean(theirs)

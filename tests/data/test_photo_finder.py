@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from fashion_keras.data.archive import open_archive
-from fashion_keras.data.catalog import NO_PHOTO, UNREADABLE, read_catalog
+from fashion_keras.data.catalog import NO_PHOTO, UNREADABLE
+from fashion_keras.data.catalog_reader import read_catalog
 from fashion_keras.data.photo_check import check_photos
 from fashion_keras.data.photo_finder import PhotoFinder
 

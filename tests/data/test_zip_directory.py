@@ -10,7 +10,8 @@ from PIL import Image
 
 from fashion_keras.data import zip_directory
 from fashion_keras.data.archive import open_archive
-from fashion_keras.data.catalog import UNREADABLE, read_catalog
+from fashion_keras.data.catalog import UNREADABLE
+from fashion_keras.data.catalog_reader import read_catalog
 from fashion_keras.data.photo_check import check_photos
 from fashion_keras.errors import UserError
 

@@ -1,0 +1,154 @@
+"""An archive in; its products, each row of its CSV read or accounted for, out.
+
+Reads the Kaggle dataset in its small or large layout, or any CSV that names photos.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+from collections.abc import Sequence
+from operator import itemgetter
+
+from fashion_keras.data.archive import Archive
+from fashion_keras.data.catalog import DUPLICATE, NO_PHOTO, Catalog, LeftOut
+from fashion_keras.data.catalog_csv import LARGE, csv_names, find_own_csv, find_styles
+from fashion_keras.data.catalog_findings import Findings
+from fashion_keras.data.catalog_rows import (
+    Columns,
+    Row,
+    first_of_each_id,
+    group_rows,
+    merge_look_alikes,
+    read_rows,
+)
+from fashion_keras.data.csv_reader import NAME_COLUMN, Table, parse_csv
+from fashion_keras.data.photo_finder import PhotoFinder
+from fashion_keras.data.schema import LABEL_COLUMNS, did_you_mean
+from fashion_keras.errors import UserError
+
+ID_COLUMN = "id"
+
+
+def read_catalog(
+    archive: Archive,
+    *,
+    csv: str | None = None,
+    id_column: str | None = None,
+    image_column: str | None = None,
+    label_columns: Sequence[str] | None = None,
+    group_column: str | None = None,
+    merge_names: bool = False,
+) -> Catalog:
+    """Read the products of an archive in the Kaggle layout, or of one's own CSV.
+
+    Args:
+        archive: where the CSV and the photos are.
+        csv: name of the CSV in the archive. Defaults to Kaggle's `styles.csv`, else to the
+            only CSV of the topmost folder that has one.
+        id_column: column of the products' ids. Defaults to the stem of `image_column`, else
+            to `id`.
+        image_column: column of the photos' paths, relative to the CSV or to `images/` beside
+            it, with or without `.jpg`, `.jpeg` or `.png`. Defaults to `images/<id>`.
+        label_columns: columns to learn from. Defaults to those of the Kaggle dataset.
+        group_column: column of what must stay together in a split. With it, rows of one id that
+            name different photos are all read, with ids such as `id/photo`, and a label that a
+            row lacks is filled from its group.
+        merge_names: make class names that look alike one, the most frequent.
+
+    Raises `UserError` where the CSV or a column is missing or a column stands twice, the text
+    has no known encoding, or no row has a photo.
+    """
+    names = archive.names()
+    kaggle = find_styles(names)
+    own = any(
+        option is not None for option in (csv, id_column, image_column, label_columns, group_column)
+    )
+    if csv is None:
+        csv = kaggle or find_own_csv(archive, names, own)
+    elif (csv := posixpath.normpath(csv)) not in names:
+        raise UserError(f"{archive.source} holds no {csv!r}" + did_you_mean(csv, csv_names(names)))
+    layout = "small"
+    if csv != kaggle or image_column or id_column not in (None, ID_COLUMN):
+        layout = "own"
+    elif LARGE in csv:
+        layout = "large"
+
+    table = parse_csv(archive.read(csv), f"{csv} in {archive.source}")
+    columns = _columns(table, layout == "own", id_column, image_column, label_columns, group_column)
+    photos = PhotoFinder(names, posixpath.dirname(csv), layout == "own", archive.start)
+    catalog = _collect(table, columns, photos, merge_names)
+    notes = (*catalog.notes, *filter(None, [photos.note()]))
+    catalog = dataclasses.replace(catalog, source=str(archive.source), layout=layout, notes=notes)
+    if not catalog.products:
+        raise UserError(
+            f"{table.where}: none of its {catalog.rows:,} rows has a photo"
+            + (f" ({catalog.left_out[0].detail})" if catalog.left_out else "")
+            + ".\nPhotos are expected in images/<id>.jpg beside it, or where --image-column says"
+        )
+    return catalog
+
+
+def _columns(table: Table, own: bool, id, image, labels, group) -> Columns:
+    """Find columns by their names; `UserError` where one is not there, or there twice."""
+    if labels is None:
+        labels = LABEL_COLUMNS
+        if own:
+            labels = [label for label in LABEL_COLUMNS if label in table.header]
+            if not labels:
+                raise UserError(
+                    f"{table.where} has none of the Kaggle dataset's labels: name the columns to "
+                    f"learn from with --label-column (it has {', '.join(table.header)})"
+                )
+    if id is None and image is None:
+        id = ID_COLUMN
+    return Columns(
+        id=None if id is None else table.index(id, "--id-column"),
+        image=None if image is None else table.index(image, "--image-column"),
+        name=table.index(NAME_COLUMN) if NAME_COLUMN in table.header else None,
+        group=None if group is None else table.index(group, "--group-column"),
+        labels={label: table.index(label, "--label-column") for label in dict.fromkeys(labels)},
+    )
+
+
+def _collect(table: Table, columns: Columns, photos: PhotoFinder, merge_names: bool) -> Catalog:
+    """Sort the rows into products and rows left out, mending those that can be mended."""
+    rows, left_out = read_rows(table, columns, photos)
+    findings = Findings()
+    findings.encoding(table.note)
+    if merge_names:
+        findings.merged(merge_look_alikes(rows, columns.labels))
+    if columns.group is not None:
+        filled = group_rows(rows, columns.group)
+        findings.grouped(table.header[columns.group], rows, filled)
+    rows, repeated = first_of_each_id(rows)
+    if columns.group is None:
+        findings.repeated(None if columns.id is None else table.header[columns.id], repeated)
+        if not repeated:
+            findings.several_photos(table, columns, rows)
+    findings.shared_photos(rows)
+    without_photo = [row for row in rows if row.photo is None]
+    left_out += [(row.line, _repeated(row)) for row in repeated]
+    left_out += [(row.line, _without_photo(row, photos)) for row in without_photo]
+    return Catalog(
+        source="",
+        layout="",
+        label_columns=tuple(columns.labels),
+        products=tuple(row.as_product(columns) for row in rows if row.photo is not None),
+        without_photo=tuple(row.as_product(columns) for row in without_photo),
+        rows=len(table.rows),
+        repaired=tuple(row.id for row in rows if row.mended),
+        left_out=tuple(left_out for _, left_out in sorted(left_out, key=itemgetter(0))),
+        notes=tuple(findings.notes),
+        details=findings.details,
+    )
+
+
+def _repeated(row: Row) -> LeftOut:
+    another = f", not {row.photo}" if row.has_another_photo else ""
+    return LeftOut(row.id, DUPLICATE, f"row {row.line}: row {row.kept.line} is kept{another}")
+
+
+def _without_photo(row: Row, photos: PhotoFinder) -> LeftOut:
+    detail = f"{photos.where(row.text)} is not there" if row.text else "the cell is empty"
+    return LeftOut(row.id, NO_PHOTO, detail)

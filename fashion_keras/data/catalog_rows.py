@@ -1,0 +1,153 @@
+"""A CSV's rows in; what each says of a product, with an id for its photo, out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from fashion_keras.data.catalog import BAD_ROW, LeftOut, Product
+from fashion_keras.data.csv_reader import NAME_COLUMN, Table
+from fashion_keras.data.label_names import label_value, look_alikes
+from fashion_keras.data.photo_finder import PhotoFinder
+from fashion_keras.data.product_groups import (
+    Filled,
+    fill_labels,
+    group_names,
+    photo_ids,
+    photo_names,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """The places of the columns that are read; of `id` and `image` one may be None."""
+
+    id: int | None
+    image: int | None
+    name: int | None
+    group: int | None
+    labels: Mapping[str, int]
+
+
+@dataclasses.dataclass(slots=True)
+class Row:
+    """A row with as many cells as the header has, and what it says.
+
+    `text` is what names its photo, `photo` that in the archive or None; `product` is what its id
+    cell says, `id` what its photo is called, which differ where a product has several. `group`
+    is None where nobody has asked for groups. `kept` is the row that stands for its id.
+    """
+
+    line: int
+    cells: list[str]
+    mended: bool
+    product: str
+    text: str
+    photo: str | None
+    labels: dict[str, str | None]
+    id: str = ""
+    group: str | None = None
+    kept: Row | None = None
+
+    @property
+    def has_another_photo(self) -> bool:
+        """Whether it is left out for another row of its id that shows another photo."""
+        return self.photo is not None and self.kept is not None and self.kept.photo != self.photo
+
+    def as_product(self, columns: Columns) -> Product:
+        """Return it as a product of the catalogue."""
+        name = "" if columns.name is None else label_value(self.cells[columns.name]) or ""
+        return Product(self.id, name, self.labels, self.photo, self.mended, self.group)
+
+
+def read_rows(
+    table: Table, columns: Columns, photos: PhotoFinder
+) -> tuple[list[Row], list[tuple[int, LeftOut]]]:
+    """Return the rows that can be read, and those that cannot, with their lines.
+
+    A row of Kaggle's whose name holds commas without quotes is mended.
+    """
+    texts = _cells(table, columns.id if columns.image is None else columns.image)
+    found = [photos.find(text) if text else None for text in texts]
+    ids = texts
+    if columns.id is None:
+        shown = [photo or text for photo, text in zip(found, texts, strict=True)]
+        ids = photo_names(texts, shown)
+    elif columns.image is not None:
+        ids = _cells(table, columns.id)
+    groups = [""] * len(ids)
+    if columns.group is not None:
+        groups = [label_value(cell) or "" for cell in _cells(table, columns.group)]
+
+    rows, bad = [], []
+    width = len(table.header)
+    for line, cells, id, group, text, photo in zip(
+        table.lines, table.rows, ids, groups, texts, found, strict=True
+    ):
+        mended = len(cells) > width and table.header[-1] == NAME_COLUMN
+        if mended:
+            cells = [*cells[: width - 1], ",".join(cells[width - 1 :])]
+        id = id or group  # a product's further rows may have their group alone
+        if len(cells) != width:
+            detail = f"row {line} has {len(cells)} fields, expected {width}"
+            bad.append((line, LeftOut(id, BAD_ROW, detail)))
+        elif not id:
+            bad.append((line, LeftOut(id, BAD_ROW, f"row {line} has no id")))
+        else:
+            labels = {name: label_value(cells[place]) for name, place in columns.labels.items()}
+            rows.append(Row(line, cells, mended, id, text, photo, labels, id))
+    return rows, bad
+
+
+def first_of_each_id(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Return the row that stands for each id, and the others.
+
+    That is the first with a photo, else the first. Where there are groups, rows without a photo
+    stand for nobody and are among the first list: none of them is a photo left out.
+    """
+    first: dict[str, Row] = {}
+    for row in rows:
+        known = first.setdefault(row.id, row)
+        if known.photo is None and row.photo is not None:
+            first[row.id] = row
+    kept, repeated = [], []
+    for row in rows:
+        row.kept = first[row.id]
+        alone = row.kept is row or (row.group is not None and row.photo is None)
+        (kept if alone else repeated).append(row)
+    return kept, repeated
+
+
+def group_rows(rows: Sequence[Row], column: int) -> Filled:
+    """Give each row its group, an id of its own, and the labels it lacks; return what was filled.
+
+    A label comes from the rows of the same product, and where these have none from the group's.
+    """
+    products = [row.product for row in rows]
+    groups = group_names([row.cells[column] for row in rows], products)
+    shown = [row.photo or row.text for row in rows]
+    ids = photo_ids(products, [row.text for row in rows], shown)
+    labels, within = fill_labels([row.labels for row in rows], products)
+    labels, filled = fill_labels(labels, groups)
+    for row, group, id, found in zip(rows, groups, ids, labels, strict=True):
+        row.group, row.id, row.labels = group, id, found
+    return Filled(within.cells + filled.cells, filled.contradictions)
+
+
+def merge_look_alikes(rows: Sequence[Row], labels: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Make class names that look alike the most frequent of them; return the changes by label."""
+    merged = {}
+    for label in labels:
+        counts = Counter(row.labels[label] for row in rows)
+        counts.pop(None, None)
+        new = {name: names[0] for names in look_alikes(counts) for name in names[1:]}
+        if new:
+            merged[label] = new
+        for row in rows:
+            row.labels[label] = new.get(row.labels[label], row.labels[label])
+    return merged
+
+
+def _cells(table: Table, column: int) -> list[str]:
+    return [row[column].strip() if column < len(row) else "" for row in table.rows]

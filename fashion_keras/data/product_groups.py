@@ -1,0 +1,139 @@
+"""Rows that belong together in; a name for each group, ids for their photos, labels filled, out.
+
+A group is what must not be in two splits: the photos of a product, a brand, a shoot.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+
+from fashion_keras.data.label_names import folded_name, label_value
+from fashion_keras.data.photo_finder import without_extension
+
+
+@dataclasses.dataclass
+class Filled:
+    """What filling labels found: cells filled by label, and groups with several values by label."""
+
+    cells: Counter = dataclasses.field(default_factory=Counter)
+    contradictions: dict[str, dict[str, list[str]]] = dataclasses.field(default_factory=dict)
+
+
+def photo_names(texts: Sequence[str], photos: Sequence[Hashable]) -> list[str]:
+    """Return the shortest names that tell photos apart, by what a CSV says of each.
+
+    File names without their endings, else these with their folders, else `photos`, which are alike
+    where two texts mean one photo. Example:
+
+        >>> photo_names(["a/1.jpg", "a/2.jpg"], "ab"), photo_names(["a/1.jpg", "b/1.jpg"], "ab")
+        (['1', '2'], ['a/1', 'b/1'])
+    """
+    paths = [without_extension(text.replace("\\", "/")) for text in texts]
+    for names in ([posixpath.basename(path) for path in paths], paths):
+        if len(set(names)) == len(set(photos)):
+            return names
+    return [str(photo) for photo in photos]
+
+
+def photo_ids(
+    products: Sequence[str], texts: Sequence[str], photos: Sequence[Hashable]
+) -> list[str]:
+    """Return an id for each row: its product's, and `product/photo` where that has several photos.
+
+    A function of the product's photos alone: the order of rows plays no part. A row without text
+    has no photo.
+    """
+    places = defaultdict(list)
+    for place, (product, text) in enumerate(zip(products, texts, strict=True)):
+        if text:
+            places[product].append(place)
+    result = list(products)
+    for product, found in places.items():
+        shown = [photos[place] for place in found]
+        if len(set(shown)) > 1:
+            names = photo_names([texts[place] for place in found], shown)
+            for place, name in zip(found, names, strict=True):
+                result[place] = f"{product}/{name}"
+    return result
+
+
+def group_names(cells: Sequence[str], ids: Sequence[str]) -> list[str]:
+    """Return the name of each row's group, "" for a row that stands alone.
+
+    Rows are one group whose cells look alike, or whose ids are the same: a shop may write the
+    group in a product's first row alone. An empty cell joins nothing; a group without any cell
+    is called by its id.
+    """
+    sets = _Sets()
+    keys = [folded_name(label_value(cell) or "") for cell in cells]
+    for key, id in zip(keys, ids, strict=True):
+        if key:
+            sets.join(("id", id), ("group", key))
+    names: dict[Hashable, list[str]] = defaultdict(list)
+    for key, cell, id in zip(keys, cells, ids, strict=True):
+        if key:
+            names[sets.find(("id", id))].append(cell.strip())
+    times = Counter(ids)
+    return [min(names.get(sets.find(("id", id)), [id if times[id] > 1 else ""])) for id in ids]
+
+
+def joined_groups(*groupings: Mapping[str, Hashable]) -> dict[str, Hashable]:
+    """Return groups of ids that are together in any of the groupings, however many steps apart."""
+    sets = _Sets()
+    for number, grouping in enumerate(groupings):
+        for id, group in grouping.items():
+            sets.join(("id", id), (number, group))
+    return {id: sets.find(("id", id)) for grouping in groupings for id in grouping}
+
+
+def fill_labels(
+    rows: Sequence[Mapping[str, str | None]], groups: Sequence[str]
+) -> tuple[list[dict[str, str | None]], Filled]:
+    """Return the rows' labels, those that a row lacks filled from its group where that has one.
+
+    Where a group has several values of a label, its rows stay as they are, and it is among the
+    `contradictions`. A row without group ("") stays as it is.
+    """
+    values: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for row, group in zip(rows, groups, strict=True):
+        for label, value in row.items():
+            if group and value is not None:
+                values[group][label].add(value)
+    filled = Filled()
+    for group in sorted(values):
+        for label, found in values[group].items():
+            if len(found) > 1:
+                filled.contradictions.setdefault(label, {})[group] = sorted(found)
+    result = []
+    for row, group in zip(rows, groups, strict=True):
+        new = dict(row)
+        for label, value in row.items():
+            found = values[group][label] if group in values and value is None else ()
+            if len(found) == 1:
+                (new[label],) = found
+                filled.cells[label] += 1
+        result.append(new)
+    return result, filled
+
+
+class _Sets:
+    """Disjoint sets (Galler & Fischer, 1964): which keys have been joined, in any order."""
+
+    def __init__(self):
+        self._above: dict[Hashable, Hashable] = {}
+
+    def find(self, key: Hashable) -> Hashable:
+        """Return the key that stands for all that `key` is joined with."""
+        root = key
+        while (above := self._above.get(root, root)) != root:
+            root = above
+        while key != root:
+            self._above[key], key = root, self._above.get(key, root)
+        return root
+
+    def join(self, first: Hashable, second: Hashable) -> None:
+        """Make the two sets that hold `first` and `second` one."""
+        self._above[self.find(first)] = self.find(second)
