@@ -105,6 +105,12 @@ def parser() -> argparse.ArgumentParser:
         help="keep rows that have the same value here in one split: the photos of a product, a "
         "brand, a shoot. A row without a label gets that of its group",
     )
+    own.add_argument(
+        "--merge-names",
+        action="store_true",
+        help="make class names that differ in case, spaces or Unicode form alone the most "
+        "frequent of them",
+    )
     return result
 
 
@@ -141,6 +147,7 @@ def convert(argv: Sequence[str] | None) -> None:
         exclude=options.exclude,
         relabel=options.relabel,
         group_column=options.group_column,
+        merge_names=options.merge_names,
     )
     with Terminal() as bar:
         info = conversion.convert(

@@ -1,5 +1,6 @@
 """The command convert: what it prints, and how it ends."""
 
+import json
 import sys
 
 import pytest
@@ -32,6 +33,36 @@ def test_own_columns(tmp_path):
     (shop / "own.csv").write_text(f"photo,kind\n{rows}\n")
     options = ["--csv", "own.csv", "--image-column", "photo", "--label-column", "kind"]
     assert main(["--source", str(shop), "--output", str(tmp_path / "out"), *options]) == 0
+
+
+def test_what_is_odd_about_a_label_is_said_and_stands_in_the_report(tmp_path, capsys):
+    shop = tmp_path / "shop"
+    draw_catalogue(shop, count=12)
+    kinds = ["Hats", "Hats", "hats", "Men|Casual", "none", "Nan"] * 2
+    rows = "\n".join(f"images/{1000 + i}.jpg,{kind}" for i, kind in enumerate(kinds) if i != 10)
+    (shop / "own.csv").write_bytes(f"photo;Größe\n{rows}\n".replace(",", ";").encode("cp1252"))
+    options = ["--csv", "own.csv", "--image-column", "photo", "--label-column", "Größe"]
+    command = ["--source", str(shop), "--output", str(tmp_path / "out"), *options]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    for line in (
+        "own.csv in",
+        "is not UTF-8: read as Windows-1252, such as 'Größe'",
+        "Größe: 4 classes, 1 photo without it, 3 classes under 3 photos",
+        "warning: 2 classes of Größe look alike ('Hats' 4, 'hats' 2): --merge-names",
+        "warning: 2 photos seem to have several values of Größe in one cell ('Men|Casual' 2)",
+        "warning: 'Nan' 2 of Größe is read as a class",
+    ):
+        assert line in printed
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    found = report["labels"]["Größe"]
+    assert found["look_alike"] == [{"Hats": 4, "hats": 2}]
+    assert found["several_values"] == {"Men|Casual": 2}
+    assert (found["classes"], found["photos"], found["without"]) == (4, 10, 1)
+    assert main([*command, "--merge-names", "--overwrite"]) == 0
+    assert "Größe: names that look alike made one: 'hats' → 'Hats'" in capsys.readouterr().out
+    info = json.loads((tmp_path / "out/dataset_info.json").read_text())
+    assert info["labels"]["Größe"] == ["Hats", "Men|Casual", "Nan"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from fashion_keras.data.archive import Archive, open_archive
 from fashion_keras.data.catalog import Catalog
 from fashion_keras.data.catalog_reader import read_catalog
 from fashion_keras.data.corrections import Corrections, apply_corrections, read_corrections
+from fashion_keras.data.label_summary import describe_labels, label_lines
 from fashion_keras.data.near_duplicates import describe_groups, near_duplicate_groups
 from fashion_keras.data.photo import JPEG_QUALITY, stored_photo
 from fashion_keras.data.photo_check import check_photos
@@ -46,7 +47,8 @@ class Request:
     of a stored photo in pixels, `shards` the number of training shards (None: one for every
     4,000 photos). `exclude` and `relabel` are files as `read_corrections` reads them; the split
     is made before they are applied, so that every product that stays stays in its split.
-    `group_column` names what must stay together in a split.
+    `group_column` names what must stay together in a split; `merge_names` makes class names that
+    look alike one.
     """
 
     source: str
@@ -63,6 +65,7 @@ class Request:
     exclude: str | None = None
     relabel: str | None = None
     group_column: str | None = None
+    merge_names: bool = False
 
 
 def convert(
@@ -92,6 +95,7 @@ def convert(
             image_column=request.image_column,
             label_columns=request.label_columns,
             group_column=request.group_column,
+            merge_names=request.merge_names,
         )
         corrections = read_corrections(request.exclude, request.relabel, catalog.label_columns, say)
         plan = _plan(request, archive, corrections)
@@ -117,6 +121,9 @@ def convert(
         if corrections:
             catalog, corrected = apply_corrections(catalog, corrections, say)
             splits = _remaining(splits, catalog)
+        labels = describe_labels(catalog.label_columns, (p.labels for p in catalog.products))
+        for line in label_lines(labels):
+            say(line)
         with work_folder(output, plan, say, overwrite) as folder:
             words = vocabularies(catalog)
             writer = ShardWriter(
@@ -139,6 +146,7 @@ def convert(
             report = {
                 **catalog.report(),
                 **corrected,
+                "labels": labels,
                 "splits": {k: len(ids) for k, ids in splits.items()},
             }
             write_json(folder / REPORT_FILE, report, indent=1)
@@ -161,8 +169,9 @@ def _plan(request: Request, archive: Archive, corrections: Corrections) -> dict:
     options = json.loads(json.dumps(dataclasses.asdict(request)))
     for name in ("source", "exclude", "relabel"):
         options.pop(name)  # the same photos and corrections at another path are the same
-    if not options["group_column"]:
-        options.pop("group_column")  # records made before there was this option are still the same
+    for name in ("group_column", "merge_names"):
+        if not options[name]:
+            options.pop(name)  # records made before there were such options are still the same
     if corrections:
         options["corrections"] = corrections.describe()
     plan = {

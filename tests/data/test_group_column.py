@@ -342,6 +342,7 @@ def test_a_group_is_excluded_and_relabelled_by_its_name(source, tmp_path):
 def test_the_report_holds_the_figures_of_the_screen(source, tmp_path):
     _, said = run(source, tmp_path / "out", group_column="handle")
     report = json.loads((tmp_path / "out/report.json").read_text())
-    assert "labels filled from other rows of the same handle: category 120" in said
+    assert report["labels"]["category"]["classes"] == 3
+    assert "category: 3 classes" in said
     assert report["groups"]["filled"] == {"category": 120}
     assert report["notes"] == ["labels filled from other rows of the same handle: category 120"]
