@@ -165,7 +165,7 @@ def _explain_tensorflow(error: Exception) -> str | None:
     first = (str(error).splitlines() or [""])[0][:240]
     if isinstance(error, tf.errors.DataLossError):
         return f"a shard is damaged: {first}\nConvert the catalogue again, or check with --verify"
-    if isinstance(error, tf.errors.ResourceExhaustedError) and "space" in first:
+    if isinstance(error, tf.errors.OpError) and os.strerror(errno.ENOSPC) in str(error):
         return f"no space left on the disk: {first}"
     if isinstance(error, tf.errors.OpError) and (
         reason := next((r for r in map(os.strerror, _LIMITED) if r in str(error)), None)

@@ -168,6 +168,12 @@ def test_a_limit_that_tensorflow_meets_is_one_line(tmp_path, capsys):
     assert "File too large" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_full_disk_that_tensorflow_meets_is_one_line_however_long_the_path(capsys):
+    text = f"{'a' * 300}; No space left on device\n\tFailed to flush 1 events"
+    assert end_with(tf.errors.ResourceExhaustedError(None, None, text)) == 2
+    assert printed(capsys).startswith("no space left on the disk: aaa")
+
+
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
 def test_a_closed_output_is_not_the_next_file_that_is_opened(tmp_path, closed):
     script = (

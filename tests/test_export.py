@@ -1,6 +1,8 @@
 """The export command: what it writes, prints and refuses."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +96,15 @@ def test_export_of_no_run_says_so_and_makes_no_folder(tmp_path, capsys):
     assert main(["--model", str(tmp_path / "none"), "--output", str(output)]) == 2
     assert "no trained model" in capsys.readouterr().err
     assert not output.exists()
+
+
+def test_an_export_that_fails_leaves_no_folder_that_it_made(run, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("fashion_keras.serving.savedmodel.write_warmup", full)
+    assert main(["--model", str(run), "--output", str(tmp_path / "models"), "--name", "shop"]) == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

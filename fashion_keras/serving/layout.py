@@ -134,16 +134,16 @@ def version_scratch(folder: str | os.PathLike) -> Iterator[Path]:
     What killed exports left there is removed.
     """
     folder = Path(folder)
-    made = not folder.exists()
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         # Earlier versions named theirs by the process.
         with scratch_folder(folder / "export", leftovers=r"\d+\.partial-\d+") as scratch:
             yield scratch
     finally:
-        if made:
+        for path in made:
             with contextlib.suppress(OSError):  # the version is in it
-                folder.rmdir()
+                path.rmdir()
 
 
 def publish(made: Path, folder: str | os.PathLike, version: int | None) -> Path:

@@ -170,8 +170,9 @@ def _prepare(job: Job) -> None:
     if job.watched:
         _watch(job, os.open(scratch / "steps", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666))
     for descriptor in job.closed:  # as Python itself begins where a shell has closed it
-        setattr(sys, {1: "stdout", 2: "stderr"}[descriptor], None)
-        os.close(descriptor)
+        name = {1: "stdout", 2: "stderr"}[descriptor]
+        getattr(sys, name).close()
+        setattr(sys, name, None)
     for limit, value in job.limits:
         resource.setrlimit(limit, (value, resource.getrlimit(limit)[1]))
     if job.more_memory is not None:
