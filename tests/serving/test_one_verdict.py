@@ -12,6 +12,7 @@ from serving.photo_bytes import turned
 from serving.tiny import photo
 
 from fashion_keras.data.image import decode
+from fashion_keras.data.photo import readable_formats
 from fashion_keras.data.photo_check import check_photo
 from fashion_keras.errors import UserError
 from fashion_keras.serving.decoding import decode_photos
@@ -54,6 +55,8 @@ SOUND = {
     "tiff": saved("TIFF"),
     "packed tiff": saved("TIFF", compression="tiff_lzw"),
 }
+if "AVIF" in readable_formats():
+    SOUND["avif"] = saved("AVIF")
 
 
 def mutated(data, draw):
