@@ -103,7 +103,8 @@ def convert(
         if existing:
             say(f"{output} holds these records already: nothing to do")
             return existing
-        _splits(catalog, request)  # a wrong option is answered before all photos are looked at
+        # Before all photos are looked at, so that a wrong option is answered at once.
+        splits, described = _splits(catalog, request)
         count = len(catalog.products)
         catalog, photos = check_photos(
             catalog,
@@ -115,7 +116,8 @@ def convert(
         groups = None
         if request.split == "grouped":
             groups = _groups(catalog, archive, photos, request.max_size, workers, progress)
-        splits, described = _splits(catalog, request, groups)
+        if groups is not None or len(catalog.products) < count:
+            splits, described = _splits(catalog, request, groups)
         say(_split_line(described))
         corrected = {}
         if corrections:

@@ -53,6 +53,8 @@ class PhotoFinder:
         value = value.replace("\\", "/")
         paths = [posixpath.normpath(posixpath.join(folder, value)) for folder in self._folders]
         for spelling in (_exact, _composed, _lower):
+            if spelling is _composed and value.isascii():
+                continue  # it would be compared with the same names again
             whole, stems = self._files(spelling)
             for path in map(spelling, paths):
                 if found := self._choose(whole.at(path), stems.at(path)):
@@ -130,15 +132,11 @@ def without_extension(path: str) -> str:
 
 
 def _is_named_as_photo(name: str) -> bool:
-    return _ending(name) in ENDINGS
+    return name.lower().endswith(ENDINGS)
 
 
 def _rank(name: str) -> int:
-    return _RANK.get(_ending(name), len(_RANK))
-
-
-def _ending(name: str) -> str:
-    return posixpath.splitext(name)[1].lower()
+    return _RANK.get(posixpath.splitext(name)[1].lower(), len(_RANK))
 
 
 def _exact(path: str) -> str:

@@ -86,7 +86,9 @@ def _entry(key: str, value: bytes | int) -> bytes:
 
 def _field(number: int, content: bytes) -> bytes:
     """Serialise a field that holds bytes or a message (protobuf.dev, "Encoding")."""
-    return bytes((number << 3 | 2, *_varint(len(content)))) + content
+    size = len(content)
+    length = (size,) if size < 0x80 else _varint(size)
+    return bytes((number << 3 | 2, *length)) + content
 
 
 def _varint(value: int) -> list[int]:
