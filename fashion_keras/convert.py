@@ -6,13 +6,19 @@ python -m fashion_keras.convert --source ARCHIVE --output tfrecords/small
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from fashion_keras.commands import run_command
+from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.data.splits import FRACTIONS, STRATEGIES
-from fashion_keras.places import place_text
+from fashion_keras.data.work_folder import REPORT_FILE
+from fashion_keras.errors import UserError
+from fashion_keras.places import place, place_text
+from fashion_keras.progress import Reporter, Terminal, reporter
 
 _EXAMPLES = """\
 examples:
@@ -114,55 +120,113 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def convert(argv: Sequence[str] | None) -> None:
-    """Parse `argv`, convert or verify, and print what was done."""
-    from fashion_keras.errors import UserError
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """A folder of TFRecords, which every step takes where it takes a path to them.
 
-    options = parser().parse_args(argv)
-    if options.verify:
-        _verify(options.verify)
-        return
-    if not options.source or not options.output:
-        raise UserError("--source ARCHIVE and --output DIR are needed (or --verify DIR)")
-    for name in ("max_size", "shards"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name.replace('_', '-')} {value}: expected at least 1")
+    Attributes:
+        path: the folder.
+        info: class names, sizes and counts of every split, as `dataset_info.json` has them.
+    """
+
+    path: Path
+    info: DatasetInfo
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+    def __str__(self) -> str:
+        sizes = [f"{name} {split.num_examples:,}" for name, split in self.info.splits.items()]
+        return f"{self.path}: {', '.join(sizes)}"
+
+
+def convert(
+    source: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    csv: str | None = None,
+    id_column: str | None = None,
+    image_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
+    group_column: str | None = None,
+    merge_names: bool = False,
+    split: str | None = None,
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+    exclude: str | os.PathLike | None = None,
+    relabel: str | os.PathLike | None = None,
+    max_size: int = 320,
+    shards: int | None = None,
+    overwrite: bool = False,
+    progress: bool | Reporter = True,
+) -> Records:
+    """Convert a catalogue of product photos into TFRecords.
+
+    Photos are read from the archive as it is. A conversion that was stopped is continued; records
+    of the same source and options are left as they are.
+
+    Args:
+        source: the Kaggle archive as downloaded, or a folder or zip with a CSV and photos.
+        output: the folder of records to write.
+        csv: the CSV in the source. Defaults to the only one, or Kaggle's.
+        id_column: the column of ids. Defaults to the photo's name.
+        image_column: the column of the photos' paths. Defaults to `images/<id>`.
+        label_column: what to learn, one column or several. Defaults to Kaggle's.
+        group_column: rows with the same value stay in one split: products, brands, shoots.
+        merge_names: make class names that differ in case, spaces or Unicode form alone the most
+            frequent of them.
+        split: `published`, `stratified` or `grouped` (near-identical photos kept together).
+            Defaults to published for the published catalogue, else stratified.
+        fractions: shares of train, validation and test.
+        seed: of the split.
+        exclude: a file of ids to leave out.
+        relabel: a CSV of corrected labels.
+        max_size: larger photos are shrunk to so many pixels on the longer side.
+        shards: files of the training split.
+        overwrite: replace other records at `output`.
+        progress: False for no bars, or a `Reporter`.
+
+    Raises:
+        UserError: the source, a column or an option is wrong; no row has a photo.
+
+    Example:
+
+        records = fk.convert("shop/", "tfrecords/shop", csv="products.csv", id_column="sku",
+                             image_column="photo", label_column=["category", "colour"])
+        print(records, records.info.labels["category"])
+    """
     from fashion_keras.data import conversion
-    from fashion_keras.progress import Terminal
 
-    labels = tuple(options.label_column) if options.label_column else None
+    report_to = reporter(progress)
+    for name, value in (("max-size", max_size), ("shards", shards)):
+        if value is not None and value < 1:
+            raise UserError(f"--{name} {value}: expected at least 1")
+    labels = (label_column,) if isinstance(label_column, str) else tuple(label_column or ()) or None
     request = conversion.Request(
-        source=options.source,
-        split=options.split,
-        split_label=labels[0] if labels else "subCategory",
-        fractions=tuple(options.fractions),
-        seed=options.seed,
-        max_size=options.max_size,
-        shards=options.shards,
-        csv=options.csv,
-        id_column=options.id_column,
-        image_column=options.image_column,
+        source=place_text(source),
+        split=split,
+        split_label=labels[0] if labels else conversion.DEFAULT_LABEL,
+        fractions=tuple(fractions),
+        seed=seed,
+        max_size=max_size,
+        shards=shards,
+        csv=csv,
+        id_column=id_column,
+        image_column=image_column,
         label_columns=labels,
-        exclude=options.exclude,
-        relabel=options.relabel,
-        group_column=options.group_column,
-        merge_names=options.merge_names,
+        exclude=place_text(exclude) if exclude else None,
+        relabel=place_text(relabel) if relabel else None,
+        group_column=group_column,
+        merge_names=merge_names,
     )
-    with Terminal() as bar:
+    with report_to:
         info = conversion.convert(
-            request, options.output, overwrite=options.overwrite, progress=bar.update, say=bar.say
+            request, output, overwrite=overwrite, progress=report_to.update, say=report_to.say
         )
-    sizes = ", ".join(f"{name} {split.num_examples:,}" for name, split in info.splits.items())
-    print(f"{options.output}: {sizes}")
-    report = os.path.join(options.output, conversion.REPORT_FILE)
-    print(f"report of every row left out: {report}")
+    return Records(place(output), info)
 
 
 def _verify(records: str) -> None:
-    from fashion_keras.data.schema import INFO_FILE, DatasetInfo
-    from fashion_keras.progress import Terminal
-
     DatasetInfo.load(records)  # a wrong path is answered before TensorFlow is loaded
     from fashion_keras.quiet import load_tensorflow
 
@@ -176,7 +240,19 @@ def _verify(records: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    return run_command(convert, argv)
+    return run_command(_command, argv)
+
+
+def _command(argv: Sequence[str] | None) -> None:
+    options = vars(parser().parse_args(argv))
+    if records := options.pop("verify"):
+        _verify(records)
+        return
+    if not options["source"] or not options["output"]:
+        raise UserError("--source ARCHIVE and --output DIR are needed (or --verify DIR)")
+    print(convert(**options, progress=Terminal()))
+    report = os.path.join(options["output"], REPORT_FILE)
+    print(f"report of every row left out: {report}")
 
 
 if __name__ == "__main__":
