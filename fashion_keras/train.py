@@ -261,7 +261,8 @@ def _finish(trained, records: Path, workdir: Path) -> None:
         "macro_f1": result["macro_f1"]["value"],
         "epoch": trained.best_epoch,
     }
-    trained.board.write_hyperparameters(best, step=trained.best_epoch)
+    # After the epochs' own: with the heads and the decision that were fitted since.
+    trained.board.write_best(best, step=len(trained.history) + 1)
     print(table(result), flush=True)
     exported = versions(workdir / SAVED_MODEL)
     best_model = (workdir / BEST_MODEL_FILE).stat()

@@ -297,7 +297,7 @@ def test_a_finished_run_finished_again_keeps_the_decision_that_calibrate_fitted(
     from fashion_keras.decision import Decision
 
     records, run = write_records(tmp_path / "plain"), write_run(tmp_path / "run")
-    trained = SimpleNamespace(best_epoch=1, board=MagicMock())
+    trained = SimpleNamespace(best_epoch=1, history=[{}], board=MagicMock())
     train._finish(trained, records, run)
     assert Decision.load(run / "decision.json").temperature, "the config asks for temperatures"
     own = Decision("subCategory", flip=True)

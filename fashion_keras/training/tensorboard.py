@@ -13,11 +13,34 @@ import yaml
 from tensorboard.plugins.hparams import api as hp
 
 from fashion_keras.config import Config
-from fashion_keras.training.callbacks import MacroF1
+from fashion_keras.training.callbacks import BestModel, MacroF1
 from fashion_keras.training.sheets import photo_sheet, to_png
 
 # How often the matrix's picture is drawn: it takes half a second, and a look is enough.
 _PICTURE_EVERY = 5
+# TensorBoard sorts groups of cards by name: first what one looks for, last the cards of each class.
+_GROUPS = {
+    "macro_f1": "1 macro-F1",
+    "macro_f1_all": "1 macro-F1",
+    "accuracy": "2 accuracy and loss",
+    "loss": "2 accuracy and loss",
+    "learning_rate": "5 speed",
+    "photos_per_second": "5 speed",
+    "seconds": "5 speed",
+}
+_OTHERS = "3 other labels"  # what is in none of the groups above
+_BEST = "4 best epoch"
+_PICTURES = "6 pictures"
+_CLASSES = "7 F1 of each class"
+# The HParams table, which sorts its columns by name, begins with these; it shows five by default.
+_FIRST_HPARAMS = (
+    "model.arch",
+    "optimizer.learning_rate",
+    "data.label",
+    "data.image_size",
+    "training.epochs",
+)
+_METRICS = {"macro_f1": "macro-F1", "accuracy": "accuracy", "epoch": "best epoch"}
 
 
 class RunBoard(keras.callbacks.Callback):
@@ -25,12 +48,14 @@ class RunBoard(keras.callbacks.Callback):
 
     Steps are epochs, counted from 1, so a resumed run goes on where it was. Scalars go to
     `train` and `validation` under the same names, so that TensorBoard lays them over each
-    other; figures without such a pair (learning rate, photos/s) to `train`.
+    other; figures without such a pair (learning rate, photos/s) to `train`. The config's figures
+    and the best epoch's scores so far go to `folder` itself, for the HParams table.
 
     Args:
-        folder: where event files go.
-        config: written as text, and as hyperparameters at the end.
+        folder: where event files go, in the run's folder.
+        config: written as text and as hyperparameters when training begins.
         macro_f1: the callback that has the validation's matrices.
+        best: the callback before this one that says which epoch is the best.
         classes: class names of the headline label, in index order.
         draw_matrix: from matrix `[C, C]` and class names to PNG bytes; None leaves it out.
     """
@@ -40,42 +65,62 @@ class RunBoard(keras.callbacks.Callback):
         folder: str | os.PathLike,
         config: Config,
         macro_f1: MacroF1,
+        best: BestModel,
         classes: Sequence[str],
         draw_matrix: Callable[[np.ndarray, Sequence[str]], bytes] | None = None,
     ):
         super().__init__()
-        self._train = tf.summary.create_file_writer(os.fspath(Path(folder) / "train"))
-        self._validation = tf.summary.create_file_writer(os.fspath(Path(folder) / "validation"))
+        self._folder = Path(folder)
+        self._writers = {
+            name: tf.summary.create_file_writer(os.fspath(self._folder / name))
+            for name in ("", "train", "validation")
+        }
         self._config = config
         self._macro_f1 = macro_f1
+        self._best = best
         self._classes = list(classes)
         self._draw_matrix = draw_matrix
+        self._began = False
 
     def on_train_begin(self, logs=None):
-        """Write the config."""
-        text = yaml.safe_dump(self._config.to_dict(), sort_keys=False)
-        with self._train.as_default():
+        """Write the config, as text and as hyperparameters; not again at each stage."""
+        if self._began:
+            return
+        self._began = True
+        raw = self._config.to_dict()
+        with self._writers[""].as_default():
+            text = yaml.safe_dump(raw, sort_keys=False)
             tf.summary.text("config", f"```yaml\n{text}```", step=0)
+            _write_hyperparameters(_figures(raw), self._folder)
+        self._flush()
 
     def on_epoch_end(self, epoch, logs=None):
         """Write the epoch's scalars and, now and then, the confusion matrix."""
         step = epoch + 1
         for name, value in logs.items():
-            writer = self._validation if name.startswith("val_") else self._train
-            with writer.as_default():
-                tf.summary.scalar(f"epoch/{name.removeprefix('val_')}", value, step=step)
+            with self._writers["validation" if name.startswith("val_") else "train"].as_default():
+                tf.summary.scalar(_tag(name.removeprefix("val_")), value, step=step)
         headline = next(iter(self._macro_f1.validation_scores))
         result = self._macro_f1.validation_scores[headline]
-        with self._validation.as_default():
+        with self._writers["validation"].as_default():
             for name, f1, support in zip(self._classes, result.f1, result.support, strict=True):
                 if support:
-                    tf.summary.scalar(f"class_f1/{name}", f1, step=step)
+                    tf.summary.scalar(f"{_CLASSES}/{name}", f1, step=step)
             last = step == self.params.get("epochs")
             if self._draw_matrix and (step == 1 or step % _PICTURE_EVERY == 0 or last):
                 matrix = self._macro_f1.validation_matrices[headline]
                 _image("confusion_matrix", self._draw_matrix(matrix, self._classes), step)
-        self._train.flush()
-        self._validation.flush()
+        if self._best.best_epoch == epoch:
+            scores = {name: logs[f"val_{name}"] for name in ("macro_f1", "accuracy")}
+            self.write_best({**scores, "epoch": step}, step)
+        self._flush()
+
+    def write_best(self, scores: dict[str, float], step: int) -> None:
+        """Write the run's best scores until `step`, for the HParams table."""
+        with self._writers[""].as_default():
+            for name, value in scores.items():
+                tf.summary.scalar(f"{_BEST}/{name}", value, step=step)
+        self._flush()
 
     def write_training_photos(self, dataset: tf.data.Dataset, vocabularies: dict) -> None:
         """Write a sheet of training photos as the model sees them, with their labels."""
@@ -85,35 +130,51 @@ class RunBoard(keras.callbacks.Callback):
             [_text(one_hot[i], vocabularies[name]) for name, one_hot in labels.items()][:3]
             for i in range(shown)
         ]
-        with self._train.as_default():
+        with self._writers["train"].as_default():
             sheet = photo_sheet(images[:shown].numpy(), captions)
             _image("training_photos", to_png(sheet), step=0)
-        self._train.flush()
+        self._flush()
 
     def write_mistakes(self, photos: np.ndarray, captions: Sequence[Sequence[str]], step: int):
         """Write a sheet of the surest validation mistakes: photos and a few lines for each."""
         if len(photos):
-            with self._validation.as_default():
+            with self._writers["validation"].as_default():
                 _image("worst_mistakes", to_png(photo_sheet(photos, captions)), step)
-            self._validation.flush()
+            self._flush()
 
-    def write_hyperparameters(self, metrics: dict[str, float], step: int) -> None:
-        """Write the config's figures with the run's best metrics, for the HParams table."""
-        flat = {
-            f"{section}.{name}": value
-            for section, values in self._config.to_dict().items()
-            for name, value in values.items()
-            if isinstance(value, bool | int | float | str) and name != "records"
-        }
-        with self._train.as_default():
-            hp.hparams(flat)
-            for name, value in metrics.items():
-                tf.summary.scalar(f"best/{name}", value, step=step)
-        self._train.flush()
+    def _flush(self):
+        for writer in self._writers.values():
+            writer.flush()
+
+
+def _write_hyperparameters(figures: dict, folder: Path) -> None:
+    """Write the table's columns, and a run's row, called by the end of the run's path."""
+    names = {name: f"{place} {name}" for place, name in enumerate(_FIRST_HPARAMS, 1)}
+    columns = {name: hp.HParam(names.get(name, name), display_name=name) for name in figures}
+    metrics = [hp.Metric(f"{_BEST}/{name}", display_name=text) for name, text in _METRICS.items()]
+    hp.hparams_config(list(columns.values()), metrics)
+    # Of the path two parts and not one: runs of the same name would be one row.
+    trial = "/".join(folder.resolve().parent.parts[-2:])
+    hp.hparams({columns[name]: value for name, value in figures.items()}, trial_id=trial)
+
+
+def _figures(raw: dict) -> dict[str, bool | float | str]:
+    """Return what a config's dict holds that a table can, by dotted key."""
+    found = {
+        f"{section}.{name}": value
+        for section, values in raw.items()
+        for name, value in values.items()
+        if isinstance(value, bool | int | float | str) and name != "records"
+    }
+    return found | {"data.image_size": "×".join(map(str, raw["data"]["image_size"]))}
+
+
+def _tag(name: str) -> str:
+    return f"{_GROUPS.get(name, _OTHERS)}/{name}"
 
 
 def _image(name: str, png: bytes, step: int) -> None:
-    tf.summary.image(name, tf.io.decode_png(png, channels=3)[None], step=step)
+    tf.summary.image(f"{_PICTURES}/{name}", tf.io.decode_png(png, channels=3)[None], step=step)
 
 
 def _text(one_hot, vocabulary) -> str:

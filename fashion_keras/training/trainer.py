@@ -107,7 +107,7 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         )
     headline = vocabularies[config.data.label]
     board = RunBoard(
-        workdir / run_files.TENSORBOARD, config, macro_f1, headline, draw_matrix=draw_matrix
+        workdir / run_files.TENSORBOARD, config, macro_f1, best, headline, draw_matrix=draw_matrix
     )
     checkpoint = RunCheckpoint(
         workdir / run_files.CHECKPOINTS,

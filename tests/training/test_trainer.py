@@ -56,7 +56,7 @@ def whole(records, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("whole")
     config = load_config(None, OVERRIDES)
     trained = train(config, records, workdir, say=lambda line: None)
-    trained.board.write_hyperparameters({"macro_f1": 0.5}, step=trained.best_epoch)
+    trained.board.write_best({"macro_f1": 0.5}, step=len(trained.history) + 1)
     return workdir
 
 
@@ -90,17 +90,20 @@ def test_best_model_scores_what_the_history_says_by_scikit_learn(whole, records)
 
 
 def test_tensorboard_holds_scalars_pictures_config_and_hyperparameters(whole):
-    train_board = EventAccumulator(str(whole / "tensorboard" / "train")).Reload()
-    validation = EventAccumulator(str(whole / "tensorboard" / "validation")).Reload()
-    tags = set(train_board.Tags()["tensors"])
-    assert {"epoch/loss", "epoch/learning_rate", "epoch/photos_per_second", "config"} <= tags
-    assert "training_photos" in tags and "best/macro_f1" in tags
-    assert "_hparams_/session_start_info" in tags
+    board, train_board, validation = (
+        EventAccumulator(str(whole / "tensorboard" / part)).Reload()
+        for part in ("", "train", "validation")
+    )
+    found = set(train_board.Tags()["tensors"])
+    assert {"2 accuracy and loss/loss", "5 speed/learning_rate"} <= found
+    assert {"5 speed/photos_per_second", "6 pictures/training_photos"} <= found
     found = set(validation.Tags()["tensors"])
-    assert {"epoch/loss", "epoch/macro_f1", "class_f1/Bags"} <= found
-    steps = [event.step for event in validation.Tensors("epoch/macro_f1")]
+    assert {"2 accuracy and loss/loss", "1 macro-F1/macro_f1", "7 F1 of each class/Bags"} <= found
+    steps = [event.step for event in validation.Tensors("1 macro-F1/macro_f1")]
     assert steps == [1, 2, 3, 4, 5, 6]
-    text = train_board.Tensors("config")[0].tensor_proto.string_val[0].decode()
+    found = set(board.Tags()["tensors"])
+    assert {"4 best epoch/macro_f1", "_hparams_/session_start_info"} <= found
+    text = board.Tensors("config")[0].tensor_proto.string_val[0].decode()
     assert yaml.safe_load(text.strip("`").removeprefix("yaml"))["model"]["arch"] == "tiny"
 
 
