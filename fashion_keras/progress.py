@@ -9,6 +9,8 @@ from tqdm import tqdm
 
 LOGGER = logging.getLogger("fashion_keras")
 
+tqdm.monitor_interval = 0  # no thread that watches the bar: while there is one, nothing can fork
+
 
 class Reporter:
     """Show a bar for each phase where somebody watches, and hand lines to the log.

@@ -122,9 +122,12 @@ class ZipArchive(Archive):
 
     def _unpacked(self, entry: Entry, packed_size: int, size: int) -> bytes:
         """Return at most `size` bytes of a file, unpacked from its first `packed_size`."""
-        with self._lock:
-            self._file.seek(entry.start)
-            data = self._file.read(packed_size)
+        if hasattr(os, "pread"):  # several processes may share the file and its position
+            data = os.pread(self._file.fileno(), packed_size, entry.start)
+        else:
+            with self._lock:
+                self._file.seek(entry.start)
+                data = self._file.read(packed_size)
         if entry.is_deflated:
             # -15: deflate without a header. The limit makes a bomb harmless; 0 were none.
             data = zlib.decompressobj(-15).decompress(data, max(1, size))

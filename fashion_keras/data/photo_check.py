@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 
 from fashion_keras.data.archive import Archive
-from fashion_keras.data.catalog import UNREADABLE, Catalog, LeftOut, Product
+from fashion_keras.data.catalog import UNREADABLE, Catalog, LeftOut
 from fashion_keras.data.photo import PhotoInfo, check
+from fashion_keras.data.workers import map_in_order
 from fashion_keras.errors import UserError
 from fashion_keras.quiet import load_tensorflow
 
@@ -31,7 +31,7 @@ def check_photos(
     Args:
         catalog: what `read_catalog` returned for `archive`.
         archive: where the photos are.
-        workers: threads; Pillow decodes outside the interpreter's lock.
+        workers: processes or threads, see `map_in_order`.
         progress: called with the number of photos done so far, from the calling thread.
 
     Returns:
@@ -39,20 +39,18 @@ def check_photos(
         `without_photo`, and a `PhotoInfo` for each remaining product's id.
     """
 
-    def check_all(products: Sequence[Product]) -> list[PhotoInfo | str]:
-        return [_checked(archive, product.photo) for product in products]
-
     products = catalog.products
-    chunks = [products[i : i + _CHUNK] for i in range(0, len(products), _CHUNK)]
+    spans = [slice(i, i + _CHUNK) for i in range(0, len(products), _CHUNK)]
+
+    def check_all(span: slice) -> list[PhotoInfo | str]:
+        return [_checked(archive, product.photo) for product in products[span]]
+
     infos: dict[str, PhotoInfo] = {}
     unreadable: dict[str, str] = {}
-    with (
-        ThreadPoolExecutor(max(1, workers)) as pool,
-        # Closing cancels what has not begun, so that Ctrl-C need not wait for all photos.
-        contextlib.closing(pool.map(check_all, chunks)) as results,
-    ):
-        for chunk, found in zip(chunks, results, strict=True):
-            for product, info in zip(chunk, found, strict=True):
+    # Closing cancels what has not begun, so that Ctrl-C need not wait for all photos.
+    with contextlib.closing(map_in_order(check_all, spans, workers)) as results:
+        for span, found in zip(spans, results, strict=True):
+            for product, info in zip(products[span], found, strict=True):
                 if isinstance(info, PhotoInfo):
                     infos[product.id] = info
                 else:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections import deque
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fashion_keras.data import tfrecord
@@ -15,6 +14,7 @@ from fashion_keras.data.catalog import Product
 from fashion_keras.data.photo import PhotoInfo, stored_photo
 from fashion_keras.data.schema import ShardInfo
 from fashion_keras.data.work_folder import DONE_FILE
+from fashion_keras.data.workers import map_in_order
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_sealed
 from fashion_keras.reading import STRICT, read_json, sha256_of, unsealed, validated
@@ -76,36 +76,42 @@ class ShardWriter:
         `progress` is called with the number of photos written so far.
         """
         done = _read_done(self.folder / DONE_FILE)
-        shards: dict[str, list[ShardInfo]] = {split: [] for split in splits}
+        parts = [part for found in splits.values() for part in found]
+        missing = {
+            name
+            for name, ids in parts
+            if name not in done or not _is_whole(self.folder / name, done[name]["shard"], len(ids))
+        }
+        chunks = (chunk for name, ids in parts if name in missing for chunk in _chunks(ids))
         written = 0
-        with contextlib.closing(_Pool(self.workers)) as pool:
-            for split, parts in splits.items():
-                for name, ids in parts:
-                    path = self.folder / name
-                    if name not in done or not _is_whole(path, done[name]["shard"], len(ids)):
-                        before = written
-                        done[name] = self._write_shard(
-                            path, ids, pool, lambda n, before=before: progress(before + n)
-                        )
-                        write_sealed(self.folder / DONE_FILE, done)
-                    written += len(ids)
-                    progress(written)
-                    shards[split].append(ShardInfo(**done[name]["shard"]))
-        ranges = [done[name]["sizes"] for parts in splits.values() for name, _ in parts]
-        return {split: tuple(found) for split, found in shards.items()}, _size_range(ranges)
+        with contextlib.closing(map_in_order(self._examples, chunks, self.workers)) as results:
+            for name, ids in parts:
+                if name in missing:
+                    of_shard = itertools.islice(results, len(_chunks(ids)))
+                    done[name] = self._write_shard(
+                        name, of_shard, lambda n, before=written: progress(before + n)
+                    )
+                    write_sealed(self.folder / DONE_FILE, done)
+                written += len(ids)
+                progress(written)
+        shards = {
+            split: tuple(ShardInfo(**done[name]["shard"]) for name, _ in found)
+            for split, found in splits.items()
+        }
+        return shards, _size_range([done[name]["sizes"] for name, _ in parts])
 
-    def _write_shard(self, path, ids, pool, progress) -> dict:
+    def _write_shard(self, name: str, chunks, progress) -> dict:
         heights, widths = [], []
 
         def examples() -> Iterator[bytes]:
-            for chunk in pool.map(self._examples, ids):
+            for chunk in chunks:
                 for example, height, width in chunk:
                     heights.append(height)
                     widths.append(width)
                     yield example
                 progress(len(heights))
 
-        shard = tfrecord.write_shard(path, examples())
+        shard = tfrecord.write_shard(self.folder / name, examples())
         sizes = {
             "min_height": min(heights),
             "max_height": max(heights),
@@ -161,25 +167,8 @@ def _is_whole(path: Path, shard: dict, count: int) -> bool:
     )
 
 
-class _Pool:
-    """Threads that work on chunks of ids, a bounded number of chunks ahead."""
-
-    def __init__(self, workers: int):
-        self._threads = ThreadPoolExecutor(workers)
-        self._ahead = 2 * workers
-
-    def map(self, function, ids: Sequence[str]):
-        """Yield `function(chunk)` for each chunk of ids, in order."""
-        results = deque()
-        for start in range(0, len(ids), _CHUNK):
-            results.append(self._threads.submit(function, ids[start : start + _CHUNK]))
-            if len(results) > self._ahead:
-                yield results.popleft().result()
-        while results:
-            yield results.popleft().result()
-
-    def close(self):
-        self._threads.shutdown(cancel_futures=True)
+def _chunks(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]
 
 
 def _size_range(ranges: Sequence[dict[str, int]]) -> dict[str, int]:

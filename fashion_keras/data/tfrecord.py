@@ -51,8 +51,8 @@ def to_example(record: Record, vocabularies: dict[str, dict[str, int]]) -> bytes
         (schema.ID, _entry(schema.ID, record.id.encode())),
         (schema.NAME, _entry(schema.NAME, record.name.encode())),
         (schema.IMAGE, _entry(schema.IMAGE, record.encoded)),
-        (schema.HEIGHT, _entry(schema.HEIGHT, record.height)),
-        (schema.WIDTH, _entry(schema.WIDTH, record.width)),
+        (schema.HEIGHT, _number_entry(schema.HEIGHT, record.height)),
+        (schema.WIDTH, _number_entry(schema.WIDTH, record.width)),
     ]
     if record.group is not None:
         entries.append((schema.GROUP, _entry(schema.GROUP, record.group.encode())))
@@ -67,7 +67,7 @@ def to_example(record: Record, vocabularies: dict[str, dict[str, int]]) -> bytes
 @functools.lru_cache(2**16)  # products share their labels
 def _label_entries(label: str, text: str, index: int) -> tuple[tuple[str, bytes], ...]:
     text_key, index_key = schema.label_text_key(label), schema.label_index_key(label)
-    return (text_key, _entry(text_key, text.encode())), (index_key, _entry(index_key, index))
+    return (text_key, _entry(text_key, text.encode())), (index_key, _number_entry(index_key, index))
 
 
 # A tf.Example is {features = 1: {feature = 1: map<string, Feature>}}, a Feature one of
@@ -75,12 +75,14 @@ def _label_entries(label: str, text: str, index: int) -> tuple[tuple[str, bytes]
 # (tensorflow/core/example/feature.proto).
 
 
-def _entry(key: str, value: bytes | int) -> bytes:
+def _entry(key: str, value: bytes) -> bytes:
     """Return a map's entry, serialised: a key and a Feature of one value."""
-    if isinstance(value, int):
-        feature = _field(3, _field(1, bytes(_varint(value % 2**64))))
-    else:
-        feature = _field(1, _field(1, value))
+    return _field(1, _field(1, key.encode()) + _field(2, _field(1, _field(1, value))))
+
+
+@functools.lru_cache(2**12)  # photos share their sizes
+def _number_entry(key: str, value: int) -> bytes:
+    feature = _field(3, _field(1, bytes(_varint(value % 2**64))))
     return _field(1, _field(1, key.encode()) + _field(2, feature))
 
 
