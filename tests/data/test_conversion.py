@@ -379,3 +379,18 @@ def test_jpegs_are_converted_without_tensorflow(catalogue, tmp_path):
     output = tmp_path / "records"
     subprocess.run([sys.executable, "-c", program, shop, output], check=True, timeout=300)
     assert len(wire.examples(output, DatasetInfo.load(output), "train")) > 10
+
+
+def test_names_that_are_not_utf8_stop_nothing(catalogue, tmp_path):
+    shop = tmp_path / os.fsdecode(b"gr\xfcn")
+    shutil.copytree(catalogue, shop, ignore=shutil.ignore_patterns("*.png"))
+    (shop / os.fsdecode(b"images/gr\xfcn.jpg")).write_bytes(b"")
+    output = tmp_path / os.fsdecode(b"r\xf6t")
+    command = [sys.executable, "-m", "fashion_keras.convert", "--source", shop, "--output", output]
+    ended = subprocess.run(command, capture_output=True, timeout=300)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert rb"gr\udcfcn: 60 rows" in ended.stdout
+    assert DatasetInfo.load(output).source["path"] == str(shop)
+    assert json.loads((output / REPORT_FILE).read_text("utf-8"))["source"] == str(shop)
+    again = subprocess.run(command, capture_output=True, timeout=300)
+    assert again.returncode == 0 and b"nothing to do" in again.stdout
