@@ -11,7 +11,7 @@ import numpy as np
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.comparison_bootstrap import paired_bootstrap
 from fashion_keras.evaluation.comparison_runs import StoredRun, pool_seeds, seed_of
-from fashion_keras.training.metrics import confusion_matrix, scores
+from fashion_keras.training.metrics import scores_of_classes
 
 CONFIDENCE = 0.95
 SCORES = ("accuracy", "macro_f1")
@@ -56,7 +56,7 @@ def compare_runs(runs: Sequence[StoredRun], *, resamples: int = 2000, seed: int 
     members = {
         name: [number[os.fspath(run.path)] for run in pooled] for name, pooled in groups.items()
     }
-    found = [scores(confusion_matrix(run.truth, run.prediction, len(run.classes))) for run in runs]
+    found = [scores_of_classes(run.truth, run.prediction, len(run.classes)) for run in runs]
     values = {name: np.array([getattr(one, name) for one in found]) for name in SCORES}
     drawn = dict(
         zip(

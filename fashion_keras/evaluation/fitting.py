@@ -21,7 +21,7 @@ from fashion_keras.evaluation.calibration import (
     negative_log_likelihood,
 )
 from fashion_keras.evaluation.predictions import Predictions
-from fashion_keras.training.metrics import confusion_matrix, scores
+from fashion_keras.training.metrics import scores_of_classes
 
 # A head is finer than the headline where its class leaves this share of products no choice.
 _IMPLIES = 0.98
@@ -199,7 +199,7 @@ def _named(shares, finer, headline):
 def _step(part, logits, truth) -> Step:
     known = truth >= 0
     logits, truth = logits[known], truth[known]
-    found = scores(confusion_matrix(truth, logits.argmax(axis=1), logits.shape[1]))
+    found = scores_of_classes(truth, logits.argmax(axis=1), logits.shape[1])
     return Step(
         part,
         found.accuracy,

@@ -25,7 +25,7 @@ from fashion_keras.models.classifier import head_name
 from fashion_keras.run import DECISION_FILE, HEADS_FILE, Run, check_run
 from fashion_keras.training.devices import jit_compile
 from fashion_keras.training.losses import HeadLoss
-from fashion_keras.training.metrics import confusion_matrix, scores
+from fashion_keras.training.metrics import scores_of_classes
 from fashion_keras.training.optimizer import build_optimizer
 from fashion_keras.training.variables import create_variables
 
@@ -198,8 +198,7 @@ def _mix(old, new, share: float) -> list[np.ndarray]:
 
 def _scores(features, label, kernel, bias) -> tuple[float, float]:
     logits = features.values @ kernel + bias
-    matrix = confusion_matrix(features.truth[label], logits.argmax(axis=1), logits.shape[1])
-    found = scores(matrix)
+    found = scores_of_classes(features.truth[label], logits.argmax(axis=1), logits.shape[1])
     return found.accuracy, found.macro_f1
 
 

@@ -1,4 +1,4 @@
-"""A confusion matrix in; accuracy, per-class F1 and both macro-F1s out. Only NumPy."""
+"""Counts of right and wrong in; accuracy, per-class F1 and both macro-F1s out. Only NumPy."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """What a confusion matrix says.
+    """What a confusion matrix, or its diagonal and its margins, say.
 
     `macro_f1` averages over the classes present in truth or predictions, as scikit-learn's
     `f1_score(average="macro")` does; `macro_f1_all` over the whole vocabulary, where a class
-    that never occurs counts 0. `precision`, `recall`, `f1` (float64) and `support` (int64) are
-    `[C]`; what would divide by zero is 0.
+    that never occurs counts 0. `precision`, `recall`, `f1` (float64) and `support` (int64; float64
+    where photos have weights) are `[C]`; what would divide by zero is 0.
     """
 
     accuracy: float
@@ -41,12 +41,31 @@ def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int
 def scores(matrix: np.ndarray) -> Scores:
     """Compute all scores of a confusion matrix `[C, C]` (rows truth, columns prediction)."""
     matrix = np.asarray(matrix, np.float64)
-    hits = np.diagonal(matrix)
-    support = matrix.sum(axis=1)
-    predicted = matrix.sum(axis=0)
+    return scores_of_counts(np.diagonal(matrix), matrix.sum(axis=1), matrix.sum(axis=0))
+
+
+def scores_of_classes(truth: np.ndarray, prediction: np.ndarray, num_classes: int) -> Scores:
+    """Compute all scores of pairs of class indices, as of their `confusion_matrix`.
+
+    Without the matrix, which takes gigabytes where there are thousands of classes.
+    """
+    truth, prediction = np.asarray(truth), np.asarray(prediction)
+    known = truth >= 0
+    truth, prediction = truth[known], prediction[known]
+    counted = (truth[truth == prediction], truth, prediction)
+    return scores_of_counts(*(np.bincount(some, minlength=num_classes) for some in counted))
+
+
+def scores_of_counts(hits: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> Scores:
+    """Compute all scores of how often each class is predicted rightly, true and predicted.
+
+    `[C]` each: a confusion matrix's diagonal, the sums of its rows and those of its columns.
+    """
+    hits, support, predicted = (np.asarray(n, np.float64) for n in (hits, support, predicted))
     f1 = _ratio(2 * hits, support + predicted)
     present = (support + predicted) > 0
-    total = matrix.sum()
+    total = support.sum()
+    whole = support.astype(np.int64)
     return Scores(
         accuracy=float(_ratio(hits.sum(), total)),
         macro_f1=float(f1[present].mean()) if present.any() else 0.0,
@@ -55,7 +74,7 @@ def scores(matrix: np.ndarray) -> Scores:
         precision=_ratio(hits, predicted),
         recall=_ratio(hits, support),
         f1=f1,
-        support=support.astype(np.int64),
+        support=whole if (whole == support).all() else support,
     )
 
 

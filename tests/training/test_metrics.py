@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn
 
-from fashion_keras.training.metrics import confusion_matrix, scores
+from fashion_keras.training.metrics import confusion_matrix, scores, scores_of_classes
 
 CLASSES = 6
 CASES = {
@@ -75,6 +75,15 @@ def test_scores_agree_with_scikit_learn_on_many_classes():
     result = scores(confusion_matrix(truth, prediction, 143))
     expected = sklearn.f1_score(truth, prediction, average="macro", zero_division=0)
     assert result.macro_f1 == pytest.approx(expected)
+
+
+@EVERY_CASE
+def test_scores_without_the_matrix_are_those_of_the_matrix(truth, prediction):
+    truth, prediction = np.array([*truth, -1]), np.array([*prediction, 0])
+    expected = scores(confusion_matrix(truth, prediction, CLASSES))
+    direct = scores_of_classes(truth, prediction, CLASSES)
+    for name, value in vars(expected).items():
+        np.testing.assert_array_equal(getattr(direct, name), value)
 
 
 def test_photos_without_a_label_are_left_out():
