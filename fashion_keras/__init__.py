@@ -43,7 +43,7 @@ _NAMES = {
     **{name: f"fashion_keras.{name}" for name in _STEPS},
     "Config": "fashion_keras.config",
     "Evaluation": "fashion_keras.evaluate",
-    "MacroF1": "fashion_keras.training.callbacks",
+    "MacroF1": "fashion_keras.training.macro_f1",
     "Reporter": "fashion_keras.progress",
     "Run": "fashion_keras.run",
     "UserError": "fashion_keras.errors",

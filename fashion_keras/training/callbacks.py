@@ -1,4 +1,4 @@
-"""What happens around an epoch: macro-F1, throughput, the best model, the line on screen."""
+"""What happens around an epoch: its scores, throughput, the best model, the line on screen."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -13,50 +14,45 @@ import numpy as np
 from tqdm import tqdm
 
 from fashion_keras.errors import UserError
-from fashion_keras.training.confusion import ConfusionMatrix
+from fashion_keras.io import replacing
 from fashion_keras.training.ema import ExponentialMovingAverage, averaged
-from fashion_keras.training.metrics import Scores, scores
+from fashion_keras.training.macro_f1 import MacroF1
 
 
-class MacroF1(keras.callbacks.Callback):
-    """Write accuracy, macro-F1 and macro-F1 over all classes of each epoch into the logs.
+class RunScores(keras.callbacks.Callback):
+    """Make an epoch's logs the columns that a run has: the losses, then each label's scores.
 
-    Reads the confusion matrices that `fit` accumulated anyway, so it makes no second pass. The
-    headline label's are `accuracy`, `macro_f1` and `macro_f1_all`, with `val_` before them in
-    validation; another label's carry its name, e.g. `val_articleType_macro_f1`. The validation
-    `Scores` of the last epoch are in `validation_scores`, a dict by label, and the matrices in
-    `validation_matrices`.
+    The headline's are `accuracy`, `macro_f1` and `macro_f1_all`, with `val_` before them in
+    validation; another label's carry its name, e.g. `val_articleType_macro_f1`. Keras's and
+    `MacroF1`'s own names would depend on how many labels there are. For the trainer, whose other
+    callbacks all come after it.
 
     Args:
-        matrices: label to its metric, the headline first.
+        macro_f1: the callback before this one, which has the scores.
+        labels: the model's outputs, the headline first.
     """
 
-    def __init__(self, matrices: dict[str, ConfusionMatrix]):
+    def __init__(self, macro_f1: MacroF1, labels: Sequence[str]):
         super().__init__()
-        self._matrices = matrices
-        self._train: dict[str, Scores] = {}
-        self.validation_scores: dict[str, Scores] = {}
-        self.validation_matrices: dict[str, np.ndarray] = {}
-
-    def on_test_begin(self, logs=None):
-        """Read the training epoch's matrices before validation resets them."""
-        self._train = {k: scores(np.asarray(m.matrix)) for k, m in self._matrices.items()}
+        self._macro_f1 = macro_f1
+        self._labels = list(labels)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Read the validation's matrices, and write everything into the logs."""
-        self.validation_matrices = {k: np.asarray(m.matrix) for k, m in self._matrices.items()}
-        self.validation_scores = {k: scores(m) for k, m in self.validation_matrices.items()}
-        loss = {k: logs[k] for k in ("loss", "val_loss") if k in logs}
-        logs.clear()  # Keras's own names for the same figures depend on how many heads there are
-        logs.update(loss)
-        headline = next(iter(self._matrices))
-        for prefix, by_label in (("", self._train), ("val_", self.validation_scores)):
-            for label, result in by_label.items():
-                name = prefix if label == headline else f"{prefix}{label}_"
-                logs[f"{name}accuracy"] = result.accuracy
-                logs[f"{name}macro_f1"] = result.macro_f1
-                if prefix:
-                    logs[f"{name}macro_f1_all"] = result.macro_f1_all
+        """Replace what is in the logs."""
+        columns = {name: logs[name] for name in ("loss", "val_loss") if name in logs}
+        for part, scores in (
+            ("", self._macro_f1.train_scores),
+            ("val_", self._macro_f1.validation_scores),
+        ):
+            for label in self._labels:
+                prefix = part if label == self._labels[0] else f"{part}{label}_"
+                columns[f"{prefix}accuracy"] = scores[label].accuracy
+                columns[f"{prefix}macro_f1"] = scores[label].macro_f1
+                if part:
+                    columns[f"{prefix}macro_f1_all"] = scores[label].macro_f1_all
+        for name in list(logs):
+            del logs[name]
+        logs.update(columns)
 
 
 class Throughput(keras.callbacks.Callback):
@@ -145,10 +141,8 @@ class BestModel(keras.callbacks.Callback):
         if logs[self.monitor] <= self.best:
             return
         self.best, self.best_epoch = logs[self.monitor], epoch
-        partial = self.path.with_name("partial-" + self.path.name)
-        with averaged(self._average):
+        with averaged(self._average), replacing(self.path) as partial:
             keras.Model(self.model.inputs, self.model.output, name=self.model.name).save(partial)
-        os.replace(partial, self.path)
 
 
 class EpochLine(keras.callbacks.Callback):

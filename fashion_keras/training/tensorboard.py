@@ -13,7 +13,8 @@ import yaml
 from tensorboard.plugins.hparams import api as hp
 
 from fashion_keras.config import Config
-from fashion_keras.training.callbacks import BestModel, MacroF1
+from fashion_keras.training.callbacks import BestModel
+from fashion_keras.training.macro_f1 import MacroF1
 from fashion_keras.training.sheets import photo_sheet, to_png
 
 # How often the matrix's picture is drawn: it takes half a second, and a look is enough.
@@ -107,8 +108,9 @@ class RunBoard(keras.callbacks.Callback):
                 if support:
                     tf.summary.scalar(f"{_CLASSES}/{name}", f1, step=step)
             last = step == self.params.get("epochs")
-            if self._draw_matrix and (step == 1 or step % _PICTURE_EVERY == 0 or last):
-                matrix = self._macro_f1.validation_matrices[headline]
+            matrix = self._macro_f1.validation_matrices.get(headline)  # not of too many classes
+            due = step == 1 or step % _PICTURE_EVERY == 0 or last
+            if self._draw_matrix and matrix is not None and due:
                 _image("confusion_matrix", self._draw_matrix(matrix, self._classes), step)
         if self._best.best_epoch == epoch:
             scores = {name: logs[f"val_{name}"] for name in ("macro_f1", "accuracy")}

@@ -25,14 +25,14 @@ from fashion_keras.training import devices
 from fashion_keras.training.callbacks import (
     BestModel,
     EpochLine,
-    MacroF1,
+    RunScores,
     StopOnNaN,
     Throughput,
 )
 from fashion_keras.training.checkpoint import History, RunCheckpoint, checkpoints
-from fashion_keras.training.confusion import ConfusionMatrix
 from fashion_keras.training.ema import ExponentialMovingAverage
 from fashion_keras.training.losses import HeadLoss, class_weights, logit_offsets
+from fashion_keras.training.macro_f1 import MacroF1
 from fashion_keras.training.optimizer import build_optimizer
 from fashion_keras.training.precision import is_emulated, resolve_precision
 from fashion_keras.training.stages import plan_stages
@@ -95,9 +95,8 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         model = _build_model(config, vocabularies, stages[0].image_size, config.model.weights, say)
         run_files.save_labels(workdir, vocabularies)
     steps = steps_per_epoch(info.splits["train"].num_examples, config.training.batch_size)
-    matrices = {name: ConfusionMatrix(len(names)) for name, names in vocabularies.items()}
     average = ExponentialMovingAverage(config.optimizer.ema) if config.optimizer.ema else None
-    macro_f1 = MacroF1(matrices)
+    macro_f1 = MacroF1()
     monitor = f"val_{config.training.monitor}"
     best = BestModel(workdir / run_files.BEST_MODEL_FILE, average, monitor)
     early_stopping = None
@@ -122,6 +121,7 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         average,
         StopOnNaN(),
         macro_f1,
+        RunScores(macro_f1, list(vocabularies)),
         Throughput(config.training.batch_size),
         best,
         early_stopping,
@@ -139,7 +139,7 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         saved_in = next(stage for stage in stages if stage.start < done <= stage.end)
         # The checkpoint holds all weights: what the run began with may be gone by now.
         model = _build_model(config, vocabularies, saved_in.image_size, "none", say)
-        _compile(model, config, saved_in, steps, info, matrices)
+        _compile(model, config, saved_in, steps, info)
         checkpoint.restore_weights(model)
     for before, stage in zip([None, *stages], stages, strict=False):
         if done >= stage.end or checkpoint.stopped:
@@ -148,7 +148,7 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
             goes_on = before is not None and before.schedule == stage.schedule
             optimizer = model.optimizer if goes_on else None
             model = _enter(model, before, stage, config, vocabularies, best)
-            _compile(model, config, stage, steps, info, matrices)
+            _compile(model, config, stage, steps, info)
             if optimizer:
                 _copy_variables(optimizer.variables, model.optimizer.variables)
         if len(stages) > 1:
@@ -219,14 +219,12 @@ def _copy_variables(sources, targets):
         target.assign(source)
 
 
-def _compile(model, config, stage, steps, info, matrices):
+def _compile(model, config, stage, steps, info):
     set_trainable(model, stage.trains)
-    for matrix in matrices.values():
-        matrix.reset_state()  # Keras resets what it has compiled and built, not what is new to it
     counts = info.splits["train"].class_counts
     training, label = config.training, config.data.label
     losses = {}
-    for name in matrices:
+    for name in config.labels:
         offsets = None
         if name == label:
             drawn = drawn_counts(config.data.sampling, counts[name])
@@ -236,7 +234,7 @@ def _compile(model, config, stage, steps, info, matrices):
             training.label_smoothing, weights, offsets, name=f"{head_name(name)}_loss"
         )
     weights = {
-        name: 1.0 if name == label else config.data.auxiliary_labels[name] for name in matrices
+        name: 1.0 if name == label else config.data.auxiliary_labels[name] for name in losses
     }
     start, end = stage.schedule
     model.compile(
@@ -249,7 +247,6 @@ def _compile(model, config, stage, steps, info, matrices):
         ),
         loss=losses,
         loss_weights=weights,
-        metrics={name: [matrix] for name, matrix in matrices.items()},
         jit_compile=devices.jit_compile(),
     )
     create_variables(model)

@@ -10,10 +10,16 @@ import tensorflow as tf
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from fashion_keras.errors import UserError
-from fashion_keras.training.callbacks import BestModel, EpochLine, MacroF1, StopOnNaN, Throughput
+from fashion_keras.training.callbacks import (
+    BestModel,
+    EpochLine,
+    RunScores,
+    StopOnNaN,
+    Throughput,
+)
 from fashion_keras.training.checkpoint import History, RunCheckpoint
-from fashion_keras.training.confusion import ConfusionMatrix
 from fashion_keras.training.ema import ExponentialMovingAverage
+from fashion_keras.training.macro_f1 import MacroF1
 from fashion_keras.training.tensorboard import RunBoard
 
 CLASSES = {"subCategory": 4, "gender": 3}  # subCategory's last never occurs
@@ -44,16 +50,13 @@ def as_dataset(features, indices, batch_size=16):
 
 
 def compile_model(model, learning_rate=0.1):
-    matrices = {name: ConfusionMatrix(n) for name, n in CLASSES.items()}
     model.compile(
         keras.optimizers.SGD(learning_rate),
         loss={
             name: keras.losses.CategoricalCrossentropy(from_logits=True, name=f"{name}_loss")
             for name in CLASSES
         },
-        metrics={name: [matrix] for name, matrix in matrices.items()},
     )
-    return matrices
 
 
 class Keep(keras.callbacks.Callback):
@@ -72,13 +75,14 @@ def fitted():
     """Two epochs at learning rate 0, so that every batch is predicted by the same weights."""
     keras.utils.set_random_seed(1)
     model = build_model()
-    macro_f1, keep = MacroF1(compile_model(model, learning_rate=0.0)), Keep()
+    compile_model(model, learning_rate=0.0)
+    macro_f1, keep = MacroF1(), Keep()
     training, validation = draw_data(0), draw_data(1)
     model.fit(
         as_dataset(*training),
         validation_data=as_dataset(*validation),
         epochs=2,
-        callbacks=[macro_f1, keep],
+        callbacks=[macro_f1, RunScores(macro_f1, list(CLASSES)), keep],
         verbose=0,
         shuffle=False,
     )
@@ -308,7 +312,16 @@ def test_a_figure_that_comes_later_gets_its_column(tmp_path):
 
 @pytest.mark.parametrize(
     "callback",
-    [ExponentialMovingAverage, MacroF1, Throughput, BestModel, EpochLine, RunBoard, RunCheckpoint],
+    [
+        ExponentialMovingAverage,
+        MacroF1,
+        RunScores,
+        Throughput,
+        BestModel,
+        EpochLine,
+        RunBoard,
+        RunCheckpoint,
+    ],
 )
 def test_no_callback_makes_keras_wait_for_a_steps_losses(callback):
     """Keras reads them before it calls a method of a batch's end, unless it is safe in a thread."""
