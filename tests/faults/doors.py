@@ -154,8 +154,8 @@ def _converted(main, source: Path, output: Path) -> dict:
                     label = product["text"].numpy()[0].decode()
                     products[product["id"].numpy().decode()] = [label, digest]
         found["products"] = products
-    beside = [path.name for path in output.parent.iterdir()]
-    found["left"] = [name for name in beside if name != output.name and output.name in name]
+    left = (f"{output.name}.", f".{output.name}.")
+    found["left"] = [path.name for path in output.parent.iterdir() if path.name.startswith(left)]
     return found
 
 
