@@ -96,6 +96,7 @@ def embed_varied(
         batch_size,
         training=True,
         epochs=views,
+        stream=True,
         augmentation=dataclasses.replace(augmentation, mixup=0.0, cutmix=0.0),
         resize=run.resize,
         seed=seed,

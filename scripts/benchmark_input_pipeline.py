@@ -95,6 +95,7 @@ def pipeline_rates(options, augment: str, num_examples: int) -> dict[str, float]
         options.batch_size,
         training=True,
         epochs=2,
+        stream=True,
         augmentation=Augmentation(augment),
     )
     start = time.perf_counter()

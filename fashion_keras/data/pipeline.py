@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Sequence
 
@@ -48,8 +49,9 @@ def make_dataset(
     batch_size: int,
     *,
     training: bool = False,
-    epochs: int = 1,
     initial_epoch: int = 0,
+    epochs: int | None = None,
+    stream: bool = False,
     augmentation: Augmentation = Augmentation(),
     sampling: str = "natural",
     soft_targets: SoftTargets | None = None,
@@ -65,10 +67,14 @@ def make_dataset(
         split: `train`, `validation` or `test`.
         label: a label column, or several.
         image_size: height and width in pixels.
-        training: shuffle, augment and drop the last incomplete batch; the stream then holds the
-            epochs from `initial_epoch` up to `epochs`, `steps_per_epoch` batches each, and
-            each epoch is a function of `seed` and its number alone: a run resumed at epoch 3
-            sees what an uninterrupted one sees. Otherwise every photo once, in record order.
+        training: shuffle, augment and drop the last incomplete batch. Each pass over the dataset
+            is then the next epoch of `steps_per_epoch` batches, as `fit(epochs=...)` expects; a
+            look at one batch is a pass too. Otherwise every photo once, in record order.
+        initial_epoch: the number of the first pass's epoch. An epoch is a function of `seed` and
+            its number alone: a run resumed at epoch 3 sees what an uninterrupted one sees.
+        epochs: the number before which passes begin anew at `initial_epoch`; None counts on.
+        stream: put all epochs from `initial_epoch` up to `epochs` into every pass, for a `fit`
+            with `steps_per_epoch`: batches of the next epoch are made while one is validated.
         augmentation: applied in training only.
         sampling: in training, how often the classes of the first label are drawn: `natural`,
             `square-root` or `balanced` (see `data.sampling`); an epoch keeps its length.
@@ -85,9 +91,21 @@ def make_dataset(
 
     Raises:
         UserError: records missing, damaged or of another schema; label or split unknown.
+
+    Example:
+
+        training = make_dataset(
+            "tfrecords/small", "train", "subCategory", (80, 60), 64, training=True
+        )
+        model.fit(training, epochs=10, callbacks=[MacroF1()])
     """
     if training and with_ids:
         raise ValueError("Invalid `with_ids`. Expected False in training. Received: True")
+    if training and (epochs is None if stream else epochs is not None and epochs <= initial_epoch):
+        raise ValueError(
+            f"Invalid `epochs`. Expected more than initial_epoch={initial_epoch}. "
+            f"Received: {epochs}"
+        )
     _check_choice("augmentation", augmentation.policy, augment.POLICIES)
     _check_choice("resize", resize, image.RESIZE_MODES)
     info = DatasetInfo.load(records)
@@ -163,8 +181,11 @@ def make_dataset(
         batches = photos.batch(batch_size, drop_remainder=count >= batch_size)
         return _parallel(batches.take(steps).enumerate(), batch_of)
 
-    epochs_left = tf.data.Dataset.range(initial_epoch, epochs)
-    dataset = epochs_left.flat_map(epoch).prefetch(tf.data.AUTOTUNE)
+    if stream:
+        numbers = tf.data.Dataset.range(initial_epoch, epochs)
+    else:
+        numbers = _next_number(initial_epoch, epochs)
+    dataset = numbers.flat_map(epoch).prefetch(tf.data.AUTOTUNE)
     size = batch_size if count >= batch_size else None
     shapes = ([size, *image_size, 3], {n: [size, c] for n, c in zip(labels, classes, strict=True)})
 
@@ -174,7 +195,8 @@ def make_dataset(
             {name: tf.ensure_shape(one_hot[name], shapes[1][name]) for name in labels},
         )
 
-    return dataset.map(with_static_shapes)
+    dataset = dataset.map(with_static_shapes)
+    return dataset if stream else dataset.apply(tf.data.experimental.assert_cardinality(steps))
 
 
 def class_indices(one_hot: np.ndarray) -> np.ndarray:
@@ -203,6 +225,14 @@ def _check_choice(name: str, value: str, known: Sequence[str]) -> None:
             f"unknown {name} {value!r}: expected one of {', '.join(known)}"
             + did_you_mean(value, known)
         )
+
+
+def _next_number(first: int, end: int | None) -> tf.data.Dataset:
+    """Hold one number, int64: `first` in the first pass, the next in each further one."""
+    numbers = itertools.count(first) if end is None else itertools.cycle(range(first, end))
+    return tf.data.Dataset.from_generator(
+        lambda: iter([next(numbers)]), output_signature=tf.TensorSpec([], tf.int64)
+    )
 
 
 def _parallel(dataset, function):

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -22,7 +23,7 @@ TRAIN, STEPS = 42, 5
 
 
 def batches(records, split="train", label="subCategory", **options):
-    options = {"image_size": SIZE, "batch_size": BATCH, **options}
+    options = {"image_size": SIZE, "batch_size": BATCH, "stream": "epochs" in options, **options}
     return [
         tf.nest.map_structure(lambda t: t.numpy(), batch)
         for batch in make_dataset(records, split, label, **options)
@@ -125,6 +126,70 @@ def test_no_photo_comes_twice_in_an_epoch(records):
         assert photos <= known
 
 
+# ---- in one's own fit ----
+
+
+def passes(dataset, count):
+    """Read a dataset `count` times."""
+    return [
+        [tf.nest.map_structure(lambda t: t.numpy(), batch) for batch in dataset]
+        for _ in range(count)
+    ]
+
+
+def natural(records, **options):
+    options = {"training": True, "augmentation": Augmentation("light"), "seed": 7, **options}
+    return make_dataset(records, "train", "subCategory", SIZE, BATCH, **options)
+
+
+def test_each_pass_is_the_next_epoch(records):
+    streamed = train(records, "light", epochs=3)
+    first, second, third = passes(natural(records), 3)
+    assert_same(first + second + third, streamed)
+    (later,) = passes(natural(records, initial_epoch=2), 1)
+    assert_same(later, third)
+
+
+def test_passes_begin_anew_after_so_many_epochs_as_are_asked_for(records):
+    first, second, third, fourth = passes(natural(records, initial_epoch=1, epochs=3), 4)
+    assert_same(first, third)
+    assert_same(second, fourth)
+    assert (first[0][0] != second[0][0]).any()
+
+
+@pytest.mark.parametrize("options", [{}, {"epochs": 2}], ids=["plain", "epochs=2"])
+@pytest.mark.parametrize("built", [True, False])
+def test_fit_sees_each_photo_at_most_once_an_epoch(records, options, built):
+    seen = []
+
+    def note(images):
+        seen.extend(image.tobytes() for image in images)
+        return images
+
+    def noted(images, labels):
+        same = tf.numpy_function(note, [images], images.dtype)
+        return tf.ensure_shape(same, images.shape), labels["subCategory"]
+
+    training = natural(records, augmentation=Augmentation(), **options).map(noted)
+    layers = [keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]
+    model = keras.Sequential([keras.Input((*SIZE, 3)), *layers] if built else layers)
+    model.compile("sgd", "categorical_crossentropy")
+    model.fit(training, epochs=2, verbose=0)
+    assert model.optimizer.iterations == 2 * STEPS
+    assert len(seen) == 2 * STEPS * BATCH
+    for epoch in (seen[: STEPS * BATCH], seen[STEPS * BATCH :]):
+        assert len(set(epoch)) == STEPS * BATCH
+    assert seen[: STEPS * BATCH] != seen[STEPS * BATCH :]
+
+
+@pytest.mark.parametrize(
+    "options", [{"epochs": 0}, {"initial_epoch": 3, "epochs": 3}, {"stream": True}]
+)
+def test_epochs_that_hold_nothing_are_refused(records, options):
+    with pytest.raises(ValueError, match=r"Invalid `epochs`\. Expected more than initial_epoch"):
+        natural(records, **options)
+
+
 def test_every_photo_comes_within_a_few_epochs(records):
     photos = {image.tobytes() for images, _ in train(records, epochs=8) for image in images}
     assert len(photos) == TRAIN
@@ -190,13 +255,31 @@ def test_shapes_are_static_in_training(records):
 def test_the_second_epoch_comes_from_memory(records, tmp_path, cache):
     folder = copied(records, tmp_path)
     dataset = make_dataset(
-        folder, "train", "subCategory", SIZE, BATCH, training=True, epochs=3, cache=cache
+        folder,
+        "train",
+        "subCategory",
+        SIZE,
+        BATCH,
+        training=True,
+        epochs=3,
+        stream=True,
+        cache=cache,
     )
     for step, _ in enumerate(dataset):
         if step == STEPS:
             for shard in folder.glob("train-*"):
                 shard.unlink()
     assert step + 1 == 3 * STEPS
+
+
+@pytest.mark.parametrize("cache", ["encoded", "decoded"])
+def test_the_second_pass_comes_from_memory(records, tmp_path, cache):
+    folder = copied(records, tmp_path)
+    dataset = make_dataset(folder, "train", "subCategory", SIZE, BATCH, training=True, cache=cache)
+    assert len(list(dataset)) == STEPS
+    for shard in folder.glob("train-*"):
+        shard.unlink()
+    assert len(list(dataset)) == STEPS
 
 
 @pytest.mark.parametrize(

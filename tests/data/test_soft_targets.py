@@ -40,7 +40,7 @@ def test_a_photo_that_the_teacher_has_not_seen_is_an_error():
 def test_the_training_stream_carries_each_photos_own(tmp_path):
     """Plain and taught streams hold the same photos, so that each row can be told by its batch."""
     write_tiny_records(tmp_path)
-    options = dict(training=True, epochs=2, augmentation=Augmentation("light"), seed=1)
+    options = dict(training=True, epochs=2, stream=True, augmentation=Augmentation("light"), seed=1)
     targets = taught()
     plain = make_dataset(tmp_path, "train", LABELS, (40, 32), 16, **options)
     soft = make_dataset(tmp_path, "train", LABELS, (40, 32), 16, soft_targets=targets, **options)

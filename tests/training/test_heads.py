@@ -174,6 +174,7 @@ def test_varied_views_are_the_training_streams_through_the_backbone(trained, rec
         16,
         training=True,
         epochs=2,
+        stream=True,
         augmentation=Augmentation("light"),
         seed=3,
     )
