@@ -3,11 +3,16 @@
 import gzip
 import hashlib
 import json
+import os
+import random
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
-from faults.children import run_child
+from faults.children import REPOSITORY, run_child
 from faults.killing import Case, kill_and_go_on
 from faults.listing import contents, names
 from faults.shop import convert_argv, evaluate_argv, export_argv, index_argv, predict_argv
@@ -31,6 +36,46 @@ def test_convert_goes_on_to_the_same_bytes(shop, tmp_path, figures):
         lambda place: contents(place / "records"), steps=24, moments=8,
     )  # fmt: skip
     check(case, tmp_path, figures)
+
+
+def of_session(leader: int) -> list[str]:
+    """The processes of a session that still run (proc(5): field 3 is the state, 6 the session)."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        if int(fields[3]) == leader and fields[0] != "Z":
+            found.append(stat.parent.name)
+    return found
+
+
+def test_convert_as_a_program_takes_its_processes_with_it(shop, tmp_path, figures):
+    """As a shell starts it: without TensorFlow, photos are read by processes of its own."""
+    rng, killed, left = random.Random(0), 0, 0
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    for number in range(10):
+        records = tmp_path / str(number) / "records"
+        records.parent.mkdir()
+        words = map(str, convert_argv(shop.catalogue, records))
+        command = [sys.executable, "-m", "fashion_keras.convert", *words]
+        how = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen(command, start_new_session=True, **how)
+        # From 0.3 s on there is something to kill; the whole takes about a second.
+        time.sleep(rng.uniform(0.3, 2))
+        killed += process.poll() is None
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + 20
+        while of_session(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        left += len(of_session(process.pid))
+        assert subprocess.run(command, **how).returncode == 0
+        assert contents(records) == contents(shop.records)
+        assert [path.name for path in records.parent.iterdir()] == ["records"]
+    figures(f"kills: convert as a program: {killed} killed, {left} processes left")
+    assert killed and not left
 
 
 def test_convert_that_replaces_goes_on_to_the_same_bytes(shop, tmp_path, figures):
