@@ -147,7 +147,7 @@ def _looker(path, info, version):
     def look(encoded, asked):
         photos, _ = decode_photos(tf.constant([encoded]), run.image_size, run.resize)
         photos = photos.numpy()
-        [heat] = occlusion_maps(run.predictor, run.label, photos, [asked])
+        [heat] = occlusion_maps(run.model, run.label, photos, [asked])
         return thumbnail(photos[0], heat) if heat.any() else ""
 
     return look

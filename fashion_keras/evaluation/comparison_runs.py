@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -176,7 +177,8 @@ def _aligned(run: StoredRun, first: StoredRun) -> StoredRun:
     if run.label != first.label:
         raise UserError(
             f"{both} were evaluated on different labels ({first.label}, {run.label}): evaluate "
-            f"both on one\n(evaluate --label {first.label}) and name the folders that it writes"
+            f"both on one\n(evaluate --label {shlex.quote(first.label)}) and name the folders that "
+            "it writes"
         )
     if run.classes != first.classes:
         raise UserError(

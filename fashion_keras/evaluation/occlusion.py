@@ -38,7 +38,7 @@ def occlusion_maps(
     the colour of the photo's border, which of a product on white leaves out a piece of it.
 
     Args:
-        model: from photos to a dict of logits; a run's `predictor`.
+        model: from photos to a dict of logits; a run's `model`.
         label: the head that is asked.
         images: uint8 `[N, H, W, 3]`.
         classes: the class asked about, one a photo: an index of the head.

@@ -123,7 +123,8 @@ def _gather(run, records, predictions) -> dict:
     said = predictions.prediction(label)
     probability = predictions.probabilities(label).max(axis=1)
     images = np.stack([pixels[predictions.ids[row]] for row in explained])
-    maps = occlusion_maps(run.predictor, label, images, said[explained])
+    # The model before its decision: with mirror images the predictor would take twice as long.
+    maps = occlusion_maps(run.model, label, images, said[explained])
     heat = dict(zip(explained.tolist(), maps, strict=True))
     width = round(HEIGHT * run.image_size[1] / run.image_size[0])
 

@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -142,6 +143,13 @@ def test_the_matrix_data_for_the_script_is_the_matrix(html, result):
     np.testing.assert_array_equal(found, counts)
     assert tuple(data["classes"]) == HOSTILE
     assert (data["left"], data["top"], data["width"], data["height"]) == (0.1, 0.2, 0.5, 0.6)
+
+
+def test_the_command_can_be_pasted_whatever_folders_are_called(page):
+    (command,) = [text for text in page.text if text.startswith("python -m")]
+    options = shlex.split(command)
+    assert options[options.index("--model") + 1] == ORIGIN["model"]
+    assert options[options.index("--data") + 1] == ORIGIN["records"]
 
 
 def test_headline_numbers_stand_with_their_intervals(page, result):
