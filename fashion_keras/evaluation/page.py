@@ -138,7 +138,7 @@ def _origin(result):
 
 
 def _command(result):
-    model, records = (Path(result[key]) for key in ("model", "records"))
+    model, records = result["model"], result["records"]
     of = ("--model", model, "--data", records, "--split", result["split"])
     return command("evaluate", *of, "--label", result["label"], "--report", "DIR")
 
