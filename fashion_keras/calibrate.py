@@ -80,7 +80,8 @@ def calibrate(
     load_tensorflow()
     from fashion_keras.evaluation.calibrating import acceptance_line, calibrate_run, steps_table
 
-    run, steps = calibrate_run(load_run(model, info), data, options, progress=report_to.bars)
+    run = load_run(model, info, decided=False)
+    run, steps = calibrate_run(run, data, options, progress=report_to.bars)
     report_to.say(steps_table(steps))
     report_to.say(acceptance_line(run.decision))
     report_to.say(f"written to {folder / DECISION_FILE}")

@@ -6,14 +6,23 @@ Holds plain numbers and imports no TensorFlow; `models.decision` builds them int
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_json
+from fashion_keras.reading import (
+    STRICT,
+    Positive,
+    Share,
+    Whole,
+    damaged,
+    read_json,
+    short,
+    validated,
+)
 from fashion_keras.text import command
 
 FORMAT = 2
@@ -27,10 +36,12 @@ class Acceptance:
     asked for; `coverage` and `error` what the threshold gave on the split it was chosen on.
     """
 
-    threshold: float
-    target_error: float
-    coverage: float
-    error: float
+    __pydantic_config__ = STRICT
+
+    threshold: Share
+    target_error: Share
+    coverage: Share
+    error: Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +51,11 @@ class Mix:
     `implies` maps a class of `finer` to shares of the coarser head's classes.
     """
 
+    __pydantic_config__ = STRICT
+
     finer: str
-    weight: float
-    implies: Mapping[str, Mapping[str, float]]
+    weight: Share
+    implies: Mapping[str, Mapping[str, Share]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +69,15 @@ class Decision:
     `num_examples` its photos.
     """
 
+    __pydantic_config__ = STRICT
+
     label: str
-    fitted_on: str = "validation"
-    num_examples: int = 0
+    fitted_on: Literal["validation"] = "validation"
+    num_examples: Whole = 0
     flip: bool = False
     combine: Mapping[str, Mix] = dataclasses.field(default_factory=dict)
     bias: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    temperature: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    temperature: Mapping[str, Positive] = dataclasses.field(default_factory=dict)
     accept: Acceptance | None = None
 
     def save(self, path: str | os.PathLike) -> None:
@@ -72,47 +87,50 @@ class Decision:
     @classmethod
     def load(cls, path: str | os.PathLike) -> Decision:
         """Read a decision; `UserError` where it is damaged or of another format."""
+        again = command("calibrate", "--model", Path(path).parent, "--data", "DIR")
+        mend = f"fit it again with\n{again}"
+        raw = read_json(path, mend)
         try:
-            raw = json.loads(Path(path).read_text(encoding="utf-8"))
-            written = raw.pop("format")
-            if written not in (1, FORMAT):
-                raise ValueError(f"expected format {FORMAT}")
-            combine = raw.pop("combine")
-            if written == 1 and combine:  # only the headline was mixed; the key was the finer head
-                ((finer, part),) = combine.items()
-                combine = {raw["label"]: {"finer": finer, **part}}
-            combine = {
-                head: Mix(part["finer"], _number(part["weight"]), _shares(part["implies"]))
-                for head, part in combine.items()
-            }
-            accept = raw.pop("accept")
-            bias = {name: _number(value) for name, value in raw.pop("bias").items()}
-            temperature = {k: _positive(v) for k, v in raw.pop("temperature").items()}
-            return cls(
-                **raw,
-                combine=combine,
-                bias=bias,
-                temperature=temperature,
-                accept=Acceptance(**accept) if accept else None,
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"{path} is damaged ({error}): fit it again with\n"
-                + command("calibrate", "--model", Path(path).parent, "--data", "DIR")
-            ) from error
+            found = validated(cls, _of_this_format(raw))
+            found._check_shares()
+        except ValueError as error:
+            raise damaged(path, error, mend) from None
+        return found
+
+    def check_heads(self, labels: Mapping[str, Sequence[str]]) -> None:
+        """Raise `UserError` where the decision names heads or classes that a model has not."""
+        finer = [mix.finer for mix in self.combine.values()]
+        for name in (self.label, *self.combine, *finer, *self.temperature):
+            if name not in labels:
+                heads = ", ".join(labels)
+                raise UserError(f"the decision names a head {name!r}, the model has {heads}")
+        named = [(self.label, name) for name in self.bias]
+        for head, mix in self.combine.items():
+            named += [(mix.finer, name) for name in mix.implies]
+            named += [(head, name) for shares in mix.implies.values() for name in shares]
+        for head, name in named:
+            if name not in labels[head]:
+                raise UserError(f"the decision names a {head} {name!r} that the model has not")
+
+    def _check_shares(self) -> None:
+        for head, mix in self.combine.items():
+            for name, shares in mix.implies.items():
+                if abs(sum(shares.values()) - 1) > 1e-6:
+                    raise ValueError(f"combine.{head}.implies.{name}: shares sum to 1")
 
 
-def _number(value) -> float:
-    if not math.isfinite(value):
-        raise ValueError(f"{value} is not finite")
-    return float(value)
-
-
-def _positive(value) -> float:
-    if _number(value) <= 0:
-        raise ValueError(f"temperature {value} is not positive")
-    return float(value)
-
-
-def _shares(raw) -> dict[str, dict[str, float]]:
-    return {name: {k: _number(v) for k, v in row.items()} for name, row in raw.items()}
+def _of_this_format(raw: dict) -> dict:
+    """Return a file's values as this version writes them; `ValueError` where that is unknown."""
+    raw = dict(raw)
+    written = raw.pop("format", None)
+    if written not in (1, FORMAT):
+        raise ValueError(f"format: expected {FORMAT}, found {short(written)}")
+    combine = raw.get("combine")
+    if written == 1 and combine:  # only the headline was mixed; the key was the finer head
+        if not isinstance(combine, dict) or len(combine) != 1:
+            raise ValueError(f"combine: expected one head, found {short(combine)}")
+        ((finer, part),) = combine.items()
+        if not isinstance(part, dict) or not isinstance(raw.get("label"), str):
+            raise ValueError(f"combine: expected a weight and shares, found {short(part)}")
+        raw["combine"] = {raw["label"]: {"finer": finer, **part}}
+    return raw

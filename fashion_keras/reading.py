@@ -13,7 +13,7 @@ import math
 import os
 import reprlib
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, BinaryIO
 
 import annotated_types
@@ -24,6 +24,8 @@ from fashion_keras.errors import UserError
 # How a dataclass whose file we write ourselves is validated, as its `__pydantic_config__`.
 STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
 Whole = Annotated[int, annotated_types.Interval(ge=0, le=2**53)]
+Count = Annotated[int, annotated_types.Interval(ge=1, le=2**53)]
+Positive = Annotated[float, annotated_types.Gt(0)]
 Share = Annotated[float, annotated_types.Interval(ge=0, le=1)]
 LIMIT = 256 * 2**20  # bytes: a photo of 64 megapixels or a table of a million rows is smaller
 
@@ -180,6 +182,16 @@ def sha256_of(path: str | os.PathLike) -> str:
     """Return a file's sha256 in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sha256(folder: str | os.PathLike, files: Mapping[str, str], mend: str) -> None:
+    """Raise `UserError` unless each of a folder's files, by name, is there with its sha256."""
+    for name, sha256 in files.items():
+        path = os.path.join(folder, name)
+        if not os.path.isfile(path):
+            raise damaged(path, "it is missing", mend)
+        if sha256_of(path) != sha256:
+            raise damaged(path, "it was changed after it was written", mend)
 
 
 def short(value: Any) -> str:

@@ -75,7 +75,7 @@ def retrain(
     from fashion_keras.evaluation.predictions import check_vocabularies
     from fashion_keras.training.heads import heads_table, retrain_heads
 
-    run = load_run(model, info)
+    run = load_run(model, info, decided=False)
     check_vocabularies(run.labels, info, run.path, data)
     with report_to:
         found = retrain_heads(
@@ -90,7 +90,7 @@ def retrain(
     report_to.say(heads_table(found))
     if not any(head.kept for head in found):
         report_to.say(f"no head validates better: {file} stays as it was")
-        return run
+        return load_run(model, info)  # with its decision
     run, steps = calibrate_run(run, data, config.decision, progress=report_to.bars)
     report_to.say(steps_table(steps))
     report_to.say(acceptance_line(run.decision))

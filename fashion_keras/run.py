@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fashion_keras.config import Config, load_config
+from fashion_keras.config_file import read_sections
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.decision import Decision
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_json
 from fashion_keras.places import place
+from fashion_keras.provenance import changing, check_files, fingerprints
+from fashion_keras.reading import STRICT, damaged, read_json, validated
+from fashion_keras.text import command
 
 if TYPE_CHECKING:
     import keras
@@ -30,6 +33,8 @@ DECISION_FILE = "decision.json"
 HEADS_FILE = "heads.json"
 TEACHER_FILE = "teacher.npz"
 CHECKPOINTS, TENSORBOARD, SAVED_MODEL = "checkpoints", "tensorboard", "model"
+_SECTIONS = ("data", "model", "optimizer", "training")  # of every version's configs
+_MEND = "restore it, or train anew"
 FEATURES = "features"  # the pooling layer between backbone and heads, see models.classifier
 
 
@@ -53,6 +58,13 @@ class Run:
     config: Config | None
     decision: Decision | None = None
 
+    def fingerprints(self) -> dict[str, str]:
+        """Return the sha256 of what its predictions come from: the model, and the decision."""
+        folder, name = self.path, BEST_MODEL_FILE
+        if not folder.is_dir():
+            folder, name = folder.parent, folder.name
+        return fingerprints(folder, [name, *([DECISION_FILE] if self.decision else [])])
+
     @functools.cached_property
     def predictor(self) -> keras.Model:
         """The model with the decision built in: a dict of logits a head, as `model`'s."""
@@ -73,23 +85,27 @@ class Run:
         return keras.Model(self.model.inputs[0], self.model.get_layer(FEATURES).output)
 
 
-def load_run(path: str | os.PathLike, info: DatasetInfo | None = None) -> Run:
+def load_run(
+    path: str | os.PathLike, info: DatasetInfo | None = None, *, decided: bool = True
+) -> Run:
     """Load a run's best model, or a `.keras` file.
 
     A file without a run's `labels.json` beside it takes its class names from `info`, the
-    records it is used with. Raises `UserError` where the path, the model or the class names
-    are missing, or do not fit each other.
+    records it is used with. Not `decided`, it is loaded without its decision, which is about to
+    be fitted anew. Raises `UserError` where the path, the model or the class names are missing,
+    were changed since the run wrote them, or do not fit each other.
     """
     path = Path(path)
     file = check_run(path)
     folder = file.parent
-    config = load_config(folder / CONFIG_FILE) if (folder / CONFIG_FILE).is_file() else None
+    config = load_run_config(folder)
+    check_files(folder, LABELS_FILE, file.name)
     model = _load_model(file)
     heads = {name: int(output.shape[-1]) for name, output in _outputs(model, file).items()}
     labels = _labels(folder, info, heads, file)
     label = config.data.label if config and config.data.label in labels else next(iter(labels))
     labels = {label: labels[label], **labels}
-    height, width = model.input_shape[1:3]
+    height, width = _photo_size(model, file)
     if config is None:
         print(
             f"warning: {path}: no {CONFIG_FILE} beside it, assuming data.resize 'stretch'",
@@ -97,8 +113,8 @@ def load_run(path: str | os.PathLike, info: DatasetInfo | None = None) -> Run:
         )
     resize = config.data.resize if config else "stretch"
     decision = None
-    if (folder / DECISION_FILE).is_file():
-        decision = Decision.load(folder / DECISION_FILE)
+    if decided and (folder / DECISION_FILE).is_file():
+        decision = _load_decision(folder, labels)
     return Run(path, model, labels, label, (height, width), resize, config, decision)
 
 
@@ -112,20 +128,49 @@ def check_run(path: str | os.PathLike) -> Path:
     return file
 
 
+def load_run_config(folder: str | os.PathLike) -> Config | None:
+    """Return a run's config, None where it has none; `UserError` where it was changed since.
+
+    A run keeps every section, with every key: what is missing is no default here.
+    """
+    path = Path(folder) / CONFIG_FILE
+    if not path.is_file():
+        return None
+    check_files(folder, CONFIG_FILE)
+    found = read_sections(path, list(_SECTIONS))
+    if missing := [name for name in _SECTIONS if not found.get(name)]:
+        raise damaged(path, f"it has no {missing[0]}", "restore it, or train anew")
+    return load_config(path)
+
+
+def save_config(folder: str | os.PathLike, config: Config) -> None:
+    """Write the config into a run's folder."""
+    with changing(folder, CONFIG_FILE):
+        config.save(Path(folder) / CONFIG_FILE)
+
+
 def save_labels(folder: str | os.PathLike, labels: dict[str, tuple[str, ...]]) -> None:
     """Write the class names of each head into a run's folder."""
-    write_json(Path(folder) / LABELS_FILE, labels)
+    with changing(folder, LABELS_FILE):
+        write_json(Path(folder) / LABELS_FILE, labels)
 
 
 def save_records(folder: str | os.PathLike, info: DatasetInfo) -> None:
     """Write down which records a run is trained on: their source, split and shards' sha256."""
-    write_json(Path(folder) / RECORDS_FILE, _identity(info))
+    with changing(folder, RECORDS_FILE):
+        write_json(Path(folder) / RECORDS_FILE, _identity(info))
+
+
+def save_decision(folder: str | os.PathLike, decision: Decision, model: str) -> None:
+    """Write a decision into a run's folder; `model` names the file that it was fitted to."""
+    with changing(folder, DECISION_FILE, made_from=[model]):
+        decision.save(Path(folder) / DECISION_FILE)
 
 
 def check_records(folder: str | os.PathLike, info: DatasetInfo, records: str | os.PathLike) -> None:
     """Raise `UserError` unless `info`, of the folder `records`, is what the run began with."""
     path = Path(folder) / RECORDS_FILE
-    if _began_with_others(path, info):
+    if _began_with_others(Path(folder), info):
         raise UserError(
             f"{records} holds other records than the run {folder} began with ({path}).\n"
             "Convert them as they were, or train into another --workdir"
@@ -135,7 +180,7 @@ def check_records(folder: str | os.PathLike, info: DatasetInfo, records: str | o
 def check_teacher(path: str | os.PathLike, info: DatasetInfo, records: str | os.PathLike) -> None:
     """Raise `UserError` unless `path` is a run that may teach one on `info`, of `records`."""
     file = check_run(path)
-    if _began_with_others(file.with_name(RECORDS_FILE), info):
+    if _began_with_others(file.parent, info):
         raise UserError(
             f"the teacher {path} was trained on other records than {records}: what it has seen of "
             "their\ntest photos would reach the student. Train a teacher on these records"
@@ -157,30 +202,57 @@ def has_other_split(path: str | os.PathLike, info: DatasetInfo) -> bool:
     `path` is the run's folder or a file in it. Its test photos may then be what the run has seen.
     """
     path = Path(path)
-    trained = _read_json((path if path.is_dir() else path.parent) / RECORDS_FILE)
-    if not trained:
+    trained = _read_records(path if path.is_dir() else path.parent)
+    if trained is None:
         return False
-    catalogue = trained["source"].get("fingerprint")
+    catalogue = trained.source.get("fingerprint")
     same = catalogue is not None and catalogue == info.source.get("fingerprint")
-    return same and trained["split"] != info.split
+    return same and trained.split != info.split
 
 
-def _began_with_others(path: Path, info: DatasetInfo) -> bool:
-    trained = _read_json(path)
-    return trained is not None and trained["shards"] != _identity(info)["shards"]
+def _began_with_others(folder: Path, info: DatasetInfo) -> bool:
+    trained = _read_records(folder)
+    return trained is not None and trained.shards != _identity(info)["shards"]
 
 
-def _read_json(path: Path) -> dict | None:
-    """Return what a file holds, None where there is none; `UserError` where it is damaged."""
+@dataclasses.dataclass(frozen=True)
+class _Records:
+    """Which records a run is trained on."""
+
+    __pydantic_config__ = STRICT
+
+    source: dict[str, object]
+    split: dict[str, object]
+    shards: dict[str, str]
+
+
+def _read_records(folder: Path) -> _Records | None:
+    return _read(folder, RECORDS_FILE, _Records)
+
+
+def _read(folder: Path, name: str, kind):
+    """Return what a file of a run holds, None where there is none; `UserError` if damaged."""
+    path = folder / name
     if not path.is_file():
         return None
+    check_files(folder, name)
+    raw = read_json(path, _MEND)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError("expected an object")
+        return validated(kind, raw)
     except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}): restore it, or train anew") from None
-    return found
+        raise damaged(path, error, _MEND) from None
+
+
+def _load_decision(folder: Path, labels) -> Decision:
+    path = folder / DECISION_FILE
+    decision = Decision.load(path)
+    try:
+        check_files(folder, DECISION_FILE)
+        decision.check_heads(labels)
+    except UserError as error:
+        again = command("calibrate", "--model", folder, "--data", "DIR")
+        raise UserError(f"{path}: {error}.\nFit it again: {again}") from None
+    return decision
 
 
 def _identity(info: DatasetInfo) -> dict:
@@ -201,14 +273,25 @@ def _load_model(file: Path) -> keras.Model:
 
 
 def _outputs(model, file):
-    if not isinstance(model.output, dict):
+    outputs = model.output
+    if not isinstance(outputs, dict) or any(len(output.shape) != 2 for output in outputs.values()):
         raise UserError(f"{file} has no named heads: expected a model trained by fashion_keras")
-    return model.output
+    return outputs
+
+
+def _photo_size(model, file) -> tuple[int, int]:
+    shape = model.input_shape
+    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:] or shape[3] != 3:
+        raise UserError(f"{file} takes {shape}: expected photos of [height, width, 3]")
+    return shape[1], shape[2]
 
 
 def _labels(folder, info, heads, file):
-    if (raw := _read_json(folder / LABELS_FILE)) is not None:
-        labels = {name: tuple(classes) for name, classes in raw.items()}
+    labels = _read(folder, LABELS_FILE, dict[str, tuple[str, ...]])
+    if labels is not None:
+        for name, classes in labels.items():
+            if not all(classes) or len(set(classes)) < len(classes):
+                raise damaged(folder / LABELS_FILE, f"{name}: a class stands there twice", _MEND)
     elif info:
         labels = {name: info.vocabulary(name) for name in heads}
     else:

@@ -23,6 +23,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.models.registry import ARCHITECTURES, check_arch, check_imagenet
 from fashion_keras.places import place_text
 from fashion_keras.progress import Terminal
+from fashion_keras.provenance import RUN_FILE, changing, check_files, fingerprints, is_current, note
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.run import (
     BEST_MODEL_FILE,
@@ -42,6 +43,8 @@ from fashion_keras.run import (
     check_teacher,
     has_other_split,
     load_run,
+    load_run_config,
+    save_config,
     save_records,
 )
 from fashion_keras.text import command
@@ -200,6 +203,7 @@ def _soft_targets(config: Config, records: Path, workdir: Path):
     from fashion_keras.evaluation.teacher import ask_teachers
 
     if file.is_file():
+        check_files(workdir, TEACHER_FILE)
         return SoftTargets.load(file, training.teacher_weight)
     teachers = ", ".join(training.teacher)
     print(f"asking {teachers} about the training photos", flush=True)
@@ -211,7 +215,8 @@ def _soft_targets(config: Config, records: Path, workdir: Path):
         progress=sys.stderr.isatty(),
     )
     print(f"teacher: {', '.join(found.probabilities)}", flush=True)
-    found.save(file)
+    with changing(workdir, TEACHER_FILE):
+        found.save(file)
     return found
 
 
@@ -228,14 +233,14 @@ def _finish(trained, records: Path, workdir: Path) -> None:
     from fashion_keras.evaluation.calibrating import acceptance_line, calibrate_run, steps_table
     from fashion_keras.evaluation.mistakes import surest_mistakes
     from fashion_keras.evaluation.results import evaluate_run, save_json, table
-    from fashion_keras.serving.layout import versions
     from fashion_keras.serving.savedmodel import export_saved_model
     from fashion_keras.training.heads import heads_table, retrain_heads
 
     print(f"best epoch: {trained.best_epoch}; scoring it on the validation split", flush=True)
-    run = load_run(workdir)
+    run = load_run(workdir, decided=is_current(workdir, DECISION_FILE, BEST_MODEL_FILE))
+    note(workdir, BEST_MODEL_FILE)
     training = run.config.training
-    if training.retrain_epochs and not _is_newer(workdir / HEADS_FILE, workdir / BEST_MODEL_FILE):
+    if training.retrain_epochs and not is_current(workdir, HEADS_FILE, BEST_MODEL_FILE):
         with Terminal() as bar:
             found = retrain_heads(
                 run,
@@ -248,7 +253,7 @@ def _finish(trained, records: Path, workdir: Path) -> None:
             )
         print(f"{heads_table(found)}\n", flush=True)
     # A finished run resumed keeps its decision: fashion_keras.calibrate may have fitted another.
-    if not _is_newer(workdir / DECISION_FILE, workdir / BEST_MODEL_FILE):
+    if not is_current(workdir, DECISION_FILE, BEST_MODEL_FILE):
         run, steps = calibrate_run(run, records, run.config.decision)
         print(steps_table(steps), flush=True)
     print(f"{acceptance_line(run.decision)}\n", flush=True)
@@ -264,12 +269,8 @@ def _finish(trained, records: Path, workdir: Path) -> None:
     # After the epochs' own: with the heads and the decision that were fitted since.
     trained.board.write_best(best, step=len(trained.history) + 1)
     print(table(result), flush=True)
-    exported = versions(workdir / SAVED_MODEL)
-    best_model = (workdir / BEST_MODEL_FILE).stat()
-    if exported:
-        last = workdir / SAVED_MODEL / str(max(exported))
-        if last.stat().st_mtime >= best_model.st_mtime:
-            return  # a finished run resumed: its model is there
+    if _is_exported(workdir):
+        return  # a finished run resumed: its model is there
     if keras.backend.backend() != "tensorflow":
         print(
             "SavedModel: TensorFlow writes it, go on with: KERAS_BACKEND=tensorflow "
@@ -282,12 +283,22 @@ def _finish(trained, records: Path, workdir: Path) -> None:
     print(f"next: {command('evaluate', *of)}")
 
 
+def _is_exported(workdir: Path) -> bool:
+    """Return whether the run's last SavedModel was made from its best model as that is now."""
+    from fashion_keras.serving.layout import ModelInfo, versions
+
+    exported = versions(workdir / SAVED_MODEL)
+    if not exported:
+        return False
+    last = workdir / SAVED_MODEL / str(max(exported))
+    made_from = ModelInfo.load(last).made_from.get(BEST_MODEL_FILE)
+    if made_from is None:  # of an earlier version
+        return last.stat().st_mtime >= (workdir / BEST_MODEL_FILE).stat().st_mtime
+    return made_from == fingerprints(workdir, [BEST_MODEL_FILE])[BEST_MODEL_FILE]
+
+
 def _resuming(workdir: Path) -> str:
     return command("train", "--workdir", workdir, "--resume")
-
-
-def _is_newer(path: Path, than: Path) -> bool:
-    return path.is_file() and path.stat().st_mtime >= than.stat().st_mtime
 
 
 def _resolve(options) -> tuple[Config, Path]:
@@ -313,7 +324,7 @@ def _resolve(options) -> tuple[Config, Path]:
     saved = workdir / CONFIG_FILE
     if not saved.is_file():
         raise UserError(f"nothing to resume at {workdir}: it has no {CONFIG_FILE}")
-    config = load_config(saved)
+    config = load_run_config(workdir)
     asked = load_config(file or saved, overrides)
     if not asked.data.records:  # found where they are by default, as they were at the start
         data = dataclasses.replace(asked.data, records=config.data.records)
@@ -358,7 +369,7 @@ def _prepare_workdir(workdir: Path, config: Config, info: DatasetInfo) -> None:
             f"{workdir} is not empty: give another --workdir, or --resume to go on with it"
         )
     (workdir / TENSORBOARD).mkdir(parents=True, exist_ok=True)
-    config.save(workdir / CONFIG_FILE)
+    save_config(workdir, config)
     save_records(workdir, info)
 
 
@@ -366,7 +377,7 @@ def _undo_start(workdir: Path) -> None:
     """Remove what a run that ended before its first checkpoint made, so that it can be redone."""
     # Its first epoch may have been scored and kept already, or be half-written on a full disk.
     files = (CONFIG_FILE, RECORDS_FILE, LABELS_FILE, TEACHER_FILE, BEST_MODEL_FILE, HISTORY_FILE)
-    for name in files:
+    for name in (*files, RUN_FILE):
         for file in (name, f"partial-{name}", f"{name}.partial"):
             (workdir / file).unlink(missing_ok=True)
     for name in (TENSORBOARD, CHECKPOINTS):

@@ -33,6 +33,15 @@ def test_file_of_format_1_says_the_same(tmp_path):
     assert Decision.load(path) == WHOLE
 
 
+def test_a_decision_of_another_model_is_refused():
+    labels = {"subCategory": ("Topwear",), "articleType": ("Shirts",)}
+    WHOLE.check_heads(labels)
+    with pytest.raises(UserError, match="names a head 'articleType', the model has subCategory"):
+        WHOLE.check_heads({"subCategory": ("Topwear",)})
+    with pytest.raises(UserError, match="names a subCategory 'Topwear' that the model has not"):
+        WHOLE.check_heads({**labels, "subCategory": ("Shoes",)})
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -40,10 +49,30 @@ def test_file_of_format_1_says_the_same(tmp_path):
         {"temperature": {"subCategory": 0}},
         {"bias": {"Topwear": "much"}},
         {"combine": {"subCategory": {"finer": "articleType", "weight": 1}}},
+        {"temperature": {"subCategory": True}},
+        {"bias": {"Topwear": None}},
         {"accept": {"threshold": 1}},
+        {"accept": {"threshold": 7, "target_error": 0.01, "coverage": 0.8, "error": 0.005}},
+        {"accept": {"threshold": "1", "target_error": 0.01, "coverage": 0.8, "error": 0.005}},
+        {"flip": "yes"},
+        {"flip": 1},
+        {"fitted_on": "test"},
+        {"num_examples": -1},
+        {"num_examples": 7.5},
+        {"label": None},
         {"shoe": 1},
+        *(
+            {"combine": {"subCategory": {"finer": "articleType", "weight": weight, **shares}}}
+            for weight, shares in (
+                (7, {"implies": {}}),
+                (-0.5, {"implies": {}}),
+                (True, {"implies": {}}),
+                (0.5, {"implies": {"Shirts": {"Topwear": 1.5}}}),
+                (0.5, {"implies": {"Shirts": {"Topwear": 0.5}}}),
+            )
+        ),
     ],
-    ids=lambda change: next(iter(change)),
+    ids=str,
 )
 def test_damaged_file_is_refused_with_the_way_to_mend_it(change, tmp_path):
     path = tmp_path / "decision.json"
@@ -53,8 +82,12 @@ def test_damaged_file_is_refused_with_the_way_to_mend_it(change, tmp_path):
         Decision.load(path)
 
 
-def test_what_is_no_json_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    "text",
+    ["{", "null", "[]", '{"format": 2, "label": "a", "bias": {"b": NaN}}', '{"a": 1, "a": 2}'],
+)
+def test_what_is_no_json_object_is_refused(tmp_path, text):
     path = tmp_path / "decision.json"
-    path.write_text("{")
+    path.write_text(text)
     with pytest.raises(UserError, match="damaged"):
         Decision.load(path)

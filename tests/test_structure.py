@@ -27,8 +27,9 @@ COMMANDS = {
 }
 PARTS = {"data", "models", "training", "evaluation", "serving", "auditing"}
 # Known to all: what went wrong, how a wait is shown, how TensorFlow is loaded, how files are kept
-# and read back, what is no place, how text from outside is shown.
-COMMON = {"errors", "progress", "quiet", "io", "reading", "places", "text"}
+# and read back, what a run's are and were made from, what is no place, how text from outside is
+# shown.
+COMMON = {"errors", "progress", "quiet", "io", "reading", "provenance", "places", "text"}
 
 # What each part may import, besides itself and the package's own `__init__`. A name with a dot
 # stands for that module alone. `config` spells labels' names with `data/schema`'s help.
@@ -46,7 +47,9 @@ MAY_IMPORT = {
     "data": COMMON | {"config"},
     "models": COMMON | {"data.schema", "config", "decision"},
     "decision": COMMON,
-    "run": COMMON | {"config", "data.schema", "decision", "models.decision", "models.precision"},
+    "provenance": {"errors", "io", "reading"},
+    "run": COMMON
+    | {"config", "config_file", "data.schema", "decision", "models.decision", "models.precision"},
     "features": COMMON | {"run", "data"},
     "training": COMMON | {"config", "run", "features", "data", "models"},
     "evaluation": COMMON
@@ -72,6 +75,7 @@ LIGHT = (
     "fashion_keras.config_file",
     "fashion_keras.recipes",
     "fashion_keras.decision",
+    "fashion_keras.provenance",
     "fashion_keras.run",
     "fashion_keras.commands",
     "fashion_keras.cli",

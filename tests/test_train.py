@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,7 +71,7 @@ def tree(folder: Path) -> dict[str, bytes]:
         (("--epochs", "0"), "training.epochs = 0: input should be greater than or equal to 1"),
         (("--set", "training.epoch=3"), "(did you mean 'training.epochs'?)"),
         (("--set", "training.epochs"), "expected key=value"),
-        (("--config", "none.yaml"), "cannot read the config none.yaml"),
+        (("--config", "none.yaml"), "none.yaml cannot be read: No such file"),
         (("--data", "nowhere"), "no records at nowhere: dataset_info.json is missing"),
         (("--resume",), "--resume needs --workdir"),
         (("--resume", "--workdir", "runs/none"), "nothing to resume at runs/none"),
@@ -267,7 +268,7 @@ def test_weights_of_another_split_of_the_catalogue_are_warned_of(home, begins, c
 
 def test_resume_with_a_damaged_config_is_refused(run, capsys):
     (run / "config.yaml").write_text("training: [\n")
-    assert "config.yaml, line 2: not valid YAML" in refusal(capsys, "--workdir", run, "--resume")
+    assert "config.yaml is not what the run wrote" in refusal(capsys, "--workdir", run, "--resume")
 
 
 def test_a_folder_without_a_run_cannot_be_resumed(home, capsys):
@@ -295,12 +296,22 @@ def test_a_finished_run_finished_again_keeps_the_decision_that_calibrate_fitted(
     from evaluation.fake_run import write_records, write_run
 
     from fashion_keras.decision import Decision
+    from fashion_keras.provenance import changing
+    from fashion_keras.run import save_decision
+    from fashion_keras.serving.layout import versions
 
     records, run = write_records(tmp_path / "plain"), write_run(tmp_path / "run")
     trained = SimpleNamespace(best_epoch=1, history=[{}], board=MagicMock())
     train._finish(trained, records, run)
     assert Decision.load(run / "decision.json").temperature, "the config asks for temperatures"
     own = Decision("subCategory", flip=True)
-    own.save(run / "decision.json")
+    save_decision(run, own, "best.keras")
     train._finish(trained, records, run)
     assert Decision.load(run / "decision.json") == own
+    assert versions(run / "model") == [1]
+    with changing(run, "best.keras"):  # as training that goes on does
+        write_run(tmp_path / "other", bias=1.0)
+        shutil.copy(tmp_path / "other" / "best.keras", run)
+    train._finish(trained, records, run)
+    assert Decision.load(run / "decision.json") != own
+    assert versions(run / "model") == [1, 2]

@@ -17,7 +17,7 @@ from fashion_keras.data.near_duplicates import find_pairs, group_numbers
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.predictions import predict
-from fashion_keras.run import CONFIG_FILE, check_records, load_run, save_records
+from fashion_keras.run import CONFIG_FILE, check_records, load_run, save_config, save_records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _prepare(run: Path, config: Config, info: DatasetInfo, fold_records: Path) -
 
     if not (run / CONFIG_FILE).is_file():
         run.mkdir(parents=True, exist_ok=True)
-        config.save(run / CONFIG_FILE)
+        save_config(run, config)
         save_records(run, info)
         return
     if load_config(run / CONFIG_FILE) != config:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +15,7 @@ from fashion_keras.decision import Decision
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.fitting import Step, fit_decision
 from fashion_keras.evaluation.predictions import predict
-from fashion_keras.run import DECISION_FILE, Run
+from fashion_keras.run import Run, check_run, save_decision
 
 
 def calibrate_run(
@@ -41,8 +40,8 @@ def calibrate_run(
         joint_counts(records, info, list(run.labels)) if options.combine else {},
         info.splits["train"].class_counts[run.label],
     )
-    folder = run.path if run.path.is_dir() else run.path.parent
-    decision.save(Path(folder) / DECISION_FILE)
+    file = check_run(run.path)
+    save_decision(file.parent, decision, file.name)
     return dataclasses.replace(run, decision=decision), steps
 
 

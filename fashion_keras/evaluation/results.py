@@ -64,6 +64,7 @@ def evaluate_run(
     origin = {
         "model": os.fspath(run.path),
         "config": os.fspath(folder / CONFIG_FILE) if run.config else None,
+        "made_from": run.fingerprints(),
         "arch": run.model.name,
         "image_size": list(run.image_size),
         "records": os.fspath(records),

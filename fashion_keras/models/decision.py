@@ -9,7 +9,6 @@ import numpy as np
 from keras import ops
 
 from fashion_keras.decision import Decision
-from fashion_keras.errors import UserError
 
 _SMALLEST = 1e-12  # a probability whose logarithm float32 can hold
 
@@ -24,7 +23,7 @@ def apply_decision(
     decided class, so that evaluation and every export format need to know of nothing else.
     Raises `UserError` where the decision names heads or classes that the model has not.
     """
-    _check(labels, decision)
+    decision.check_heads(labels)
     inputs = keras.Input(model.input_shape[1:], name="image")
     logits = model(inputs)
     if decision.flip:
@@ -61,18 +60,3 @@ def _mixed(coarser_logits, finer_logits, mix, finer, coarser):
     implied = ops.matmul(ops.softmax(finer_logits), implication_matrix(mix.implies, finer, coarser))
     mixed = (1.0 - mix.weight) * ops.softmax(coarser_logits) + mix.weight * implied
     return ops.log(ops.maximum(mixed, _SMALLEST))
-
-
-def _check(labels, decision):
-    finer = [mix.finer for mix in decision.combine.values()]
-    for name in (decision.label, *decision.combine, *finer, *decision.temperature):
-        if name not in labels:
-            heads = ", ".join(labels)
-            raise UserError(f"the decision names a head {name!r}, the model has {heads}")
-    named = [(decision.label, name) for name in decision.bias]
-    for head, mix in decision.combine.items():
-        named += [(mix.finer, name) for name in mix.implies]
-        named += [(head, name) for shares in mix.implies.values() for name in shares]
-    for head, name in named:
-        if name not in labels[head]:
-            raise UserError(f"the decision names a {head} {name!r} that the model has not")

@@ -31,6 +31,7 @@ class Bundle:
 
     def __init__(self, version: Path):
         self.info = ModelInfo.load(version)
+        self.info.check_files(version)
         self._version = Path(version)
         try:
             self._loaded = tf.saved_model.load(str(version))

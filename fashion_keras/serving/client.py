@@ -32,6 +32,7 @@ class LocalModel:
 
     def __init__(self, version: Path):
         self.info = ModelInfo.load(version)
+        self.info.check_files(version)
         try:
             self._loaded = tf.saved_model.load(str(version))
         except Exception as error:  # protobuf, TensorFlow and plain OS errors, by what is damaged

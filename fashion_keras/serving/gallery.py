@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +12,19 @@ import numpy as np
 from fashion_keras.data.photo import read_header, stored_photo
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
-from fashion_keras.io import replacing_folder, write_json
+from fashion_keras.io import replacing_folder, write_sealed
 from fashion_keras.places import place
+from fashion_keras.provenance import fingerprints
+from fashion_keras.reading import (
+    STRICT,
+    Whole,
+    check_sha256,
+    damaged,
+    read_json,
+    short,
+    unsealed,
+    validated,
+)
 from fashion_keras.serving.bundle import Bundle
 from fashion_keras.text import command
 
@@ -23,6 +33,7 @@ EMBEDDINGS_FILE = "embeddings.npy"
 PRODUCTS_FILE = "products.parquet"
 EXAMPLES = "examples"
 FORMAT = 1
+_MEND = "build the index again"
 _BATCH = 64
 _THUMBNAIL_SIDE = 160  # pixels at most, of what is shown beside a photo
 _NUM_EXAMPLES = 10
@@ -72,19 +83,23 @@ class Gallery:
             )
         import pyarrow.parquet as pq
 
+        info = _read_about(folder)
         try:
-            info = json.loads((folder / INFO_FILE).read_text(encoding="utf-8"))
-            if info["format"] != FORMAT:
-                raise ValueError(f"format {info['format']}, this fashion_keras reads {FORMAT}")
             embeddings = np.load(folder / EMBEDDINGS_FILE).astype(np.float32)
             products = pq.read_table(folder / PRODUCTS_FILE)
-            if embeddings.ndim != 2 or len(embeddings) != products.num_rows:
+            if (
+                embeddings.ndim != 2
+                or not len(embeddings) == products.num_rows == info.num_products
+            ):
                 raise ValueError(f"{len(embeddings)} embeddings of {products.num_rows} products")
-            weights_sha256 = info["weights_sha256"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{folder} is damaged ({error}): build the index again") from error
+            if not np.isfinite(embeddings).all():
+                raise ValueError("an embedding is not finite")
+            if products.schema.names != ["id", "name", "label", "photo"]:
+                raise ValueError(f"columns {', '.join(products.schema.names)}")
+        except Exception as error:  # NumPy and Arrow raise a class a cause
+            raise damaged(folder, error, _MEND) from error
         examples = tuple(sorted(folder.glob(f"{EXAMPLES}/*")))
-        return cls(embeddings, products, examples, weights_sha256)
+        return cls(embeddings, products, examples, info.weights_sha256)
 
     def nearest(self, embedding: np.ndarray, count: int) -> list[Neighbour]:
         """Return the products most like `embedding`, float32 `[D]` of length 1, best first."""
@@ -95,6 +110,34 @@ class Gallery:
             Neighbour(row["id"], row["name"], row["label"], row["photo"], float(similarity[index]))
             for index, row in zip(best, rows, strict=True)
         ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _About:
+    """What `gallery.json` says; `files` holds the sha256 of the others (earlier versions: none)."""
+
+    __pydantic_config__ = STRICT
+
+    format: int
+    label: str
+    num_products: Whole
+    weights_sha256: str
+    source: dict[str, object]
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def _read_about(folder: Path) -> _About:
+    """Read an index's `gallery.json` and check its files by it."""
+    path = folder / INFO_FILE
+    raw = read_json(path, _MEND)
+    if raw.get("format", FORMAT) != FORMAT:
+        raise damaged(path, f"format {short(raw['format'])}, expected {FORMAT}", _MEND)
+    try:
+        about = validated(_About, unsealed(raw))
+    except ValueError as error:
+        raise damaged(path, error, _MEND) from None
+    check_sha256(folder, about.files, _MEND)
+    return about
 
 
 def build_gallery(
@@ -135,7 +178,10 @@ def build_gallery(
             "weights_sha256": bundle.weights_sha256(),
             "source": info.source,
         }
-        write_json(partial / INFO_FILE, about)
+        made = [path for path in sorted(partial.rglob("*")) if path.is_file()]
+        names = [path.relative_to(partial).as_posix() for path in made]
+        about["files"] = fingerprints(partial, names)
+        write_sealed(partial / INFO_FILE, about)
     return count
 
 

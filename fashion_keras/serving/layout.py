@@ -9,16 +9,27 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import fashion_keras
 from fashion_keras.errors import UserError
-from fashion_keras.io import scratch_folder, sync_folder, write_json
+from fashion_keras.io import scratch_folder, sync_folder, write_sealed
 from fashion_keras.places import place
+from fashion_keras.provenance import fingerprints
+from fashion_keras.reading import (
+    STRICT,
+    Count,
+    Share,
+    check_sha256,
+    damaged,
+    read_json,
+    short,
+    unsealed,
+    validated,
+)
 from fashion_keras.text import command
 
 if TYPE_CHECKING:
@@ -29,6 +40,7 @@ LITERT_FILE, ONNX_FILE = "model.tflite", "model.onnx"
 ASSETS, VARIABLES = "assets", "variables"
 INFO_ASSET = "fashion_keras.json"
 FORMAT = 2
+_MEND = "export the model again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,16 +51,21 @@ class ModelInfo:
     class names of each head in index order, the headline's first; `image_size` height and
     width in pixels; `resize` how photos are brought to it; `top` how many classes a photo gets
     at most; `accept` from which score of the headline's class on a photo needs no person, None
-    where no threshold has been fitted.
+    where no threshold has been fitted; `made_from` the sha256 of the run's files that it was
+    exported from, and `files` those of the model beside it.
     """
+
+    __pydantic_config__ = STRICT
 
     fashion_keras: str
     label: str
     labels: dict[str, tuple[str, ...]]
-    image_size: tuple[int, int]
-    resize: str
-    top: int
-    accept: float | None = None
+    image_size: tuple[Count, Count]
+    resize: Literal["stretch", "pad", "crop"]
+    top: Count
+    accept: Share | None = None
+    made_from: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     format: int = FORMAT
 
     @classmethod
@@ -63,11 +80,22 @@ class ModelInfo:
             resize=run.resize,
             top=top,
             accept=accept.threshold if accept else None,
+            made_from=run.fingerprints(),
         )
 
-    def save(self, folder: str | os.PathLike) -> None:
-        """Write `fashion_keras.json` into `folder`."""
-        write_json(Path(folder) / INFO_ASSET, dataclasses.asdict(self))
+    def save(self, version: str | os.PathLike) -> None:
+        """Write `assets/fashion_keras.json` into a version's folder, with what is there by then."""
+        version = Path(version)
+        patterns = (SAVED_MODEL_FILE, LITERT_FILE, ONNX_FILE, f"{VARIABLES}/*", f"{ASSETS}/*.json")
+        names = [
+            path.relative_to(version).as_posix()
+            for pattern in patterns
+            for path in sorted(version.glob(pattern))
+            if path.name != INFO_ASSET
+        ]
+        info = dataclasses.replace(self, files=fingerprints(version, names))
+        (version / ASSETS).mkdir(exist_ok=True)
+        write_sealed(version / ASSETS / INFO_ASSET, dataclasses.asdict(info))
 
     @classmethod
     def load(cls, version: str | os.PathLike) -> ModelInfo:
@@ -78,24 +106,32 @@ class ModelInfo:
                 f"{version} is a SavedModel of another kind ({ASSETS}/{INFO_ASSET} is missing): "
                 "expected one that fashion_keras.export has made"
             )
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-            if raw["format"] != FORMAT:
-                raise UserError(
-                    f"{path} has format {raw['format']}, this fashion_keras reads {FORMAT}: "
-                    "export the model again"
-                )
-            return cls(
-                fashion_keras=raw["fashion_keras"],
-                label=raw["label"],
-                labels={name: tuple(classes) for name, classes in raw["labels"].items()},
-                image_size=tuple(raw["image_size"]),
-                resize=raw["resize"],
-                top=raw["top"],
-                accept=raw.get("accept"),
+        raw = read_json(path, _MEND)
+        if raw.get("format", FORMAT) != FORMAT:
+            raise UserError(
+                f"{path} has format {short(raw['format'])}, this fashion_keras reads {FORMAT}: "
+                + _MEND
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path} is damaged ({error!r}): export the model again") from error
+        try:
+            info = validated(cls, unsealed(raw))
+            info._check()
+        except ValueError as error:
+            raise damaged(path, error, _MEND) from None
+        return info
+
+    def check_files(self, version: str | os.PathLike) -> None:
+        """Raise `UserError` unless the model in the folder is the one that was exported.
+
+        Exports of earlier versions do not say what that was.
+        """
+        check_sha256(version, self.files, _MEND)
+
+    def _check(self) -> None:
+        if self.label not in self.labels:
+            raise ValueError(f"label: {short(self.label)} is none of {', '.join(self.labels)}")
+        for label, names in self.labels.items():
+            if not names or len(set(names)) < len(names):
+                raise ValueError(f"labels.{label}: its classes need names, each another one")
 
 
 def versions(folder: str | os.PathLike) -> list[int]:

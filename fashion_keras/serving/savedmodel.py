@@ -6,8 +6,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from fashion_keras.run import LABELS_FILE, Run, save_labels
+from fashion_keras.io import write_json
+from fashion_keras.run import LABELS_FILE, Run
 from fashion_keras.serving.layout import (
+    ASSETS,
     INFO_ASSET,
     ModelInfo,
     new_version,
@@ -44,17 +46,18 @@ def export_saved_model(run: Run, output: Path, *, version: int | None = None, to
         return publish(made, output, version)
 
 
-def _write(run: Run, folder: Path, assets: Path, top: int) -> list[str]:
-    """Write the SavedModel, with files that are made in `assets`; return its signatures' names."""
+def _write(run: Run, folder: Path, scratch: Path, top: int) -> list[str]:
+    """Write the SavedModel, its assets made in `scratch`; return its signatures' names."""
     info = ModelInfo.of(run, top)
     # A bare module and not keras.export.ExportArchive, which has no public way to an asset.
     # The model stays out of it: its layers would be saved as well, for no one.
     module = tf.Module()
     served = signatures(run, top)
     module.weights = [list(function.variables) for function in served.values()]
-    info.save(assets)
-    save_labels(assets, run.labels)
-    module.info = tf.saved_model.Asset(str(assets / INFO_ASSET))
-    module.labels = tf.saved_model.Asset(str(assets / LABELS_FILE))
+    info.save(scratch)
+    write_json(scratch / ASSETS / LABELS_FILE, run.labels)
+    module.info = tf.saved_model.Asset(str(scratch / ASSETS / INFO_ASSET))
+    module.labels = tf.saved_model.Asset(str(scratch / ASSETS / LABELS_FILE))
     tf.saved_model.save(module, str(folder), signatures=served)
+    info.save(folder)  # again, for now the model is there
     return list(served)

@@ -33,6 +33,7 @@ class SmallModel:
 
     def __init__(self, version: Path):
         self.info = ModelInfo.load(version)
+        self.info.check_files(version)
         is_onnx = (version / ONNX_FILE).is_file()
         file = version / (ONNX_FILE if is_onnx else LITERT_FILE)
         load = onnx_classifier if is_onnx else litert_classifier

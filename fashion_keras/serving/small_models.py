@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_json
-from fashion_keras.run import BEST_MODEL_FILE, Run, save_labels
+from fashion_keras.run import BEST_MODEL_FILE, LABELS_FILE, Run
 from fashion_keras.serving.format_check import Classifier, Photos, agreement, measure
 from fashion_keras.serving.layout import ASSETS, ModelInfo, new_version, publish, version_scratch
 from fashion_keras.serving.litert import litert_classifier, litert_model
@@ -90,8 +90,8 @@ def write_small_model(
         made = scratch / "model"
         (made / ASSETS).mkdir(parents=True)
         (made / file).write_bytes(model)
-        info.save(made / ASSETS)
-        save_labels(made / ASSETS, run.labels)
+        write_json(made / ASSETS / LABELS_FILE, run.labels)
+        info.save(made)
         if checked is not None:
             write_json(made / CHECK_FILE, checked)
         return publish(made, folder, version)

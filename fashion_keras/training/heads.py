@@ -19,9 +19,10 @@ import tensorflow as tf
 from fashion_keras.config import OptimizerConfig
 from fashion_keras.data.pipeline import Augmentation
 from fashion_keras.data.sampling import drawn_counts
-from fashion_keras.data.work_folder import write_json
 from fashion_keras.features import Features, embed, embed_varied
+from fashion_keras.io import replacing, write_json
 from fashion_keras.models.classifier import head_name
+from fashion_keras.provenance import changing
 from fashion_keras.run import DECISION_FILE, HEADS_FILE, Run, check_run
 from fashion_keras.training.devices import jit_compile
 from fashion_keras.training.losses import HeadLoss
@@ -110,15 +111,12 @@ def retrain_heads(
             progress("heads", number + 1, len(run.labels))
     file = check_run(run.path)
     if any(head.kept for head in found):
-        partial = file.with_name(f"partial-{file.name}")  # Keras insists on the suffix
-        try:
+        with changing(file.parent, file.name), replacing(file) as partial:
             run.model.save(partial)
             # First: a decision fitted to the old heads is worse than none beside the new ones.
             file.with_name(DECISION_FILE).unlink(missing_ok=True)
-            os.replace(partial, file)
-        finally:
-            partial.unlink(missing_ok=True)
-    _save(found, epochs, sampling, views, file.with_name(HEADS_FILE))
+    with changing(file.parent, HEADS_FILE, made_from=[file.name]):
+        _save(found, epochs, sampling, views, file.with_name(HEADS_FILE))
     return found
 
 

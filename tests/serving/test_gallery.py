@@ -1,6 +1,7 @@
 """The index of training products: what is stored, and what is found in it."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -127,5 +128,10 @@ def test_a_damaged_index_says_so(index, tmp_path):
 
     shutil.copytree(index, tmp_path / "index")
     np.save(tmp_path / "index" / "embeddings.npy", np.zeros((3, 4), np.float16))
+    with pytest.raises(UserError, match=r"embeddings\.npy is damaged .it was changed"):
+        Gallery.load(tmp_path / "index")
+    (about := json.loads((tmp_path / "index" / "gallery.json").read_text("utf-8"))).pop("sha256")
+    about.pop("files")  # as earlier versions wrote it
+    (tmp_path / "index" / "gallery.json").write_text(json.dumps(about))
     with pytest.raises(UserError, match="3 embeddings of 48 products"):
         Gallery.load(tmp_path / "index")

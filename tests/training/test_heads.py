@@ -196,7 +196,7 @@ def test_heads_learn_from_all_views_in_as_many_passes(trained, records, monkeypa
         return [np.zeros((16, classes), np.float32), np.zeros(classes, np.float32)]
 
     monkeypatch.setattr("fashion_keras.training.heads.fit_head", fit)
-    run = load_run_without_decision(trained, monkeypatch)
+    run = load_run(trained, decided=False)
     retrain_heads(run, records, epochs=60, views=3)
     # 48 photos as they are; the varied ones come in whole batches, as in training.
     assert seen == [(3 * 48, 3 * 48, 20)] * 2
@@ -217,7 +217,7 @@ def test_a_head_that_is_no_better_is_not_kept(trained, records, monkeypatch):
     )
     (trained / "decision.json").write_text("stays")
     saved = (trained / "best.keras").read_bytes()
-    run = load_run_without_decision(trained, monkeypatch)
+    run = load_run(trained, decided=False)
     found = retrain_heads(run, records, epochs=1)
     assert not any(head.kept for head in found)
     assert (trained / "best.keras").read_bytes() == saved
@@ -239,12 +239,6 @@ def test_a_full_disk_leaves_the_run_as_it_was(trained, records, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         retrain_heads(run, records, epochs=20)
     assert before == {path.name: path.read_bytes() for path in trained.iterdir() if path.is_file()}
-
-
-def load_run_without_decision(workdir, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr("fashion_keras.run.Decision.load", lambda path: None)
-        return load_run(workdir)
 
 
 def test_the_same_seed_gives_the_same_head():
