@@ -257,16 +257,22 @@ class Config:
         write_text(path, self.to_yaml())
 
 
-def load_config(path: str | os.PathLike | None, overrides: Mapping[str, Any] = {}) -> Config:
-    """Build a `Config` from defaults, the YAML file at `path` and dotted overrides, in that order.
+def load_config(
+    source: str | os.PathLike | Config | None, overrides: Mapping[str, Any] = {}
+) -> Config:
+    """Build a `Config` from defaults, a YAML file or a `Config`, and dotted overrides.
 
     The file may name a `base` (see `config_file`); a recipe's is `recipe_path(name)`. `overrides`
     maps dotted keys such as `optimizer.learning_rate` to values. Raises `UserError`
     for a missing or malformed file, an unknown key, and a value of the wrong type or range.
     """
     known = _known_keys()
-    raw = read_sections(Path(path), list(known)) if path else {}
-    where = f" in {path}" if path else ""
+    if isinstance(source, Config):
+        raw, where = source.to_dict(), ""
+    elif source:
+        raw, where = read_sections(Path(source), list(known)), f" in {source}"
+    else:
+        raw, where = {}, ""
     for section, values in raw.items():
         for name in values or [""]:
             key = f"{section}.{name}".rstrip(".")

@@ -22,6 +22,7 @@ from fashion_keras.text import command
 
 if TYPE_CHECKING:
     import keras
+    import pandas as pd
 
 CONFIG_FILE = "config.yaml"
 LABELS_FILE = "labels.json"
@@ -57,6 +58,17 @@ class Run:
     resize: str
     config: Config | None
     decision: Decision | None = None
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """A row an epoch, as `history.csv` has them; empty where there is none."""
+        import pandas as pd
+
+        file = self.path / HISTORY_FILE
+        return pd.read_csv(file) if file.is_file() else pd.DataFrame()
 
     def fingerprints(self) -> dict[str, str]:
         """Return the sha256 of what its predictions come from: the model, and the decision."""
@@ -147,6 +159,15 @@ def save_config(folder: str | os.PathLike, config: Config) -> None:
     """Write the config into a run's folder."""
     with changing(folder, CONFIG_FILE):
         config.save(Path(folder) / CONFIG_FILE)
+
+
+def load_labels(folder: str | os.PathLike) -> dict[str, tuple[str, ...]] | None:
+    """Return the class names of each head, None where a run has none; `UserError` if damaged."""
+    labels = _read(Path(folder), LABELS_FILE, dict[str, tuple[str, ...]])
+    for name, classes in (labels or {}).items():
+        if not all(classes) or len(set(classes)) < len(classes):
+            raise damaged(Path(folder) / LABELS_FILE, f"{name}: a class stands there twice", _MEND)
+    return labels
 
 
 def save_labels(folder: str | os.PathLike, labels: dict[str, tuple[str, ...]]) -> None:
@@ -287,14 +308,10 @@ def _photo_size(model, file) -> tuple[int, int]:
 
 
 def _labels(folder, info, heads, file):
-    labels = _read(folder, LABELS_FILE, dict[str, tuple[str, ...]])
-    if labels is not None:
-        for name, classes in labels.items():
-            if not all(classes) or len(set(classes)) < len(classes):
-                raise damaged(folder / LABELS_FILE, f"{name}: a class stands there twice", _MEND)
-    elif info:
+    labels = load_labels(folder)
+    if labels is None and info:
         labels = {name: info.vocabulary(name) for name in heads}
-    else:
+    if labels is None:
         raise UserError(f"{file}: {LABELS_FILE} is not beside it, so its classes have no names")
     for name, count in heads.items():
         if len(labels.get(name, ())) != count:

@@ -12,7 +12,8 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fashion_keras.commands import check_backend, run_command
@@ -20,11 +21,13 @@ from fashion_keras.config import Config, load_config, parse_assignments
 from fashion_keras.config_file import recipe_path
 from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.errors import UserError
+from fashion_keras.io import locked
 from fashion_keras.models.registry import ARCHITECTURES, check_arch, check_imagenet
-from fashion_keras.places import place_text
-from fashion_keras.progress import Terminal
+from fashion_keras.places import place, place_text
+from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.provenance import RUN_FILE, changing, check_files, fingerprints, is_current, note
 from fashion_keras.quiet import load_tensorflow
+from fashion_keras.reading import read_text
 from fashion_keras.run import (
     BEST_MODEL_FILE,
     CHECKPOINTS,
@@ -38,10 +41,12 @@ from fashion_keras.run import (
     SAVED_MODEL,
     TEACHER_FILE,
     TENSORBOARD,
+    Run,
     check_records,
     check_run,
     check_teacher,
     has_other_split,
+    load_labels,
     load_run,
     load_run_config,
     save_config,
@@ -126,74 +131,147 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def train(argv: Sequence[str] | None) -> None:
-    """Parse `argv`, train, evaluate on the validation split, and export."""
-    options = parser().parse_args(argv)
-    config, workdir = _resolve(options)
-    if options.print_config:
-        print(config.to_yaml(), end="")
-        return
+def train(
+    data: str | os.PathLike | None = None,
+    workdir: str | os.PathLike | None = None,
+    *,
+    recipe: str | None = None,
+    config: str | os.PathLike | Config | None = None,
+    arch: str | None = None,
+    label: str | None = None,
+    weights: str | os.PathLike | None = None,
+    teacher: Sequence[str | os.PathLike] | None = None,
+    epochs: int | None = None,
+    settings: Mapping[str, object] | None = None,
+    resume: bool = False,
+    progress: bool | Reporter = True,
+) -> Run:
+    """Train a classifier, keep its best epoch by validation, score and calibrate it, export it.
+
+    Writes a run: config, labels, history, checkpoints, TensorBoard log, `best.keras`, its
+    decision, its scores on validation and a SavedModel.
+
+    Args:
+        data: records, as `convert` wrote them. Defaults to `tfrecords/small`, or to a drawn sample.
+        workdir: the run's folder, empty or new. Defaults to `runs/ARCH-N`.
+        recipe: the name of a recipe of this package, such as `resnet18`.
+        config: a YAML file, or a `Config`. Not with `recipe`.
+        arch: `resnet18`, `efficientnetb0` or `efficientnetlite0`.
+        label: what to learn. Defaults to the config's, `subCategory`.
+        weights: what to start from: `none`, `imagenet`, a run or a weights file.
+        teacher: runs on the same records whose probabilities are learnt from beside the labels.
+        epochs: how many.
+        settings: further keys of the config, such as `{"optimizer.learning_rate": 1e-3}`.
+        resume: continue the run in `workdir` from its last checkpoint.
+        progress: False for no bars, or a `Reporter`.
+
+    Returns the run, loaded.
+
+    Raises:
+        UserError: records, config, weights or teacher are missing or do not fit each other; the
+            workdir is not free, or another process trains in it; the loss is not a number.
+
+    Example:
+
+        run = fk.train("tfrecords/small", "runs/mine", recipe="resnet18", epochs=5)
+        print(run.history["val_macro_f1"].max())
+    """
+    report_to = reporter(progress)
+    overrides = dict(settings or {})
+    named = {
+        "model.arch": arch,
+        "model.weights": weights and os.fspath(weights),
+        "training.teacher": [os.fspath(run) for run in teacher or ()] or None,
+        # As it is saved: ./tfrecords/small is tfrecords/small when a run is resumed.
+        "data.records": data and str(place(data)),
+        "data.label": label,
+        "training.epochs": epochs,
+    }
+    overrides |= {key: value for key, value in named.items() if value is not None}
+    if recipe and config is not None:
+        raise UserError("a recipe and a config are given: name one of them")
+    file = recipe_path(recipe) if recipe else config
+    resolved, folder = _resolve(file, overrides, workdir, resume)
+    return _train(resolved, folder, resume, report_to)
+
+
+def _train(config: Config, workdir: Path, resume: bool, report_to: Reporter) -> Run:
+    """Check everything that the run will need, then train, finish and load it."""
     check_arch(config.model.arch)
     plan_stages(config)
+    records = _records(config, report_to)
+    info = DatasetInfo.load(records)
+    _check(config, records, info, workdir, resume, report_to)
+    if not resume:
+        config = dataclasses.replace(
+            config, data=dataclasses.replace(config.data, records=str(records))
+        )
+        _check_free(workdir)
+        workdir.mkdir(parents=True, exist_ok=True)
+    with locked(workdir, f"another process is training in {workdir}: wait until it is done"):
+        if resume:
+            _check_resumable(workdir, {name: info.vocabulary(name) for name in config.labels})
+        else:
+            _check_free(workdir)  # what another process has made there meanwhile is its own
+            _begin_run(workdir, config, info)
+        watch = shlex.join(["tensorboard", "--logdir", str(workdir.parent)])
+        report_to.say(f"run: {workdir}  (watch it: {watch})")
+        sizes = ", ".join(f"{name} {split.num_examples:,}" for name, split in info.splits.items())
+        report_to.say(f"records: {records} ({sizes}); label: {config.data.label}")
+        # TensorFlow is loaded here and not before: what is wrong above is answered at once.
+        load_tensorflow()
+        try:
+            check_backend("tensorflow", "jax")
+            from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_png
+            from fashion_keras.training.trainer import train as run_training
+
+            trained = run_training(
+                config,
+                records,
+                workdir,
+                soft_targets=_soft_targets(config, records, workdir, report_to),
+                draw_matrix=lambda matrix, names: figure_to_png(
+                    confusion_matrix_figure(matrix, names)
+                ),
+                say=report_to.say,
+                bars=report_to.bars,
+            )
+            _finish(trained, records, workdir, report_to)
+        except BaseException as error:
+            if not any((workdir / CHECKPOINTS).glob("epoch-*")):
+                if not resume:
+                    _undo_start(workdir)
+            elif isinstance(error, KeyboardInterrupt):
+                report_to.note(f"\ngo on with: {_resuming(workdir)}")
+            raise
+    return load_run(workdir)
+
+
+def _check(config, records, info, workdir, resume, report_to) -> None:
+    """Raise `UserError` where labels, weights or teachers do not fit the records."""
     weights = config.model.weights
     if weights == "imagenet":
         check_imagenet(config.model.arch)
-    of_a_run = weights not in ("none", "imagenet") and not options.resume
+    of_a_run = weights not in ("none", "imagenet") and not resume
     if of_a_run:
         check_run(weights)
-    records = _records(config)
-    info = DatasetInfo.load(records)
     for label in config.labels:
         info.trainable_vocabulary(label)
     for split in ("train", "validation"):
         info.shard_paths(records, split)
     if of_a_run and has_other_split(weights, info):
-        print(
-            f"warning: the weights {weights} were trained on another split of the catalogue of "
-            f"{records}: they may know its validation and test photos",
-            file=sys.stderr,
+        report_to.warn(
+            f"the weights {weights} were trained on another split of the catalogue of "
+            f"{records}: they may know its validation and test photos"
         )
     if config.training.teacher and not _needs_no_teacher(config, workdir):
         for teacher in config.training.teacher:
             check_teacher(teacher, info, records)
-    if options.resume:
+    if resume:
         check_records(workdir, info, records)
-    else:
-        config = dataclasses.replace(
-            config, data=dataclasses.replace(config.data, records=str(records))
-        )
-        _prepare_workdir(workdir, config, info)
-    watch = shlex.join(["tensorboard", "--logdir", str(workdir.parent)])
-    print(f"run: {workdir}  (watch it: {watch})", flush=True)
-    sizes = ", ".join(f"{name} {split.num_examples:,}" for name, split in info.splits.items())
-    print(f"records: {records} ({sizes}); label: {config.data.label}", flush=True)
-
-    # TensorFlow is loaded here and not before: what is wrong above is answered at once.
-    load_tensorflow()
-    try:
-        check_backend("tensorflow", "jax")
-        from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_png
-        from fashion_keras.training.trainer import train as run_training
-
-        trained = run_training(
-            config,
-            records,
-            workdir,
-            soft_targets=_soft_targets(config, records, workdir),
-            draw_matrix=lambda matrix, names: figure_to_png(confusion_matrix_figure(matrix, names)),
-            say=lambda line: print(line, flush=True),
-        )
-        _finish(trained, records, workdir)
-    except BaseException as error:
-        if not any((workdir / CHECKPOINTS).glob("epoch-*")):
-            if not options.resume:
-                _undo_start(workdir)
-        elif isinstance(error, KeyboardInterrupt):
-            print(f"\ngo on with: {_resuming(workdir)}", file=sys.stderr)
-        raise
 
 
-def _soft_targets(config: Config, records: Path, workdir: Path):
+def _soft_targets(config: Config, records: Path, workdir: Path, report_to: Reporter):
     """Return what the teachers say of the training photos, asking them once; None without any."""
     training = config.training
     file = workdir / TEACHER_FILE
@@ -205,16 +283,15 @@ def _soft_targets(config: Config, records: Path, workdir: Path):
     if file.is_file():
         check_files(workdir, TEACHER_FILE)
         return SoftTargets.load(file, training.teacher_weight)
-    teachers = ", ".join(training.teacher)
-    print(f"asking {teachers} about the training photos", flush=True)
+    report_to.say(f"asking {', '.join(training.teacher)} about the training photos")
     found = ask_teachers(
         training.teacher,
         records,
         config.labels,
         training.teacher_weight,
-        progress=sys.stderr.isatty(),
+        progress=report_to.bars,
     )
-    print(f"teacher: {', '.join(found.probabilities)}", flush=True)
+    report_to.say(f"teacher: {', '.join(found.probabilities)}")
     with changing(workdir, TEACHER_FILE):
         found.save(file)
     return found
@@ -226,8 +303,8 @@ def _needs_no_teacher(config: Config, workdir: Path) -> bool:
     return (workdir / TEACHER_FILE).is_file() or last.is_dir()
 
 
-def _finish(trained, records: Path, workdir: Path) -> None:
-    """Train the heads anew if asked, calibrate, score on validation, show mistakes, export."""
+def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
+    """Retrain the heads if asked, calibrate, score on validation, show mistakes, export."""
     import keras
 
     from fashion_keras.evaluation.calibrating import acceptance_line, calibrate_run, steps_table
@@ -236,12 +313,12 @@ def _finish(trained, records: Path, workdir: Path) -> None:
     from fashion_keras.serving.savedmodel import export_saved_model
     from fashion_keras.training.heads import heads_table, retrain_heads
 
-    print(f"best epoch: {trained.best_epoch}; scoring it on the validation split", flush=True)
+    report_to.say(f"best epoch: {trained.best_epoch}; scoring it on the validation split")
     run = load_run(workdir, decided=is_current(workdir, DECISION_FILE, BEST_MODEL_FILE))
     note(workdir, BEST_MODEL_FILE)
     training = run.config.training
     if training.retrain_epochs and not is_current(workdir, HEADS_FILE, BEST_MODEL_FILE):
-        with Terminal() as bar:
+        with report_to:
             found = retrain_heads(
                 run,
                 records,
@@ -249,14 +326,14 @@ def _finish(trained, records: Path, workdir: Path) -> None:
                 sampling=training.retrain_sampling,
                 views=training.retrain_views,
                 seed=training.seed,
-                progress=bar.update,
+                progress=report_to.update,
             )
-        print(f"{heads_table(found)}\n", flush=True)
+        report_to.say(f"{heads_table(found)}\n")
     # A finished run resumed keeps its decision: fashion_keras.calibrate may have fitted another.
     if not is_current(workdir, DECISION_FILE, BEST_MODEL_FILE):
         run, steps = calibrate_run(run, records, run.config.decision)
-        print(steps_table(steps), flush=True)
-    print(f"{acceptance_line(run.decision)}\n", flush=True)
+        report_to.say(steps_table(steps))
+    report_to.say(f"{acceptance_line(run.decision)}\n")
     result, predictions = evaluate_run(run, records, "validation")
     save_json(workdir / EVALUATION_FILE, result)
     photos, captions = surest_mistakes(run, records, predictions)
@@ -268,19 +345,19 @@ def _finish(trained, records: Path, workdir: Path) -> None:
     }
     # After the epochs' own: with the heads and the decision that were fitted since.
     trained.board.write_best(best, step=len(trained.history) + 1)
-    print(table(result), flush=True)
+    report_to.say(table(result))
     if _is_exported(workdir):
         return  # a finished run resumed: its model is there
     if keras.backend.backend() != "tensorflow":
-        print(
+        report_to.say(
             "SavedModel: TensorFlow writes it, go on with: KERAS_BACKEND=tensorflow "
             + _resuming(workdir)
         )
         return
     saved = export_saved_model(run, workdir / SAVED_MODEL)
-    print(f"SavedModel: {saved}")
+    report_to.say(f"SavedModel: {saved}")
     of = ("--model", workdir, "--data", records, "--split", "test")
-    print(f"next: {command('evaluate', *of)}")
+    report_to.say(f"next: {command('evaluate', *of)}")
 
 
 def _is_exported(workdir: Path) -> bool:
@@ -301,31 +378,19 @@ def _resuming(workdir: Path) -> str:
     return command("train", "--workdir", workdir, "--resume")
 
 
-def _resolve(options) -> tuple[Config, Path]:
-    """Return the config from file and options, and the workdir."""
-    overrides = parse_assignments(options.set)
-    file = recipe_path(options.recipe) if options.recipe else options.config
-    named = {
-        "model.arch": options.arch,
-        "model.weights": options.weights,
-        "training.teacher": options.teacher,
-        # As it is saved: ./tfrecords/small is tfrecords/small when a run is resumed.
-        "data.records": options.data and str(Path(options.data)),
-        "data.label": options.label,
-        "training.epochs": options.epochs,
-    }
-    overrides |= {key: value for key, value in named.items() if value is not None}
-    if not options.resume:
+def _resolve(file, overrides, workdir, resume) -> tuple[Config, Path]:
+    """Return the config from file and overrides, and the workdir."""
+    if not resume:
         config = load_config(file, overrides)
-        return config, Path(options.workdir) if options.workdir else _next_run(config.model.arch)
-    if not options.workdir:
+        return config, place(workdir) if workdir else _next_run(config.model.arch)
+    if not workdir:
         raise UserError("--resume needs --workdir DIR: the run to go on with")
-    workdir = Path(options.workdir)
+    workdir = place(workdir)
     saved = workdir / CONFIG_FILE
     if not saved.is_file():
         raise UserError(f"nothing to resume at {workdir}: it has no {CONFIG_FILE}")
     config = load_run_config(workdir)
-    asked = load_config(file or saved, overrides)
+    asked = load_config(saved if file is None else file, overrides)
     if not asked.data.records:  # found where they are by default, as they were at the start
         data = dataclasses.replace(asked.data, records=config.data.records)
         asked = dataclasses.replace(asked, data=data)
@@ -344,15 +409,14 @@ def _next_run(arch: str) -> Path:
     return RUNS / f"{arch}-{number}"
 
 
-def _records(config: Config) -> Path:
+def _records(config: Config, report_to: Reporter) -> Path:
     """Return where the records are, drawing and converting the sample where there are none."""
     if config.data.records:
         return Path(config.data.records)
     if (DEFAULT_RECORDS / INFO_FILE).is_file():
         return DEFAULT_RECORDS
-    print(
-        f"no records at {DEFAULT_RECORDS}: using the drawn sample catalogue ({SAMPLE_RECORDS})",
-        flush=True,
+    report_to.say(
+        f"no records at {DEFAULT_RECORDS}: using the drawn sample catalogue ({SAMPLE_RECORDS})"
     )
     if not (SAMPLE_RECORDS / INFO_FILE).is_file():
         from fashion_keras.data.conversion import Request, convert
@@ -363,14 +427,50 @@ def _records(config: Config) -> Path:
     return SAMPLE_RECORDS
 
 
-def _prepare_workdir(workdir: Path, config: Config, info: DatasetInfo) -> None:
-    if workdir.exists() and (not workdir.is_dir() or os.listdir(workdir)):
+def _begin_run(workdir: Path, config: Config, info: DatasetInfo) -> None:
+    """Write what a run is, its config last: a folder without one has not begun."""
+    (workdir / TENSORBOARD).mkdir(parents=True, exist_ok=True)
+    save_records(workdir, info)
+    save_config(workdir, config)
+
+
+def _check_free(workdir: Path) -> None:
+    """Raise `UserError` unless a run can begin in a folder: a killed start leaves it free."""
+    if not workdir.exists():
+        return
+    begun = {TENSORBOARD, RECORDS_FILE, RUN_FILE}
+    if not workdir.is_dir() or any(
+        name not in begun and ".partial" not in name for name in os.listdir(workdir)
+    ):
         raise UserError(
             f"{workdir} is not empty: give another --workdir, or --resume to go on with it"
         )
-    (workdir / TENSORBOARD).mkdir(parents=True, exist_ok=True)
-    save_config(workdir, config)
-    save_records(workdir, info)
+
+
+def _check_resumable(workdir: Path, vocabularies: dict[str, tuple[str, ...]]) -> None:
+    """Raise `UserError` where a run has trained and lost what it needs to go on."""
+    if not any((workdir / CHECKPOINTS).glob("epoch-*")):
+        history = workdir / HISTORY_FILE
+        rows = len(read_text(history).splitlines()) - 1 if history.is_file() else 0
+        if rows > 1 or (workdir / DECISION_FILE).is_file():
+            raise UserError(
+                f"{workdir} has trained, but its {CHECKPOINTS}/ holds no epoch: there is nothing "
+                f"to go on with,\nand {BEST_MODEL_FILE} would be overwritten. Restore it, or begin "
+                f"a run from these weights: --weights {shlex.quote(str(workdir))}"
+            )
+        return  # killed in its first epoch: it begins again
+    labels = load_labels(workdir)
+    if labels != vocabularies:
+        state = "is missing" if labels is None else "has other classes than the records"
+        raise UserError(f"{workdir / LABELS_FILE} {state}: restore it, or train anew")
+    best = workdir / BEST_MODEL_FILE
+    try:
+        with zipfile.ZipFile(best) as file:
+            damaged = file.testzip()
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{best} cannot be read ({error}): restore it, or train anew") from None
+    if damaged:
+        raise UserError(f"{best} is damaged ({damaged}): restore it, or train anew")
 
 
 def _undo_start(workdir: Path) -> None:
@@ -388,7 +488,21 @@ def _undo_start(workdir: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    return run_command(train, argv)
+    return run_command(_command, argv)
+
+
+def _command(argv: Sequence[str] | None) -> None:
+    options = vars(parser().parse_args(argv))
+    settings = parse_assignments(options.pop("set"))
+    if not options.pop("print_config"):
+        train(**options, settings=settings, progress=Terminal())
+        return
+    # As `train` puts them together.
+    named = {"model.arch": "arch", "model.weights": "weights", "training.teacher": "teacher"}
+    named |= {"data.records": "data", "data.label": "label", "training.epochs": "epochs"}
+    settings |= {key: options[name] for key, name in named.items() if options[name] is not None}
+    file = recipe_path(options["recipe"]) if options["recipe"] else options["config"]
+    print(load_config(file, settings).to_yaml(), end="")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from tiny_records import write_tiny_records
 from fashion_keras.config import load_config
 from fashion_keras.decision import Decision
 from fashion_keras.models.registry import ARCHITECTURES
+from fashion_keras.progress import Reporter
 from fashion_keras.retrain import main
 from fashion_keras.run import load_run
 from fashion_keras.train import _finish
@@ -87,11 +88,11 @@ def test_heads_and_decision_are_new_and_shown(run, records, capsys):
 
 def test_training_ends_with_it_once(run, records):
     trained = SimpleNamespace(best_epoch=1, board=MagicMock())
-    _finish(trained, records, run)
+    _finish(trained, records, run, Reporter(bars=False))
     heads = json.loads((run / "heads.json").read_text())
     assert (heads["epochs"], heads["sampling"], heads["views"]) == (30, "square-root", 3)
     model = (run / "best.keras").read_bytes()
-    _finish(trained, records, run)
+    _finish(trained, records, run, Reporter(bars=False))
     assert (run / "best.keras").read_bytes() == model, "a finished run's heads were trained again"
     assert dataclasses.asdict(load_run(run).decision)["flip"]
 

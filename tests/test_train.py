@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
@@ -15,7 +16,10 @@ from tiny_records import LABELS, write_tiny_records
 
 from fashion_keras.config import load_config
 from fashion_keras.data.schema import INFO_FILE, DatasetInfo
+from fashion_keras.io import locked
 from fashion_keras.models.registry import ARCHITECTURES
+from fashion_keras.progress import Reporter
+from fashion_keras.run import save_labels
 
 train = importlib.import_module("fashion_keras.train")  # not the function of its name
 
@@ -219,12 +223,101 @@ def test_resume_with_another_option_is_refused(run, capsys, options):
     assert tree(run) == before
 
 
+def train_an_epoch(run, epochs=1):
+    """Put into a begun run what its first epochs leave, but for what is learnt."""
+    (run / "checkpoints" / f"epoch-{epochs:04d}").mkdir(parents=True)
+    records = load_config(run / "config.yaml").data.records
+    info = DatasetInfo.load(records)
+    save_labels(
+        run, {name: info.vocabulary(name) for name in load_config(run / "config.yaml").labels}
+    )
+    (run / "history.csv").write_text("epoch,loss\n" + "1,0.5\n" * epochs)
+    with zipfile.ZipFile(run / "best.keras", "w") as file:
+        file.writestr("config.json", "{}" * 99)
+
+
+@pytest.fixture
+def trained(records, home, begins):
+    """A run with two epochs behind it, as far as the command looks before TensorFlow is loaded."""
+    begin("--data", records, "--workdir", "mine")
+    train_an_epoch(home / "mine", epochs=2)
+    return home / "mine"
+
+
+def files_of(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_run_without_its_checkpoints_is_not_trained_from_the_start(capsys, trained):
+    shutil.rmtree(trained / "checkpoints")
+    before = files_of(trained)
+    said = refusal(capsys, "--workdir", "mine", "--resume")
+    assert "checkpoints/ holds no epoch" in said and "--weights mine" in said
+    assert files_of(trained) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("best.keras", None, "best.keras cannot be read"),
+        ("best.keras", b"PK\x03\x04 no zip", "best.keras cannot be read"),
+        ("labels.json", None, "labels.json is missing"),
+        ("labels.json", b"[]", "labels.json"),
+    ],
+)
+def test_what_resuming_needs_is_looked_at_before_it_trains(capsys, trained, name, damage, message):
+    (trained / name).unlink()
+    if damage is not None:
+        (trained / name).write_bytes(damage)
+    before = files_of(trained)
+    assert message in refusal(capsys, "--workdir", "mine", "--resume")
+    assert files_of(trained) == before
+
+
+def test_a_best_model_with_a_flipped_byte_is_noticed(capsys, trained):
+    data = bytearray((trained / "best.keras").read_bytes())
+    data[60] ^= 0xFF
+    (trained / "best.keras").write_bytes(data)
+    assert "best.keras" in refusal(capsys, "--workdir", "mine", "--resume")
+
+
+def test_a_run_killed_in_its_first_epoch_begins_again(home, records, begins):
+    begin("--data", records, "--workdir", "mine")
+    (home / "mine" / "history.csv").write_text("epoch,loss\n1,0.5\n")
+    begin("--workdir", "mine", "--resume")
+
+
+def test_a_start_killed_before_its_config_leaves_the_folder_free(
+    home, records, begins, monkeypatch
+):
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "save_config", die)
+        assert train.main(["--data", str(records), "--workdir", "mine"]) == 130
+    assert (home / "mine" / "records.json").is_file()
+    begin("--data", records, "--workdir", "mine")
+
+
+@pytest.mark.parametrize("resume", [(), ("--resume",)])
+def test_a_second_training_in_one_folder_is_a_line(capsys, trained, home, records, resume):
+    folder = home / ("mine" if resume else "new")
+    folder.mkdir(exist_ok=True)
+    before = files_of(trained)
+    with locked(folder, "held"):
+        options = () if resume else ("--data", records)
+        said = refusal(capsys, "--workdir", folder, *options, *resume)
+    assert "another process is training in" in said
+    assert files_of(trained) == before
+
+
 def test_resume_with_the_options_of_the_start_goes_on(home, begins):
     write_tiny_records(home / "tfrecords" / "small", train=6, validation=3, test=2)
     (home / "mine.yaml").write_text("training: {epochs: 3}\n")
     options = ("--config", "mine.yaml", "--set", "training.seed=4", "--workdir", "mine")
     begin(*options)
-    (home / "mine" / "checkpoints" / "epoch-0001").mkdir(parents=True)
+    train_an_epoch(home / "mine")
     begin(*options, "--resume")
 
 
@@ -304,16 +397,16 @@ def test_a_finished_run_finished_again_keeps_the_decision_that_calibrate_fitted(
 
     records, run = write_records(tmp_path / "plain"), write_run(tmp_path / "run")
     trained = SimpleNamespace(best_epoch=1, history=[{}], board=MagicMock())
-    train._finish(trained, records, run)
+    train._finish(trained, records, run, Reporter(bars=False))
     assert Decision.load(run / "decision.json").temperature, "the config asks for temperatures"
     own = Decision("subCategory", flip=True)
     save_decision(run, own, "best.keras")
-    train._finish(trained, records, run)
+    train._finish(trained, records, run, Reporter(bars=False))
     assert Decision.load(run / "decision.json") == own
     assert versions(run / "model") == [1]
     with changing(run, "best.keras"):  # as training that goes on does
         write_run(tmp_path / "other", bias=1.0)
         shutil.copy(tmp_path / "other" / "best.keras", run)
-    train._finish(trained, records, run)
+    train._finish(trained, records, run, Reporter(bars=False))
     assert Decision.load(run / "decision.json") != own
     assert versions(run / "model") == [1, 2]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -146,11 +145,11 @@ class BestModel(keras.callbacks.Callback):
 
 
 class EpochLine(keras.callbacks.Callback):
-    """Print a line an epoch, and a bar within it where a person is watching."""
+    """Report a line an epoch, and a bar within it where somebody watches."""
 
-    def __init__(self, epochs: int, steps: int):
+    def __init__(self, epochs: int, steps: int, say: Callable[[str], object], bars: bool):
         super().__init__()
-        self._epochs, self._steps = epochs, steps
+        self._epochs, self._steps, self._say, self._bars = epochs, steps, say, bars
         self._bar = None
         self._seconds = []
 
@@ -161,7 +160,7 @@ class EpochLine(keras.callbacks.Callback):
             desc=f"epoch {epoch + 1}/{self._epochs}",
             unit="batch",
             leave=False,
-            disable=not sys.stderr.isatty(),
+            disable=not self._bars,
         )
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -177,12 +176,11 @@ class EpochLine(keras.callbacks.Callback):
         self._bar.close()
         self._seconds.append(logs["seconds"])
         left = (self._epochs - epoch - 1) * float(np.mean(self._seconds))
-        print(
+        self._say(
             f"epoch {epoch + 1}/{self._epochs}  loss {logs['loss']:.4f}  "
             f"accuracy {logs['accuracy']:.4f}  val_loss {logs['val_loss']:.4f}  "
             f"val_accuracy {logs['val_accuracy']:.4f}  val_macro_f1 {logs['val_macro_f1']:.4f}  "
-            f"{logs['photos_per_second']:.0f} photos/s  {_duration(left)} left",
-            flush=True,
+            f"{logs['photos_per_second']:.0f} photos/s  {_duration(left)} left"
         )
 
     def on_train_end(self, logs=None):

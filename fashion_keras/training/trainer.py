@@ -21,6 +21,7 @@ from fashion_keras.models.classifier import build_classifier, head_name, set_tra
 from fashion_keras.models.kernels import use_fast_kernels
 from fashion_keras.models.weights import load_weights
 from fashion_keras.places import place
+from fashion_keras.progress import LOGGER
 from fashion_keras.training import devices
 from fashion_keras.training.callbacks import (
     BestModel,
@@ -57,14 +58,15 @@ def train(
     *,
     soft_targets: SoftTargets | None = None,
     draw_matrix: Callable[[np.ndarray, Sequence[str]], bytes] | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], object] = LOGGER.info,
+    bars: bool = False,
 ) -> Trained:
     """Train a classifier on `records`, going on from the last checkpoint if there is one.
 
     Writes into `workdir`: `labels.json`, `history.csv`, `checkpoints/`, `tensorboard/` and
     `best.keras`, the model of the epoch that `training.monitor` takes for the best. `soft_targets`
     are what a teacher says of the training photos, `draw_matrix` is passed to the TensorBoard
-    callback, `say` takes lines for the user. Raises `UserError` for
+    callback, `say` takes lines for the user, `bars` shows one an epoch. Raises `UserError` for
     records, labels or weights that do not fit, and when the loss is no longer a number.
     """
     workdir = place(workdir)
@@ -82,12 +84,14 @@ def train(
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(precision)
     try:
-        return _train(config, info, records, workdir, vocabularies, soft_targets, draw_matrix, say)
+        return _train(
+            config, info, records, workdir, vocabularies, soft_targets, draw_matrix, say, bars
+        )
     finally:
         keras.mixed_precision.set_global_policy(before)
 
 
-def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matrix, say):
+def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matrix, say, bars):
     stages = plan_stages(config)
     resuming = bool(checkpoints(workdir / run_files.CHECKPOINTS))
     model = None
@@ -126,7 +130,7 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         best,
         early_stopping,
         board,
-        EpochLine(config.training.epochs, steps),
+        EpochLine(config.training.epochs, steps, say, bars),
         checkpoint,
     ]
     callbacks = [callback for callback in callbacks if callback]
