@@ -14,6 +14,7 @@ from fashion_keras.places import place
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.run import CONFIG_FILE, Run, check_run, check_split, load_run
+from fashion_keras.training.workdir import held
 
 _EPILOG = """\
 examples:
@@ -71,22 +72,26 @@ def retrain(
     config_file = file.parent / CONFIG_FILE
     config = load_config(config_file if config_file.is_file() else None)
     load_tensorflow()
+    with held(file.parent, fresh=False), report_to:
+        return _retrain(file, model, data, info, config, report_to, epochs, sampling, views)
+
+
+def _retrain(file, model, data, info, config, report_to, epochs, sampling, views) -> Run:
     from fashion_keras.evaluation.calibrating import acceptance_line, calibrate_run, steps_table
     from fashion_keras.evaluation.predictions import check_vocabularies
     from fashion_keras.training.heads import heads_table, retrain_heads
 
     run = load_run(model, info, decided=False)
     check_vocabularies(run.labels, info, run.path, data)
-    with report_to:
-        found = retrain_heads(
-            run,
-            data,
-            epochs=epochs,
-            sampling=sampling,
-            views=views,
-            seed=config.training.seed,
-            progress=report_to.update,
-        )
+    found = retrain_heads(
+        run,
+        data,
+        epochs=epochs,
+        sampling=sampling,
+        views=views,
+        seed=config.training.seed,
+        progress=report_to.update,
+    )
     report_to.say(heads_table(found))
     if not any(head.kept for head in found):
         report_to.say(f"no head validates better: {file} stays as it was")

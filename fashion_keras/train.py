@@ -6,13 +6,10 @@ python -m fashion_keras.train --arch efficientnetb0
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import os
 import shlex
-import shutil
 import sys
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,13 +18,11 @@ from fashion_keras.config import Config, load_config, parse_assignments
 from fashion_keras.config_file import recipe_path
 from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.errors import UserError
-from fashion_keras.io import locked
 from fashion_keras.models.registry import ARCHITECTURES, check_arch, check_imagenet
 from fashion_keras.places import place, place_text
 from fashion_keras.progress import Reporter, Terminal, reporter
-from fashion_keras.provenance import RUN_FILE, changing, check_files, fingerprints, is_current, note
+from fashion_keras.provenance import changing, check_files, fingerprints, is_current, note
 from fashion_keras.quiet import load_tensorflow
-from fashion_keras.reading import read_text
 from fashion_keras.run import (
     BEST_MODEL_FILE,
     CHECKPOINTS,
@@ -35,29 +30,33 @@ from fashion_keras.run import (
     DECISION_FILE,
     EVALUATION_FILE,
     HEADS_FILE,
-    HISTORY_FILE,
-    LABELS_FILE,
-    RECORDS_FILE,
     SAVED_MODEL,
     TEACHER_FILE,
-    TENSORBOARD,
     Run,
     check_records,
     check_run,
     check_teacher,
     has_other_split,
-    load_labels,
     load_run,
     load_run_config,
-    save_config,
-    save_records,
 )
 from fashion_keras.text import command
 from fashion_keras.training.stages import plan_stages
+from fashion_keras.training.workdir import (
+    begin,
+    check_resumable,
+    checkpoints,
+    held,
+    remove_leftovers,
+    undo,
+)
 
 DEFAULT_RECORDS = Path("tfrecords/small")
 SAMPLE_RECORDS = Path("tfrecords/sample")
 RUNS = Path("runs")
+# A label with more classes than the first, of fewer training photos each than the second, is
+# taken for a name.
+_MANY_CLASSES, _FEW_PHOTOS = 200, 3
 
 _EXAMPLES = """\
 examples:
@@ -202,18 +201,15 @@ def _train(config: Config, workdir: Path, resume: bool, report_to: Reporter) -> 
     records = _records(config, report_to)
     info = DatasetInfo.load(records)
     _check(config, records, info, workdir, resume, report_to)
-    if not resume:
-        config = dataclasses.replace(
-            config, data=dataclasses.replace(config.data, records=str(records))
-        )
-        _check_free(workdir)
-        workdir.mkdir(parents=True, exist_ok=True)
-    with locked(workdir, f"another process is training in {workdir}: wait until it is done"):
+    with held(workdir, fresh=not resume):
+        labels = {name: info.trainable_vocabulary(name) for name in config.labels}
         if resume:
-            _check_resumable(workdir, {name: info.vocabulary(name) for name in config.labels})
+            check_resumable(workdir, labels)
+            remove_leftovers(workdir)
         else:
-            _check_free(workdir)  # what another process has made there meanwhile is its own
-            _begin_run(workdir, config, info)
+            data = dataclasses.replace(config.data, records=str(records))
+            config = dataclasses.replace(config, data=data)
+            begin(workdir, config, info, labels)
         watch = shlex.join(["tensorboard", "--logdir", str(workdir.parent)])
         report_to.say(f"run: {workdir}  (watch it: {watch})")
         sizes = ", ".join(f"{name} {split.num_examples:,}" for name, split in info.splits.items())
@@ -238,9 +234,9 @@ def _train(config: Config, workdir: Path, resume: bool, report_to: Reporter) -> 
             )
             _finish(trained, records, workdir, report_to)
         except BaseException as error:
-            if not any((workdir / CHECKPOINTS).glob("epoch-*")):
+            if not checkpoints(workdir / CHECKPOINTS):
                 if not resume:
-                    _undo_start(workdir)
+                    undo(workdir)
             elif isinstance(error, KeyboardInterrupt):
                 report_to.note(f"\ngo on with: {_resuming(workdir)}")
             raise
@@ -259,6 +255,12 @@ def _check(config, records, info, workdir, resume, report_to) -> None:
         info.trainable_vocabulary(label)
     for split in ("train", "validation"):
         info.shard_paths(records, split)
+        if not any(info.splits[split].class_counts[config.data.label]):
+            raise UserError(
+                f"no photo of split {split!r} of {records} has a {config.data.label}: nothing to "
+                "learn, or to choose the best epoch by"
+            )
+    _warn_of_names(config, info, report_to)
     if of_a_run and has_other_split(weights, info):
         report_to.warn(
             f"the weights {weights} were trained on another split of the catalogue of "
@@ -269,6 +271,18 @@ def _check(config, records, info, workdir, resume, report_to) -> None:
             check_teacher(teacher, info, records)
     if resume:
         check_records(workdir, info, records)
+
+
+def _warn_of_names(config: Config, info: DatasetInfo, report_to: Reporter) -> None:
+    """Say so where a label seems to be each product's name rather than a class of products."""
+    for label in config.labels:
+        counts = info.splits["train"].class_counts[label]
+        if len(counts) > _MANY_CLASSES and sum(counts) < _FEW_PHOTOS * len(counts):
+            report_to.warn(
+                f"label {label!r} has {len(counts):,} classes with {sum(counts) / len(counts):.1f} "
+                "training photos each: it looks like a name or a\nnumber rather than a class, and "
+                "few of its classes can be learnt"
+            )
 
 
 def _soft_targets(config: Config, records: Path, workdir: Path, report_to: Reporter):
@@ -425,65 +439,6 @@ def _records(config: Config, report_to: Reporter) -> Path:
         catalogue = draw_sample(SAMPLE_RECORDS.with_name("sample-catalogue"))
         convert(Request(source=str(catalogue)), SAMPLE_RECORDS, say=lambda line: None)
     return SAMPLE_RECORDS
-
-
-def _begin_run(workdir: Path, config: Config, info: DatasetInfo) -> None:
-    """Write what a run is, its config last: a folder without one has not begun."""
-    (workdir / TENSORBOARD).mkdir(parents=True, exist_ok=True)
-    save_records(workdir, info)
-    save_config(workdir, config)
-
-
-def _check_free(workdir: Path) -> None:
-    """Raise `UserError` unless a run can begin in a folder: a killed start leaves it free."""
-    if not workdir.exists():
-        return
-    begun = {TENSORBOARD, RECORDS_FILE, RUN_FILE}
-    if not workdir.is_dir() or any(
-        name not in begun and ".partial" not in name for name in os.listdir(workdir)
-    ):
-        raise UserError(
-            f"{workdir} is not empty: give another --workdir, or --resume to go on with it"
-        )
-
-
-def _check_resumable(workdir: Path, vocabularies: dict[str, tuple[str, ...]]) -> None:
-    """Raise `UserError` where a run has trained and lost what it needs to go on."""
-    if not any((workdir / CHECKPOINTS).glob("epoch-*")):
-        history = workdir / HISTORY_FILE
-        rows = len(read_text(history).splitlines()) - 1 if history.is_file() else 0
-        if rows > 1 or (workdir / DECISION_FILE).is_file():
-            raise UserError(
-                f"{workdir} has trained, but its {CHECKPOINTS}/ holds no epoch: there is nothing "
-                f"to go on with,\nand {BEST_MODEL_FILE} would be overwritten. Restore it, or begin "
-                f"a run from these weights: --weights {shlex.quote(str(workdir))}"
-            )
-        return  # killed in its first epoch: it begins again
-    labels = load_labels(workdir)
-    if labels != vocabularies:
-        state = "is missing" if labels is None else "has other classes than the records"
-        raise UserError(f"{workdir / LABELS_FILE} {state}: restore it, or train anew")
-    best = workdir / BEST_MODEL_FILE
-    try:
-        with zipfile.ZipFile(best) as file:
-            damaged = file.testzip()
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{best} cannot be read ({error}): restore it, or train anew") from None
-    if damaged:
-        raise UserError(f"{best} is damaged ({damaged}): restore it, or train anew")
-
-
-def _undo_start(workdir: Path) -> None:
-    """Remove what a run that ended before its first checkpoint made, so that it can be redone."""
-    # Its first epoch may have been scored and kept already, or be half-written on a full disk.
-    files = (CONFIG_FILE, RECORDS_FILE, LABELS_FILE, TEACHER_FILE, BEST_MODEL_FILE, HISTORY_FILE)
-    for name in (*files, RUN_FILE):
-        for file in (name, f"partial-{name}", f"{name}.partial"):
-            (workdir / file).unlink(missing_ok=True)
-    for name in (TENSORBOARD, CHECKPOINTS):
-        shutil.rmtree(workdir / name, ignore_errors=True)
-    with contextlib.suppress(OSError):  # not empty: something is in it that is not ours
-        workdir.rmdir()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

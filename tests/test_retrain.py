@@ -19,6 +19,7 @@ from fashion_keras.retrain import main
 from fashion_keras.run import load_run
 from fashion_keras.train import _finish
 from fashion_keras.training.trainer import train as run_training
+from fashion_keras.training.workdir import held
 
 OVERRIDES = {
     "model.arch": "tiny",
@@ -87,7 +88,7 @@ def test_heads_and_decision_are_new_and_shown(run, records, capsys):
 
 
 def test_training_ends_with_it_once(run, records):
-    trained = SimpleNamespace(best_epoch=1, board=MagicMock())
+    trained = SimpleNamespace(best_epoch=1, history=[{}], board=MagicMock())
     _finish(trained, records, run, Reporter(bars=False))
     heads = json.loads((run / "heads.json").read_text())
     assert (heads["epochs"], heads["sampling"], heads["views"]) == (30, "square-root", 3)
@@ -101,6 +102,14 @@ def test_records_that_split_the_catalogue_otherwise_are_refused(run, records, tm
     before = (run / "best.keras").read_bytes()
     assert retrain(run, resplit(records, tmp_path / "other", run)) == 2
     assert "trained on another split of the catalogue" in capsys.readouterr().err
+    assert (run / "best.keras").read_bytes() == before
+
+
+def test_a_run_in_training_is_left_alone(run, records, capsys):
+    before = (run / "best.keras").read_bytes()
+    with held(run, fresh=False):
+        assert retrain(run, records) == 2
+    assert f"another process is training in {run}" in capsys.readouterr().err
     assert (run / "best.keras").read_bytes() == before
 
 

@@ -233,7 +233,8 @@ def train_an_epoch(run, epochs=1):
     )
     (run / "history.csv").write_text("epoch,loss\n" + "1,0.5\n" * epochs)
     with zipfile.ZipFile(run / "best.keras", "w") as file:
-        file.writestr("config.json", "{}" * 99)
+        for name in ("config.json", "model.weights.h5"):
+            file.writestr(name, "{}" * 99)
 
 
 @pytest.fixture
@@ -294,10 +295,111 @@ def test_a_start_killed_before_its_config_leaves_the_folder_free(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "save_config", die)
+        patch.setattr("fashion_keras.training.workdir.save_config", die)
         assert train.main(["--data", str(records), "--workdir", "mine"]) == 130
     assert (home / "mine" / "records.json").is_file()
     begin("--data", records, "--workdir", "mine")
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        ["tensorboard/"],
+        ["checkpoints/", "tensorboard/", "records.json"],
+        [
+            "checkpoints/",
+            "records.json",
+            "labels.json",
+            "run.json",
+            ".config.yaml.partial-8/config.yaml",
+        ],
+    ],
+    ids=len,
+)
+def test_what_was_killed_before_it_was_a_run_is_begun_again(records, home, begins, left):
+    for name in left:
+        path = home / "mine" / name
+        (path if name.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+        if not name.endswith("/"):
+            path.write_text("half of it")
+    begin("--data", records, "--workdir", "mine")
+    begin("--workdir", "mine", "--resume")
+    files = ["config.yaml", "labels.json", "records.json", "run.json"]
+    assert sorted(tree(home / "mine")) == files
+
+
+def test_a_run_with_all_that_it_needs_goes_on(trained):
+    begin("--workdir", trained, "--resume")
+
+
+@pytest.mark.parametrize("lost", ["checkpoints", "checkpoints/epoch-0002", "model.weights.h5"])
+def test_a_run_that_has_lost_a_part_is_refused_before_it_trains(trained, capsys, lost):
+    if lost == "model.weights.h5":
+        with zipfile.ZipFile(trained / "best.keras", "w") as file:
+            file.writestr("config.json", "{}")
+    else:
+        shutil.rmtree(trained / lost)
+    before = files_of(trained)
+    said = refusal(capsys, "--workdir", "mine", "--resume")
+    assert ("is damaged (model.weights.h5)" if "weights" in lost else "holds no epoch") in said
+    assert files_of(trained) == before
+
+
+def test_labels_in_another_order_are_refused_before_it_trains(trained, capsys):
+    labels = json.loads((trained / "labels.json").read_text())
+    labels["subCategory"].reverse()
+    (trained / "labels.json").write_text(json.dumps(labels))
+    assert "labels.json is not what the run wrote" in refusal(
+        capsys, "--workdir", trained, "--resume"
+    )
+    (trained / "run.json").unlink()  # as of an earlier version
+    said = refusal(capsys, "--workdir", trained, "--resume")
+    assert "labels.json has other classes, or another order: restore it" in said
+
+
+def test_going_on_removes_what_a_kill_has_left(trained):
+    kept = set(tree(trained))
+    for name in (
+        "checkpoints/epoch-0001/state.json",
+        "checkpoints/.epoch-0003.partial/epoch-0003/state.json",
+        "checkpoints/partial/state.json",
+        ".best.keras.partial-8/best.keras",
+        "history.csv.partial",
+    ):
+        (trained / name).parent.mkdir(parents=True, exist_ok=True)
+        (trained / name).write_text("half of it")
+    begin("--workdir", trained, "--resume")
+    assert set(tree(trained)) == kept
+    names = [path.name for path in (trained / "checkpoints").iterdir()]
+    assert names == ["epoch-0002"]
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_label_that_no_photo_of_a_split_has_is_refused(home, capsys, split):
+    info = write_tiny_records(home / "some", train=6, validation=3, test=2)
+    part = info.splits[split]
+    counts = {**part.class_counts, "baseColour": (0, 0)}
+    splits = {**info.splits, split: dataclasses.replace(part, class_counts=counts)}
+    dataclasses.replace(info, splits=splits).save(home / "some")
+    message = refusal(capsys, "--data", "some", "--label", "baseColour")
+    assert message.startswith(f"no photo of split '{split}' of some has a baseColour")
+
+
+def test_a_label_that_looks_like_a_name_is_warned_of(home, begins, capsys):
+    info = write_tiny_records(home / "some", train=6, validation=3, test=2)
+    names = tuple(f"Shirt {number}" for number in range(250))
+    counted = (1, 1) + (0,) * 248
+    named = {"labels": {**info.labels, "title": names}}
+    named["splits"] = {
+        split: dataclasses.replace(part, class_counts={**part.class_counts, "title": counted})
+        for split, part in info.splits.items()
+    }
+    dataclasses.replace(info, **named).save(home / "some")
+    begin("--data", "some")
+    assert "warning" not in capsys.readouterr().err
+    begin("--data", "some", "--label", "title")
+    error = capsys.readouterr().err
+    assert "label 'title' has 250 classes with 0.0 training photos each: it looks like" in error
 
 
 @pytest.mark.parametrize("resume", [(), ("--resume",)])
@@ -321,13 +423,23 @@ def test_resume_with_the_options_of_the_start_goes_on(home, begins):
     begin(*options, "--resume")
 
 
-@pytest.mark.parametrize("file", ["best.keras", "partial-best.keras", "history.csv.partial"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "best.keras",
+        "partial-best.keras",
+        "history.csv.partial",
+        ".best.keras.partial-x/best.keras",
+        "checkpoints/.epoch-0001.partial/state.json",
+    ],
+)
 def test_a_run_that_ends_before_its_first_checkpoint_can_be_begun_again(
     records, home, monkeypatch, file
 ):
     """As on a full disk, while its first epoch is being kept."""
 
     def full():
+        (home / "mine" / file).parent.mkdir(exist_ok=True)
         (home / "mine" / file).write_bytes(b"of the first epoch")
         raise TrainingBegins
 

@@ -6,7 +6,6 @@ import contextlib
 import csv
 import json
 import os
-import re
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -16,9 +15,17 @@ import keras
 import numpy as np
 
 from fashion_keras.errors import UserError
+from fashion_keras.io import replacing, replacing_folder, write_sealed
+from fashion_keras.reading import parse_json, read_text, sha256_of, unsealed
 from fashion_keras.training.callbacks import BestModel
 from fashion_keras.training.ema import ExponentialMovingAverage
+from fashion_keras.training.workdir import checkpoints
 
+# What reading a damaged checkpoint raises: files, HDF5, zip, JSON of another shape.
+_DAMAGE = (
+    *(UserError, OSError, ValueError, TypeError, LookupError, AttributeError, EOFError),
+    zipfile.BadZipFile,
+)
 _WEIGHTS, _AVERAGE, _STATE = "model.weights.h5", "average.npz", "state.json"
 
 
@@ -33,12 +40,13 @@ class History:
         """Add an epoch (counted from 1 in the file) and rewrite the file."""
         self.rows.append({"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}})
         columns = list(dict.fromkeys(key for row in self.rows for key in row))
-        partial = self.path.with_suffix(".csv.partial")
-        with open(partial, "w", newline="", encoding="utf-8") as file:
+        with (
+            replacing(self.path) as partial,
+            open(partial, "w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(partial, self.path)
 
 
 class RunCheckpoint(keras.callbacks.Callback):
@@ -77,10 +85,14 @@ class RunCheckpoint(keras.callbacks.Callback):
         if (epoch + 1) % self.every and not ends:
             return
         final = self.folder / f"epoch-{epoch + 1:04d}"
-        partial = self.folder / "partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        self.model.save_weights(partial / _WEIGHTS)  # the optimizer's state is in it too
+        with replacing_folder(final) as partial:
+            self._save(epoch, partial)
+        for _, older in checkpoints(self.folder):
+            if older != final:
+                shutil.rmtree(older)
+
+    def _save(self, epoch: int, folder: Path) -> None:
+        self.model.save_weights(folder / _WEIGHTS)  # the optimizer's state is in it too
         state = {
             "epoch": epoch + 1,
             "best": self._best.best,
@@ -97,13 +109,9 @@ class RunCheckpoint(keras.callbacks.Callback):
         if self._average:
             average = self._average.get_state()
             state["average_step"] = average["step"]
-            np.savez(partial / _AVERAGE, *average["averages"])
-        (partial / _STATE).write_text(json.dumps(state, default=float), encoding="utf-8")
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(partial, final)
-        for _, older in checkpoints(self.folder):
-            if older != final:
-                shutil.rmtree(older)
+            np.savez(folder / _AVERAGE, *average["averages"])
+        state["files"] = {path.name: sha256_of(path) for path in folder.iterdir()}
+        write_sealed(folder / _STATE, json.loads(json.dumps(state, default=float)))
 
     def on_train_begin(self, logs=None):
         """Give early stopping its patience back: it has just reset itself."""
@@ -138,6 +146,9 @@ class RunCheckpoint(keras.callbacks.Callback):
         """
         path, state = self._read_state()
         with _explained(path):
+            for name, sha256 in state.get("files", {}).items():
+                if sha256_of(path / name) != sha256:
+                    raise ValueError(f"{name} was changed after it was written")
             model.optimizer.build(model.trainable_variables)
             model.load_weights(path / _WEIGHTS)
             for seed, value in zip(_seeds(model), state["seeds"], strict=True):
@@ -150,7 +161,7 @@ class RunCheckpoint(keras.callbacks.Callback):
     def _read_state(self) -> tuple[Path, dict]:
         path = checkpoints(self.folder)[-1][1]
         with _explained(path):
-            return path, json.loads((path / _STATE).read_text(encoding="utf-8"))
+            return path, unsealed(parse_json(read_text(path / _STATE)))
 
 
 @contextlib.contextmanager
@@ -158,7 +169,7 @@ def _explained(path: Path) -> Iterator[None]:
     """Turn what a damaged checkpoint raises into a `UserError` that says what to do."""
     try:
         yield
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         reason = str(error).splitlines()[0][:160] if str(error) else repr(error)
         raise UserError(
             f"cannot resume from {path}: {reason}\n"
@@ -169,12 +180,3 @@ def _explained(path: Path) -> Iterator[None]:
 def _seeds(model: keras.Model) -> list[keras.Variable]:
     """Return the states of dropout's random generators: Keras's weights files leave them out."""
     return [v for v in model.variables if not v.dtype.startswith(("float", "bfloat"))]
-
-
-def checkpoints(folder: str | os.PathLike) -> list[tuple[int, Path]]:
-    """Return the complete checkpoints in a folder as (epochs done, path), oldest first."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        return []
-    named = ((re.fullmatch(r"epoch-(\d+)", path.name), path) for path in folder.iterdir())
-    return sorted((int(match[1]), path) for match, path in named if match)

@@ -231,4 +231,4 @@ def _save(found, epochs, sampling, views, path: Path) -> None:
             for head in found
         },
     }
-    write_json(path, raw, indent=1)
+    write_json(path, raw)

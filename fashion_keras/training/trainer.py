@@ -30,7 +30,7 @@ from fashion_keras.training.callbacks import (
     StopOnNaN,
     Throughput,
 )
-from fashion_keras.training.checkpoint import History, RunCheckpoint, checkpoints
+from fashion_keras.training.checkpoint import History, RunCheckpoint
 from fashion_keras.training.ema import ExponentialMovingAverage
 from fashion_keras.training.losses import HeadLoss, class_weights, logit_offsets
 from fashion_keras.training.macro_f1 import MacroF1
@@ -39,6 +39,7 @@ from fashion_keras.training.precision import is_emulated, resolve_precision
 from fashion_keras.training.stages import plan_stages
 from fashion_keras.training.tensorboard import RunBoard
 from fashion_keras.training.variables import create_variables
+from fashion_keras.training.workdir import checkpoints
 
 
 @dataclasses.dataclass(frozen=True)

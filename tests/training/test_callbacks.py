@@ -328,3 +328,51 @@ def test_no_callback_makes_keras_wait_for_a_steps_losses(callback):
     for name in ("on_batch_end", "on_train_batch_end", "on_test_batch_end"):
         assert getattr(callback, name) is getattr(keras.callbacks.Callback, name)
     assert StopOnNaN.async_safe
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A model's checkpoint after its first epoch, and what has saved it."""
+    model = build_model()
+    compile_model(model)
+    model.optimizer.build(model.trainable_variables)
+    history, best = History(tmp_path / "history.csv"), BestModel(tmp_path / "best.keras", None)
+    best.best, best.best_epoch = 0.5, 0
+    checkpoint = RunCheckpoint(tmp_path / "checkpoints", history, best, None, None)
+    checkpoint.set_model(model)
+    checkpoint.set_params({"epochs": 3})
+    checkpoint.on_epoch_end(0, {"loss": 0.5})
+    return model, checkpoint
+
+
+def test_a_checkpoint_brings_back_what_it_saved_and_nothing_lies_beside_it(saved):
+    model, checkpoint = saved
+    expected = weights_of(model)
+    model.set_weights([w + 1 for w in model.get_weights()])
+    checkpoint.restore_weights(model)
+    for found, value in zip(weights_of(model), expected, strict=True):
+        np.testing.assert_array_equal(found, value)
+    checkpoint.set_params({"epochs": 2})
+    checkpoint.on_epoch_end(1, {"loss": 0.25})
+    assert [path.name for path in checkpoint.folder.iterdir()] == ["epoch-0002"]
+    assert len(checkpoint.folder.parent.joinpath("history.csv").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("file", ["model.weights.h5", "state.json"])
+def test_a_checkpoint_of_which_one_byte_has_changed_is_refused(saved, file):
+    model, checkpoint = saved
+    path = checkpoint.folder / "epoch-0001" / file
+    data = bytearray(path.read_bytes())
+    place = data.index(b"0.5") if file == "state.json" else len(data) - 5
+    data[place] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"cannot resume from .*epoch-0001: .*\nRemove that folder"):
+        checkpoint.restore_weights(model)
+
+
+@pytest.mark.parametrize("state", ["[]", "{}", "null", '{"epoch": 1}', '{"history": 7}'])
+def test_a_checkpoints_state_of_another_shape_is_refused(saved, state):
+    _, checkpoint = saved
+    (checkpoint.folder / "epoch-0001" / "state.json").write_text(state)
+    with pytest.raises(UserError, match="cannot resume from"):
+        checkpoint.restore_state()
