@@ -54,7 +54,7 @@ def test_each_head_is_reported(run, records, label, tmp_path):
     found = json.loads((tmp_path / "report" / "evaluation.json").read_text())
     assert found["label"] == label and 0 <= found["accuracy"]["value"] <= 1
     assert evaluate_main([*map(str, options), "--resamples", "20"]) == 0
-    folder = {KIND: "evaluation-test-Product_Type _größe_", COLOUR: "evaluation-test-features"}
+    folder = {KIND: "evaluation-test", COLOUR: "evaluation-test-features"}
     assert json.loads((run / folder[label] / "evaluation.json").read_text())["label"] == label
 
 

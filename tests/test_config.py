@@ -239,7 +239,7 @@ def test_yaml_that_would_build_objects_is_refused(write, tmp_path):
 
 def test_text_in_another_encoding_names_the_file(write):
     path = write("data:\n  label: Größe\n".encode("latin-1"))
-    assert refusal(path) == f"{path} is not UTF-8 text (byte 17)"
+    assert refusal(path) == f"{path}: byte 17 is no UTF-8 text"
 
 
 def test_a_missing_file_is_named(tmp_path):

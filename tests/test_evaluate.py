@@ -1,6 +1,7 @@
 """The evaluate command, end to end on a model whose answers are known beforehand."""
 
 import csv
+import dataclasses
 import gzip
 import json
 import os
@@ -25,6 +26,7 @@ from PIL import Image
 from sklearn import metrics as sklearn
 
 from fashion_keras.compare import main as compare_main
+from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.decision import Acceptance, Decision
 from fashion_keras.evaluate import main
 from fashion_keras.evaluation.files import FILES, REPORT_FILES
@@ -375,9 +377,15 @@ def test_a_label_the_model_has_no_head_for_is_one_clear_message(run, tmp_path, c
     labels = {**LABELS, "season": ("Fall", "Summer")}
     records = tmp_path / "records"
     write_records(records, {k: v for k, v in labels.items() if k != "season"})
-    info = json.loads((records / "dataset_info.json").read_text())
-    info["labels"]["season"] = labels["season"]
-    (records / "dataset_info.json").write_text(json.dumps(info))
+    info = DatasetInfo.load(records)
+    counts = {"season": (0, 0)}
+    splits = {
+        name: dataclasses.replace(split, class_counts={**split.class_counts, **counts})
+        for name, split in info.splits.items()
+    }
+    dataclasses.replace(
+        info, labels={**info.labels, "season": labels["season"]}, splits=splits
+    ).save(records)
     code = evaluate(run, records, "--label", "season")
     expect_error(capsys, code, "has no head 'season'", "trained on subCategory, gender")
 

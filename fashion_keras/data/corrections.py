@@ -161,6 +161,8 @@ def _read_labels(
     path: Path, labels: Collection[str], say: Callable[[str], None]
 ) -> dict[str, dict[str, str | None]]:
     table = read_csv(path)
+    # A name that begins as a formula has a quote before it in the CSVs that we write.
+    table = dataclasses.replace(table, header=[from_cell(name) for name in table.header])
     rows = _rows(table, say)
     columns = {name: table.index(name) for name in labels if name in table.header}
     if not columns:

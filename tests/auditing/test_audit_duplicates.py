@@ -250,7 +250,8 @@ def test_a_photo_that_cannot_be_decoded_is_named_and_spares_the_others(tmp_path,
 
 def test_a_look_at_no_photos_but_train(records, tmp_path):
     info = DatasetInfo.load(records)
-    empty = dataclasses.replace(info.splits["test"], num_examples=0, shards=())
+    counts = {label: (0,) * len(names) for label, names in info.labels.items()}
+    empty = dataclasses.replace(info.splits["test"], num_examples=0, shards=(), class_counts=counts)
     alone = dataclasses.replace(info, splits={**info.splits, "test": empty, "validation": empty})
     for shard in info.splits["train"].shards:
         (tmp_path / shard.file).write_bytes((records / shard.file).read_bytes())
