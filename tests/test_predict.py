@@ -171,7 +171,7 @@ def with_threshold(model, folder, threshold):
     """A copy of a model for which calibrate has fitted a threshold."""
     shutil.copytree(model / "1", folder / "1")
     info = ModelInfo.load(folder / "1")
-    dataclasses.replace(info, accept=threshold).save(folder / "1" / "assets")
+    dataclasses.replace(info, accept=threshold).save(folder / "1")
     return folder
 
 
@@ -318,14 +318,16 @@ def test_a_savedmodel_without_our_signature_is_an_error(model, folder, tmp_path,
     module = tf.Module()
     module.double = tf.function(lambda x: 2 * x, input_signature=[tf.TensorSpec([], tf.float32)])
     tf.saved_model.save(module, str(tmp_path / "other"), signatures=module.double)
-    shutil.copytree(model / "1" / "assets", tmp_path / "other" / "assets", dirs_exist_ok=True)
+    info = dataclasses.replace(ModelInfo.load(model / "1"), files={})
+    (tmp_path / "other" / "assets").mkdir(exist_ok=True)
+    info.save(tmp_path / "other")
     assert "image_bytes" in error_of(capsys, "--model", tmp_path / "other", folder)
 
 
 def test_a_damaged_savedmodel_is_an_error(model, folder, tmp_path, capsys):
     shutil.copytree(model / "1", tmp_path / "1")
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"\xff not a protobuf")
-    assert "no SavedModel that can be loaded" in error_of(capsys, "--model", tmp_path, folder)
+    assert "saved_model.pb is damaged" in error_of(capsys, "--model", tmp_path, folder)
 
 
 def test_a_csv_that_cannot_be_written_is_an_error(model, folder, tmp_path, capsys):

@@ -84,8 +84,8 @@ def check_resumable(workdir: Path, labels: Mapping[str, Sequence[str]]) -> None:
 
 def remove_leftovers(workdir: Path) -> None:
     """Remove what a kill has left beside finished files, and all checkpoints but the last."""
+    sweep(workdir / CONFIG_FILE, leftovers=r"\..+\.partial-.*")  # of any file of a run
     for name in _FILES:
-        sweep(workdir / name)
         for former in (f"partial-{name}", f"{name}.partial"):  # of versions up to 0.1
             (workdir / former).unlink(missing_ok=True)
     folder = workdir / CHECKPOINTS
