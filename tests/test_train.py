@@ -364,6 +364,7 @@ def test_going_on_removes_what_a_kill_has_left(trained):
         "checkpoints/.epoch-0003.partial/epoch-0003/state.json",
         "checkpoints/partial/state.json",
         ".best.keras.partial-8/best.keras",
+        ".heads.json.partial-9/heads.json",
         "history.csv.partial",
     ):
         (trained / name).parent.mkdir(parents=True, exist_ok=True)
