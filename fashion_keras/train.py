@@ -176,20 +176,7 @@ def train(
         print(run.history["val_macro_f1"].max())
     """
     report_to = reporter(progress)
-    overrides = dict(settings or {})
-    named = {
-        "model.arch": arch,
-        "model.weights": weights and os.fspath(weights),
-        "training.teacher": [os.fspath(run) for run in teacher or ()] or None,
-        # As it is saved: ./tfrecords/small is tfrecords/small when a run is resumed.
-        "data.records": data and str(place(data)),
-        "data.label": label,
-        "training.epochs": epochs,
-    }
-    overrides |= {key: value for key, value in named.items() if value is not None}
-    if recipe and config is not None:
-        raise UserError("a recipe and a config are given: name one of them")
-    file = recipe_path(recipe) if recipe else config
+    file, overrides = _asked(recipe, config, settings, data, arch, label, weights, teacher, epochs)
     resolved, folder = _resolve(file, overrides, workdir, resume)
     return _train(resolved, folder, resume, report_to)
 
@@ -392,6 +379,23 @@ def _resuming(workdir: Path) -> str:
     return command("train", "--workdir", workdir, "--resume")
 
 
+def _asked(recipe, config, settings, data, arch, label, weights, teacher, epochs):
+    """Return the config to begin with, and the dotted keys that the arguments set in it."""
+    if recipe and config is not None:
+        raise UserError("a recipe and a config are given: name one of them")
+    named = {
+        "model.arch": arch,
+        "model.weights": weights and os.fspath(weights),
+        "training.teacher": [os.fspath(run) for run in teacher or ()] or None,
+        # As it is saved: ./tfrecords/small is tfrecords/small when a run is resumed.
+        "data.records": data and str(place(data)),
+        "data.label": label,
+        "training.epochs": epochs,
+    }
+    overrides = {key: value for key, value in named.items() if value is not None}
+    return recipe_path(recipe) if recipe else config, {**(settings or {}), **overrides}
+
+
 def _resolve(file, overrides, workdir, resume) -> tuple[Config, Path]:
     """Return the config from file and overrides, and the workdir."""
     if not resume:
@@ -452,12 +456,9 @@ def _command(argv: Sequence[str] | None) -> None:
     if not options.pop("print_config"):
         train(**options, settings=settings, progress=Terminal())
         return
-    # As `train` puts them together.
-    named = {"model.arch": "arch", "model.weights": "weights", "training.teacher": "teacher"}
-    named |= {"data.records": "data", "data.label": "label", "training.epochs": "epochs"}
-    settings |= {key: options[name] for key, name in named.items() if options[name] is not None}
-    file = recipe_path(options["recipe"]) if options["recipe"] else options["config"]
-    print(load_config(file, settings).to_yaml(), end="")
+    del options["workdir"], options["resume"]
+    file, overrides = _asked(**options, settings=settings)
+    print(load_config(file, overrides).to_yaml(), end="")
 
 
 if __name__ == "__main__":
