@@ -41,11 +41,6 @@ class Bundle:
             raise UserError(f"{version} is no SavedModel that can be loaded: {reason}") from error
         self._embed = self._loaded.signatures.get(EMBED)
 
-    @property
-    def can_embed(self) -> bool:
-        """Whether the bundle has the signature `embed`."""
-        return self._embed is not None
-
     def classify(self, encoded: Sequence[bytes]) -> list[Heads | None]:
         """Return the best classes of each photo, JPEG or PNG; None for one that is damaged."""
         if not encoded:
