@@ -13,7 +13,7 @@ from fashion_keras.commands import positive_int, run_command
 from fashion_keras.config import Config, load_config
 from fashion_keras.data.schema import DatasetInfo, did_you_mean
 from fashion_keras.errors import UserError
-from fashion_keras.places import place
+from fashion_keras.io import place
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.run import check_run
 
@@ -122,13 +122,13 @@ def _audit(request: Request, report_to: Reporter) -> str:
     _check(request, info)
     for model in request.model:
         check_run(model)
-    from fashion_keras.auditing.files import check_folder
+    from fashion_keras.auditing.sheets import check_folder
 
     check_folder(request.output)
     from fashion_keras.quiet import load_tensorflow
 
     if request.labels:
-        from fashion_keras.auditing.labels import require_cleanlab
+        from fashion_keras.auditing.label_audit import require_cleanlab
 
         require_cleanlab()
         config = _config_of_folds(request, info) if request.folds else None
@@ -138,7 +138,7 @@ def _audit(request: Request, report_to: Reporter) -> str:
         return audit_labels(request, info, config, report_to)
     predictions = None
     if request.predictions:
-        from fashion_keras.auditing.leakage import read_predictions
+        from fashion_keras.auditing.duplicate_audit import read_predictions
 
         predictions = read_predictions(request.predictions)
     load_tensorflow()

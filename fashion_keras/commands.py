@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from fashion_keras.errors import UserError
-from fashion_keras.places import place
+from fashion_keras.io import place
 from fashion_keras.text import printable
 
 # A disk or a path that fails, not a bug of ours.

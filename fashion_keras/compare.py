@@ -11,8 +11,7 @@ from pathlib import Path
 
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.errors import UserError
-from fashion_keras.io import write_bytes
-from fashion_keras.places import place
+from fashion_keras.io import place, write_bytes
 
 RESULT_FILE, TABLE_FILE = "comparison.json", "comparison.md"
 CURVES_FILE, CLASSES_FILE = "curves.png", "classes.png"
@@ -78,9 +77,9 @@ def compare(
     folder = place(output) if output is not None else None
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: --output names a folder")
-    from fashion_keras.evaluation.comparison import compare_runs
-    from fashion_keras.evaluation.comparison_report import markdown
-    from fashion_keras.evaluation.comparison_runs import load_stored_runs, pool_seeds
+    from fashion_keras.comparison.comparison_report import markdown
+    from fashion_keras.comparison.paired import compare_runs
+    from fashion_keras.comparison.runs import load_stored_runs, pool_seeds
 
     stored = load_stored_runs(runs, split)
     result = compare_runs(stored, resamples=resamples)
@@ -103,7 +102,7 @@ def _command(argv: Sequence[str] | None) -> None:
 
 
 def _write(folder: Path, result: dict, text: str, groups) -> None:
-    from fashion_keras.evaluation.comparison_plots import curves_figure, differences_figure
+    from fashion_keras.comparison.comparison_report import curves_figure, differences_figure
     from fashion_keras.evaluation.files import save_json
     from fashion_keras.evaluation.plots import figure_to_png
 

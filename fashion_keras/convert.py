@@ -17,7 +17,7 @@ from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.data.splits import FRACTIONS, STRATEGIES
 from fashion_keras.data.work_folder import REPORT_FILE
 from fashion_keras.errors import UserError
-from fashion_keras.places import place, place_text
+from fashion_keras.io import place, place_text
 from fashion_keras.progress import Reporter, Terminal, reporter
 
 _EXAMPLES = """\

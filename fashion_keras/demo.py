@@ -16,11 +16,11 @@ from pathlib import Path
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
-from fashion_keras.places import place
+from fashion_keras.io import place
+from fashion_keras.pages.app import LOOPBACK, check_server_installed, make_app
+from fashion_keras.pages.guard import serve
 from fashion_keras.run import check_run, load_run
-from fashion_keras.serving.http_server import serve
 from fashion_keras.serving.layout import ModelInfo, find_version
-from fashion_keras.serving.page import LOOPBACK, check_server_installed, make_app
 from fashion_keras.text import command
 
 _EXAMPLES = """\
@@ -68,9 +68,9 @@ def _build_index(version, options):
     from fashion_keras.quiet import load_tensorflow
 
     load_tensorflow()
+    from fashion_keras.pages.gallery import build_gallery, check_gallery_folder
     from fashion_keras.progress import Terminal
     from fashion_keras.serving.bundle import Bundle
-    from fashion_keras.serving.gallery import build_gallery, check_gallery_folder
 
     check_gallery_folder(options.index)
     bundle = Bundle(version)
@@ -97,9 +97,9 @@ def _serve(version, options):
     from fashion_keras.quiet import load_tensorflow
 
     load_tensorflow()
-    from fashion_keras.serving.answers import answer_html, answer_photo
+    from fashion_keras.pages.answers import answer_html, answer_photo
+    from fashion_keras.pages.gallery import Gallery
     from fashion_keras.serving.bundle import Bundle
-    from fashion_keras.serving.gallery import Gallery
 
     gallery = Gallery.load(options.index) if options.index else None
     bundle = Bundle(version)
@@ -133,8 +133,8 @@ def _looker(path, info, version):
     """Return the function that draws heat maps, with the Keras model of a run."""
     import tensorflow as tf
 
-    from fashion_keras.evaluation.occlusion import occlusion_maps
-    from fashion_keras.evaluation.thumbnails import thumbnail
+    from fashion_keras.report.examples import thumbnail
+    from fashion_keras.report.occlusion import occlusion_maps
     from fashion_keras.serving.decoding import decode_photos
 
     run = load_run(path)
@@ -154,7 +154,7 @@ def _looker(path, info, version):
 
 
 def _introduction(model, info, gallery) -> str:
-    from fashion_keras.serving.answers import percent
+    from fashion_keras.pages.answers import percent
 
     heads = ", ".join(f"{label} ({len(classes)})" for label, classes in info.labels.items())
     lines = [f"The model {Path(model).name} sorts a product's photo by {heads}."]

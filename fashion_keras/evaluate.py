@@ -18,7 +18,7 @@ from fashion_keras.data.schema import DatasetInfo, did_you_mean
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.files import REPORT_FILE, can_write, check_output, write_evaluation
 from fashion_keras.evaluation.table import table
-from fashion_keras.places import place
+from fashion_keras.io import place
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.run import (
@@ -179,7 +179,7 @@ def evaluate(
     for folder in places:
         write_evaluation(folder, result, predictions, run.labels)
     if report:
-        from fashion_keras.evaluation.report import make_report
+        from fashion_keras.report.page import make_report
 
         full, files = make_report(
             run,
@@ -194,7 +194,7 @@ def evaluate(
         write_evaluation(report, full, predictions, run.labels, files)
         places.append(report / REPORT_FILE)
     if tensorboard:
-        from fashion_keras.evaluation.board import write_board
+        from fashion_keras.report.board import write_board
 
         own = _own_folder(model, split, label)
         write_board(run, data, predictions, model / TENSORBOARD / own.name)

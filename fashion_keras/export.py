@@ -16,7 +16,7 @@ from pathlib import Path
 from fashion_keras.commands import check_backend, positive_int, run_command
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
-from fashion_keras.places import place
+from fashion_keras.io import place
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.serving.layout import new_version
 from fashion_keras.serving.server_files import COMPOSE_FILE, model_name, write_server_files

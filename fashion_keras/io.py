@@ -2,7 +2,8 @@
 
 Everything is written in a scratch folder beside its place and then renamed, so a kill at any
 moment leaves what was there before. A scratch folder is locked while somebody works in it: the
-next write of the same thing removes the ones that nobody holds.
+next write of the same thing removes the ones that nobody holds. A place is of this machine:
+`gs://bucket/records` would be taken for a local folder `gs:` and written there in silence.
 """
 
 from __future__ import annotations
@@ -19,8 +20,29 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fashion_keras.errors import UserError
-from fashion_keras.places import place
 from fashion_keras.reading import digest
+
+# One slash is enough, for `Path` makes one of two. One letter is a Windows drive.
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+NO_ADDRESS = "is an address: expected a file or folder of this machine; copy it here first"
+
+
+def is_address(path: str | os.PathLike) -> bool:
+    """Return whether `path` is an address, such as `gs://bucket/x` or `https://shop.example/x`."""
+    return _ADDRESS.match(os.fspath(path)) is not None
+
+
+def place(path: str | os.PathLike) -> Path:
+    """Return `path`, for argparse's `type` and for callers; `UserError` where it is an address."""
+    return Path(place_text(path))
+
+
+def place_text(path: str | os.PathLike) -> str:
+    """Return `path` as it is written; `UserError` where it is an address."""
+    if is_address(path):
+        raise UserError(f"{path} {NO_ADDRESS}")
+    return os.fspath(path)
+
 
 try:
     import fcntl

@@ -16,25 +16,25 @@ from typing import TYPE_CHECKING
 
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.errors import UserError
-from fashion_keras.places import place, place_text
+from fashion_keras.io import place, place_text
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
-from fashion_keras.serving.batches import Model, classify_all
 from fashion_keras.serving.layout import ModelInfo, find_version
-from fashion_keras.serving.path_table import PathColumns
-from fashion_keras.serving.photos import Photo, PhotoSource, batches
-from fashion_keras.serving.prediction import (
+from fashion_keras.tagging.batches import Model, classify_all
+from fashion_keras.tagging.loading import check_address, connect
+from fashion_keras.tagging.path_table import PathColumns
+from fashion_keras.tagging.prediction import (
     COLUMNS,
     LineFormat,
     Prediction,
     Row,
+    Tally,
     longest,
     table_row,
 )
-from fashion_keras.serving.retries import Retries
-from fashion_keras.serving.servers import check_address, connect
-from fashion_keras.serving.table import Table, check_table, open_table
-from fashion_keras.serving.tally import Tally
+from fashion_keras.tagging.retries import Retries
+from fashion_keras.tagging.row_table import Table, check_table, open_table
+from fashion_keras.tagging.sources import Photo, PhotoSource, batches
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -251,7 +251,7 @@ def _model(request: _Request, version: Path | None, report_to: Reporter) -> Iter
         return
     # Imported here, so that --help and a wrong path are answered at once.
     load_tensorflow()
-    from fashion_keras.serving.local_models import load_local
+    from fashion_keras.tagging.loading import load_local
 
     yield load_local(version)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fashion_keras.commands import add_run_and_records, positive_int, run_command
 from fashion_keras.config import TrainingConfig, load_config
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.places import place
+from fashion_keras.io import place
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.run import CONFIG_FILE, Run, check_run, check_split, load_run

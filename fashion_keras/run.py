@@ -9,13 +9,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fashion_keras.config import Config, load_config
-from fashion_keras.config_file import read_sections
+from fashion_keras.config import Config, load_config, read_sections
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.decision import Decision
+from fashion_keras.decision.parameters import Decision
 from fashion_keras.errors import UserError
-from fashion_keras.io import write_json
-from fashion_keras.places import place
+from fashion_keras.io import place, write_json
 from fashion_keras.provenance import changing, check_files, fingerprints
 from fashion_keras.reading import STRICT, damaged, read_json, validated
 from fashion_keras.text import command
@@ -82,7 +80,7 @@ class Run:
         """The model with the decision built in: a dict of logits a head, as `model`'s."""
         if self.decision is None:
             return self.model
-        from fashion_keras.models.decision import apply_decision
+        from fashion_keras.decision.layer import apply_decision
 
         return apply_decision(self.model, self.labels, self.decision)
 

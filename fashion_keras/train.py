@@ -14,12 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fashion_keras.commands import check_backend, run_command
-from fashion_keras.config import Config, load_config, parse_assignments
-from fashion_keras.config_file import recipe_path
+from fashion_keras.config import Config, load_config, parse_assignments, recipe_path
 from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.errors import UserError
+from fashion_keras.io import place, place_text
 from fashion_keras.models.registry import ARCHITECTURES, check_arch, check_imagenet
-from fashion_keras.places import place, place_text
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.provenance import changing, check_files, fingerprints, is_current, note
 from fashion_keras.quiet import load_tensorflow
@@ -278,7 +277,7 @@ def _soft_targets(config: Config, records: Path, workdir: Path, report_to: Repor
     file = workdir / TEACHER_FILE
     if not training.teacher or (_needs_no_teacher(config, workdir) and not file.is_file()):
         return None
-    from fashion_keras.data.soft_targets import SoftTargets
+    from fashion_keras.data.pipeline import SoftTargets
     from fashion_keras.evaluation.teacher import ask_teachers
 
     if file.is_file():
@@ -309,8 +308,8 @@ def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
     import keras
 
     from fashion_keras.evaluation.calibrating import acceptance_line, calibrate_run, steps_table
-    from fashion_keras.evaluation.mistakes import surest_mistakes
     from fashion_keras.evaluation.results import evaluate_run, save_json, table
+    from fashion_keras.report.examples import surest_mistakes
     from fashion_keras.serving.savedmodel import export_saved_model
     from fashion_keras.training.heads import heads_table, retrain_heads
 

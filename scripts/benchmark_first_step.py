@@ -3,7 +3,7 @@
 python scripts/benchmark_first_step.py --arch resnet18 efficientnetb0 --output first_step.json
 
 The first step is all that differs: TensorFlow traces it, and traces it again if it has created
-variables (`fashion_keras/training/variables.py`). Each is a new model on a batch of two photos
+variables (`fashion_keras/training/stages.py`). Each is a new model on a batch of two photos
 of noise; both CPU time, which other work on the machine disturbs least, and the clock's.
 """
 
@@ -44,12 +44,11 @@ def first_step(arch: str, *, created: bool) -> dict[str, float]:
     """Return the seconds of the first step of `fit`: the processor's and the clock's."""
     import tensorflow as tf
 
+    from fashion_keras.models.accelerate.kernels import use_fast_kernels
     from fashion_keras.models.classifier import build_classifier
-    from fashion_keras.models.kernels import use_fast_kernels
     from fashion_keras.training.devices import jit_compile
     from fashion_keras.training.losses import HeadLoss
-    from fashion_keras.training.optimizer import build_optimizer
-    from fashion_keras.training.variables import create_variables
+    from fashion_keras.training.optimizer import build_optimizer, create_variables
 
     model = build_classifier(arch, (80, 60), HEADS)
     use_fast_kernels(model)

@@ -58,8 +58,8 @@ def training_rate(options, num_classes: int) -> float:
     import tensorflow as tf
 
     from fashion_keras.config import OptimizerConfig
+    from fashion_keras.models.accelerate.kernels import use_fast_kernels
     from fashion_keras.models.classifier import build_classifier
-    from fashion_keras.models.kernels import use_fast_kernels
     from fashion_keras.training.optimizer import build_optimizer
 
     size, batch = tuple(options.image_size), options.batch_size

@@ -65,10 +65,10 @@ def plain_keras(run, options) -> list[str]:
 def bulk_tagging(model, options) -> list[str]:
     """Tag the same photos with what the command is made of; return the headline's classes."""
     from fashion_keras.predict import BATCH_SIZE, IN_FLIGHT_HERE
-    from fashion_keras.serving.batches import classify_all
-    from fashion_keras.serving.photos import PhotoSource, batches
-    from fashion_keras.serving.prediction import table_row
-    from fashion_keras.serving.table import open_table
+    from fashion_keras.tagging.batches import classify_all
+    from fashion_keras.tagging.prediction import table_row
+    from fashion_keras.tagging.row_table import open_table
+    from fashion_keras.tagging.sources import PhotoSource, batches
 
     found = []
     with (
@@ -88,7 +88,7 @@ def measure(options) -> dict:
     """Let both take turns; return the figures."""
     from fashion_keras.run import load_run
     from fashion_keras.serving.layout import find_version
-    from fashion_keras.serving.local_models import load_local
+    from fashion_keras.tagging.loading import load_local
 
     run, model = load_run(options.run), load_local(find_version(options.model, small=True))
     ways = {

@@ -47,8 +47,8 @@ def build(arch: str, image_size: tuple[int, int], fast: bool, precision: str):
     import keras
 
     from fashion_keras.config import OptimizerConfig
+    from fashion_keras.models.accelerate.kernels import use_fast_kernels
     from fashion_keras.models.classifier import build_classifier
-    from fashion_keras.models.kernels import use_fast_kernels
     from fashion_keras.training.losses import HeadLoss
     from fashion_keras.training.optimizer import build_optimizer
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from fashion_keras import config
-from fashion_keras.config_file import ABOUT, BASE
+from fashion_keras.config import ABOUT, BASE
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 HEAD = """\

@@ -10,8 +10,8 @@ from PIL import Image
 from tiny_records import write_tiny_records
 
 from fashion_keras.audit import main
-from fashion_keras.auditing.embeddings import similar_pairs
-from fashion_keras.data.photo_hash import PhotoHashes
+from fashion_keras.auditing.pairs import similar_pairs
+from fashion_keras.data.near_duplicates import PhotoHashes
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.models.registry import ARCHITECTURES
 

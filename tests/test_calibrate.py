@@ -9,7 +9,7 @@ import yaml
 from evaluation.fake_run import COUNTS, resplit, write_records, write_run
 
 from fashion_keras.calibrate import main
-from fashion_keras.decision import Decision
+from fashion_keras.decision.parameters import Decision
 from fashion_keras.evaluate import main as evaluate_main
 
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from fashion_keras.decision import Acceptance, Decision, Mix
+from fashion_keras.decision.parameters import Acceptance, Decision, Mix
 from fashion_keras.errors import UserError
 
 WHOLE = Decision(

@@ -164,7 +164,7 @@ def test_the_page_is_served_on_this_machine_until_interrupted(shop):
 
 def test_threshold_reads_the_same_above_and_beside_the_photos():
     from fashion_keras.demo import _introduction
-    from fashion_keras.serving.answers import percent
+    from fashion_keras.pages.answers import percent
     from fashion_keras.serving.layout import ModelInfo
 
     info = ModelInfo("0", "a", {"a": ("x", "y")}, (40, 32), "stretch", 2, accept=0.92258)

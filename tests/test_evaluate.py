@@ -21,13 +21,13 @@ from evaluation.fake_run import (
     write_records,
     write_run,
 )
-from evaluation.html_check import Page
+from report.html_check import Page
 from PIL import Image
 from sklearn import metrics as sklearn
 
 from fashion_keras.compare import main as compare_main
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.decision import Acceptance, Decision
+from fashion_keras.decision.parameters import Acceptance, Decision
 from fashion_keras.evaluate import main
 from fashion_keras.evaluation.files import FILES, REPORT_FILES
 from fashion_keras.export import main as export_main

@@ -9,7 +9,7 @@ import pytest
 from fashion_keras.cli import COMMANDS
 from fashion_keras.config import load_config
 from fashion_keras.errors import UserError
-from fashion_keras.places import place, place_text
+from fashion_keras.io import place, place_text
 
 ADDRESSES = (
     "gs://bucket/x",
@@ -143,15 +143,15 @@ def test_a_place_is_what_it_was(path):
 
 def refusals(folder):
     """Calls from Python, each of which would write below `folder`."""
-    from fashion_keras.auditing.files import write_files
+    from fashion_keras.auditing.sheets import write_files
     from fashion_keras.data.conversion import Request, convert
     from fashion_keras.data.sample import draw_sample
     from fashion_keras.data.schema import DatasetInfo
     from fashion_keras.evaluation.files import check_output
     from fashion_keras.io import replacing_folder, write_text
-    from fashion_keras.serving.gallery import build_gallery
+    from fashion_keras.pages.gallery import build_gallery
     from fashion_keras.serving.layout import new_version
-    from fashion_keras.serving.table import open_table
+    from fashion_keras.tagging.row_table import open_table
 
     return [
         lambda: convert(Request(source="catalogue"), folder),

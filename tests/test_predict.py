@@ -17,9 +17,9 @@ from tensorflow_serving.apis.predict_pb2 import PredictResponse
 
 from fashion_keras.predict import main
 from fashion_keras.serving.layout import ModelInfo
-from fashion_keras.serving.photos import PhotoSource
-from fashion_keras.serving.prediction import COLUMNS
 from fashion_keras.serving.savedmodel import export_saved_model
+from fashion_keras.tagging.prediction import COLUMNS
+from fashion_keras.tagging.sources import PhotoSource
 
 GOOD = {
     "a.jpg": PHOTOS["jpeg"],

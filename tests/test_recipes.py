@@ -9,8 +9,7 @@ import yaml
 from test_results_table import load_script
 
 from fashion_keras.cli import main
-from fashion_keras.config import Config, load_config
-from fashion_keras.config_file import RECIPES, about, recipe_names, recipe_path
+from fashion_keras.config import RECIPES, Config, about, load_config, recipe_names, recipe_path
 from fashion_keras.errors import UserError
 from fashion_keras.models.registry import ARCHITECTURES
 

@@ -12,7 +12,7 @@ from evaluation.fake_run import resplit
 from tiny_records import write_tiny_records
 
 from fashion_keras.config import load_config
-from fashion_keras.decision import Decision
+from fashion_keras.decision.parameters import Decision
 from fashion_keras.models.registry import ARCHITECTURES
 from fashion_keras.progress import Reporter
 from fashion_keras.retrain import main

@@ -10,7 +10,7 @@ from evaluation.fake_run import write_records, write_run
 
 from fashion_keras.config import load_config
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.decision import Decision
+from fashion_keras.decision.parameters import Decision
 from fashion_keras.errors import UserError
 from fashion_keras.provenance import is_current
 from fashion_keras.run import (

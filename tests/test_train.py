@@ -503,7 +503,7 @@ def test_the_module_runs_as_a_program(home):
 def test_a_finished_run_finished_again_keeps_the_decision_that_calibrate_fitted(tmp_path):
     from evaluation.fake_run import write_records, write_run
 
-    from fashion_keras.decision import Decision
+    from fashion_keras.decision.parameters import Decision
     from fashion_keras.provenance import changing
     from fashion_keras.run import save_decision
     from fashion_keras.serving.layout import versions

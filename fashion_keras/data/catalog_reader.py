@@ -11,11 +11,19 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from fashion_keras.data.archive import Archive
-from fashion_keras.data.catalog import DUPLICATE, NO_PHOTO, Catalog, LeftOut
-from fashion_keras.data.catalog_csv import LARGE, csv_names, find_own_csv, find_styles
-from fashion_keras.data.catalog_findings import Findings
+from fashion_keras.data.catalog import (
+    DUPLICATE,
+    LARGE,
+    NO_PHOTO,
+    Catalog,
+    LeftOut,
+    csv_names,
+    find_own_csv,
+    find_styles,
+)
 from fashion_keras.data.catalog_rows import (
     Columns,
+    Findings,
     Row,
     first_of_each_id,
     group_rows,

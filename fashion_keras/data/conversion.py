@@ -17,10 +17,9 @@ from fashion_keras.data.catalog import Catalog
 from fashion_keras.data.catalog_reader import read_catalog
 from fashion_keras.data.corrections import Corrections, apply_corrections, read_corrections
 from fashion_keras.data.label_summary import describe_labels, label_lines
-from fashion_keras.data.near_duplicates import describe_groups, near_duplicate_groups
+from fashion_keras.data.near_duplicates import describe_groups, hash_photos, near_duplicate_groups
 from fashion_keras.data.photo import JPEG_QUALITY, stored_photo
 from fashion_keras.data.photo_check import check_photos
-from fashion_keras.data.photo_hash import hash_photos
 from fashion_keras.data.schema import SPLITS, DatasetInfo, SplitInfo
 from fashion_keras.data.shard_writer import ShardWriter, plan_shards
 from fashion_keras.data.splits import FRACTIONS, make_splits, published_split
@@ -32,7 +31,7 @@ from fashion_keras.data.work_folder import (
     write_json,
 )
 from fashion_keras.errors import UserError
-from fashion_keras.places import place
+from fashion_keras.io import place
 
 Progress = Callable[[str, int, int], None]
 DEFAULT_LABEL = "subCategory"

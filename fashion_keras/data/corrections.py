@@ -10,11 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from fashion_keras.data.catalog import EXCLUDED, Catalog, LeftOut
-from fashion_keras.data.csv_reader import Table, is_csv, parse_csv, read_csv
-from fashion_keras.data.label_names import label_value
+from fashion_keras.data.catalog import EXCLUDED, Catalog, LeftOut, label_value
+from fashion_keras.data.csv_reader import Table, decode_text, is_csv, parse_csv, read_csv
 from fashion_keras.data.schema import did_you_mean
-from fashion_keras.data.text_encoding import decode_text
 from fashion_keras.errors import UserError
 from fashion_keras.reading import read_bytes
 from fashion_keras.text import from_cell

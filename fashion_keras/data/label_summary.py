@@ -8,12 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from fashion_keras.data.label_names import (
-    doubtful_names,
-    look_alikes,
-    several_values,
-    spelled_out,
-)
+from fashion_keras.data.catalog import doubtful_names, look_alikes, several_values, spelled_out
 
 FEW = 3  # photos of a class: with fewer it is not in every split
 _FEW_ROWS = 0.5  # of the photos: a label on fewer is likely to be another column than meant

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from fashion_keras.data.archive import Archive
 from fashion_keras.data.catalog import UNREADABLE, Catalog, LeftOut
 from fashion_keras.data.photo import PhotoInfo, check
-from fashion_keras.data.workers import map_in_order
+from fashion_keras.data.shard_writer import map_in_order
 from fashion_keras.errors import UserError
 from fashion_keras.quiet import load_tensorflow
 

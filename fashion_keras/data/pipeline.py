@@ -1,22 +1,138 @@
-"""Records in, batches of photos and one-hot labels out."""
+"""Records in, batches of photos and one-hot or soft labels out.
+
+Rare classes may be drawn more often: class-balanced and square-root sampling (Mahajan et al.,
+2018; Kang et al., 2020, section 3). Labels may be mixed with what a teacher says of the photo
+(Hinton et al., "Distilling the knowledge in a neural network", 2015, section 2): the
+probabilities of a model that was trained before, which say what a photo resembles, too.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import os
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from fashion_keras.data import augment, image
-from fashion_keras.data.memory import available_memory
-from fashion_keras.data.sampling import draw_rates, resample
 from fashion_keras.data.schema import MISSING, DatasetInfo, did_you_mean
-from fashion_keras.data.soft_targets import SoftTargets
+from fashion_keras.data.shard_writer import available_memory
 from fashion_keras.data.tfrecord import read_records
 from fashion_keras.errors import UserError
+from fashion_keras.io import replacing
+
+# The exponent q of Kang et al.: a class of n photos is drawn in proportion to n^q.
+POWERS = {"natural": 1.0, "square-root": 0.5, "balanced": 0.0}
+
+
+def drawn_counts(sampling: str, counts: Sequence[int]) -> np.ndarray:
+    """Return how often each class is drawn in an epoch that has as many photos, float64 `[C]`."""
+    counts = np.asarray(counts, np.float64)
+    wanted = np.where(counts > 0, np.maximum(counts, 1.0) ** POWERS[sampling], 0.0)
+    return wanted * (counts.sum() / max(wanted.sum(), 1.0))
+
+
+def draw_rates(sampling: str, counts: Sequence[int], num_examples: int) -> np.ndarray | None:
+    """Compute how often a photo of each class is drawn an epoch; None where it is once each.
+
+    `counts` are the labelled photos of each class, `num_examples` all of them. Returns float64
+    `[C + 1]`, the last for photos without a label, which keep their share. The rates sum over
+    the photos to one more than `num_examples`, so that rounding leaves no epoch short.
+    """
+    if sampling == "natural":
+        return None
+    counts = np.asarray(counts, np.float64)
+    rates = np.append(drawn_counts(sampling, counts) / np.maximum(counts, 1.0), 1.0)
+    return rates * (1.0 + 1.0 / num_examples)
+
+
+def resample(dataset: tf.data.Dataset, rates: np.ndarray, seed: tf.Tensor) -> tf.data.Dataset:
+    """Repeat or drop each product by its class's rate, by systematic sampling.
+
+    `dataset` yields dicts with `index`, int64 `[L]`, whose first is the class or -1; `seed` is
+    int32 `[2]`. Rates are added up along the stream from a random start, and a product is drawn
+    as often as the sum passes a whole number: each class gets its share to the next whole
+    number but for its place in the stream, which the caller has shuffled.
+    """
+    table = tf.constant(rates, tf.float64)
+    start = tf.random.stateless_uniform([], seed, dtype=tf.float64)
+
+    def count(total, product):
+        index = product["index"][0]
+        rate = table[tf.where(index < 0, tf.size(table, tf.int64) - 1, index)]
+        copies = tf.floor(total + rate) - tf.floor(total)
+        return total + rate, (product, tf.cast(copies, tf.int64))
+
+    counted = dataset.scan(start, count).filter(lambda product, copies: copies > 0)
+    return counted.flat_map(
+        lambda product, copies: tf.data.Dataset.from_tensors(product).repeat(copies)
+    )
+
+
+_ID = "id"
+
+
+@dataclasses.dataclass(frozen=True)
+class SoftTargets:
+    """A teacher's probabilities of the training photos.
+
+    `ids` are the product ids; `probabilities` maps a label to float16 `[N, C]`, of the labels that
+    the teacher has a head for; `weight` is their share in what the student learns from, in (0, 1).
+    """
+
+    ids: tuple[str, ...]
+    probabilities: Mapping[str, np.ndarray]
+    weight: float
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write ids and probabilities into an `.npz`, whole or not at all."""
+        with replacing(path) as partial:
+            np.savez(partial, **{_ID: np.asarray(self.ids)}, **self.probabilities)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, weight: float) -> SoftTargets:
+        """Read what `save` wrote; raise `UserError` where it is damaged."""
+        try:
+            with np.load(path) as stored:
+                found = {name: stored[name] for name in stored.files}
+            return cls(tuple(found.pop(_ID).tolist()), found, weight)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"{path} is damaged ({error}): remove it, and the teacher is asked anew"
+            ) from None
+
+    def mixer(self) -> Callable[[tf.Tensor, dict], dict]:
+        """Return what mixes a batch: `(ids [N], one-hot [N, C] a label) -> the same, soft`.
+
+        (1 − weight) · label + weight · teacher. A product without the label keeps its row of
+        zeros. Raises `tf.errors.InvalidArgumentError` for a photo that the teacher has not seen.
+        """
+        rows = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(
+                tf.constant(self.ids), tf.range(len(self.ids), dtype=tf.int64)
+            ),
+            default_value=-1,
+        )
+        tables = {name: tf.constant(values) for name, values in self.probabilities.items()}
+
+        def mix(ids, one_hot):
+            row = rows.lookup(ids)
+            tf.debugging.assert_non_negative(row, "a photo that the teacher was not asked about")
+
+            def soft(name, hard):
+                if name not in tables:
+                    return hard
+                known = tf.reduce_sum(hard, axis=1, keepdims=True)
+                taught = tf.cast(tf.gather(tables[name], row), hard.dtype)
+                return (1 - self.weight) * hard + self.weight * known * taught
+
+            return {name: soft(name, hard) for name, hard in one_hot.items()}
+
+        return mix
+
 
 CACHES = ("none", "encoded", "decoded", "auto")
 # One buffer for every kind of cache, so that the order does not depend on memory.

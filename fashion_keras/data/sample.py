@@ -23,8 +23,7 @@ from tqdm import tqdm
 from fashion_keras.data.sample_articles import ARTICLES, Article
 from fashion_keras.data.sample_pen import HEIGHT, WIDTH, Pen
 from fashion_keras.errors import UserError
-from fashion_keras.io import replacing_folder
-from fashion_keras.places import place
+from fashion_keras.io import place, replacing_folder
 
 COLUMNS = (
     "id",

@@ -12,8 +12,7 @@ import re
 from pathlib import Path
 
 from fashion_keras.errors import UserError
-from fashion_keras.io import write_sealed
-from fashion_keras.places import place
+from fashion_keras.io import place, write_sealed
 from fashion_keras.reading import STRICT, Whole, damaged, read_json, short, unsealed, validated
 from fashion_keras.text import command
 

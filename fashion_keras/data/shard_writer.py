@@ -1,12 +1,27 @@
-"""Products in splits in, the shards of all splits out, read and shrunk by several threads."""
+"""Products in splits in, the shards of all splits out, read and shrunk by several processes.
+
+Python's threads take turns: two of them decode small photos no faster than one. So processes work
+where they can be forked, which takes no time and hands them all that the function knows. Elsewhere
+threads do: on other systems, and where TensorFlow or other threads are, whose locks a fork would
+copy in whatever state they are.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import TypeVar
 
 from fashion_keras.data import tfrecord
 from fashion_keras.data.archive import Archive
@@ -14,10 +29,100 @@ from fashion_keras.data.catalog import Product
 from fashion_keras.data.photo import PhotoInfo, stored_photo
 from fashion_keras.data.schema import ShardInfo
 from fashion_keras.data.work_folder import DONE_FILE
-from fashion_keras.data.workers import map_in_order
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_sealed
 from fashion_keras.reading import STRICT, read_json, sha256_of, unsealed, validated
+
+_CGROUP = Path("/sys/fs/cgroup")
+_MEMINFO = Path("/proc/meminfo")
+
+
+def available_memory(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO) -> int:
+    """Return the memory available, in bytes: the machine's, or a container's limit if less.
+
+    The kernel's estimate (`MemAvailable`) counts files it keeps in memory and can drop, which
+    the count of free pages leaves out: after a conversion that is most of the memory. Returns 0
+    where neither can be told.
+    """
+    amounts = []
+    try:
+        fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
+        amounts.append(int(fields["MemAvailable"].split()[0]) * 1024)
+    except (OSError, ValueError, KeyError):
+        names = getattr(os, "sysconf_names", {})
+        if {"SC_AVPHYS_PAGES", "SC_PAGE_SIZE"} <= set(names):
+            amounts.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    try:
+        limit = int((cgroup / "memory.max").read_text())
+        amounts.append(max(0, limit - int((cgroup / "memory.current").read_text())))
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        pass
+    return min(amounts, default=0)
+
+
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
+
+_function: Callable | None = None  # in a forked process, what it was forked for
+
+
+def map_in_order(
+    function: Callable[[_Task], _Result], tasks: Iterable[_Task], workers: int
+) -> Iterator[_Result]:
+    """Yield `function(task)` for each task, in order; works a few tasks ahead.
+
+    Tasks and results are copied from process to process, so keep them small. Closing the
+    generator drops what has not begun. Raises `UserError` where a process dies.
+    """
+    with _pool(function, max(1, workers)) as (pool, call):
+        results = deque()
+        try:
+            for task in tasks:
+                results.append(pool.submit(call, task))
+                if len(results) > 2 * workers:
+                    yield results.popleft().result()
+            while results:
+                yield results.popleft().result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a process that read photos was ended, probably for want of memory: close other "
+                "programs"
+            ) from error
+
+
+@contextlib.contextmanager
+def _pool(function: Callable, workers: int) -> Iterator[tuple[Executor, Callable]]:
+    if _can_fork():
+        context = multiprocessing.get_context("fork")
+        pool, call = ProcessPoolExecutor(workers, context, _begin, (function,)), _call
+    else:
+        pool, call = ThreadPoolExecutor(workers), function
+    try:
+        yield pool, call
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _can_fork() -> bool:
+    linux = sys.platform == "linux"
+    return linux and threading.active_count() == 1 and "tensorflow" not in sys.modules
+
+
+def _begin(function: Callable) -> None:
+    global _function
+    _function = function
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _call(task):
+    return _function(task)
+
 
 _PHOTOS_A_SHARD = 4_000
 _CHUNK = 64  # photos a task: fewer cost more in handing over than in the work itself

@@ -11,9 +11,9 @@ import tensorflow as tf
 from fashion_keras.config import DecisionConfig
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.data.tfrecord import read_records
-from fashion_keras.decision import Decision
+from fashion_keras.decision.fitting import Step, fit_decision
+from fashion_keras.decision.parameters import Decision
 from fashion_keras.errors import UserError
-from fashion_keras.evaluation.fitting import Step, fit_decision
 from fashion_keras.evaluation.predictions import predict
 from fashion_keras.run import Run, check_run, save_decision
 

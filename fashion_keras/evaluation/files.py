@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fashion_keras.errors import UserError
-from fashion_keras.io import json_text, replacing_folder, write_text
-from fashion_keras.places import place
+from fashion_keras.io import json_text, place, replacing_folder, write_text
 from fashion_keras.run import EVALUATION_FILE
 from fashion_keras.text import cell
 

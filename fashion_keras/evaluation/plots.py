@@ -1,16 +1,76 @@
-"""Numbers in, matplotlib figures and PNG bytes out. Keeps no pyplot state, needs no display."""
+"""Numbers in; matplotlib figures, and PNG bytes or SVG in the page's colours, out.
+
+Keeps no pyplot state, needs no display.
+"""
 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import escape
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from fashion_keras.evaluation.palette import INK, LINE, MUTED, RIGHT, WRONG
+INK = "#1f2328"
+MUTED = "#656d76"
+LINE = "#d4d8dd"
+RIGHT = "#2563c4"
+WRONG = "#c8372d"
+
+# A picture in the report takes the page's colours, so that it is light or dark as the page is.
+CSS_VARIABLES = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    LINE: "var(--line)",
+    RIGHT: "var(--right)",
+    WRONG: "var(--wrong)",
+}
+
+
+_SIZE = re.compile(r'<svg [^>]*?viewBox="0 0 ([\d.]+) ([\d.]+)"[^>]*>')
+_LEFT_OUT = re.compile(
+    r"<metadata>.*?</metadata>|<!--.*?-->|<defs>\s*<style.*?</defs>"
+    r"|(?<=;) font-family: [^;\"]*;| transform=\"rotate\(-?0 [^)]*\)\"|(?<=<g) id=\"[^\"]*\"",
+    re.DOTALL,
+)
+_PIXELS_A_POINT = 4 / 3
+
+
+def figure_to_svg(figure: Figure, name: str, description: str) -> str:
+    """Return a figure as an `<svg>` element, the same for the same figure.
+
+    Its background is the page's, its text is text in the page's font, and colours of the palette
+    are CSS variables. `name` makes its ids unique in the page, `description` is read out in its
+    place.
+    """
+    buffer = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        none = {key: None for key in ("Date", "Creator", "Format", "Type")}
+        figure.savefig(buffer, format="svg", facecolor="none", metadata=none)
+    text = buffer.getvalue()
+    text = text[text.index("<svg ") :].strip()
+    text = _LEFT_OUT.sub("", text).replace("xlink:href=", "href=")
+    # Other pictures of the page have the same ids, and a name must not be one.
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r"url\(#", f"url(#{name}-", text)
+    text = re.sub(r'href="#', f'href="#{name}-', text)
+    for colour, variable in CSS_VARIABLES.items():
+        text = text.replace(colour, variable)
+    return _SIZE.sub(lambda size: _opening(size, description), text, count=1)
+
+
+def _opening(size, description):
+    width, height = (float(number) * _PIXELS_A_POINT for number in size.groups())
+    return (
+        f'<svg viewBox="0 0 {size[1]} {size[2]}" width="{width:.0f}" height="{height:.0f}" '
+        f'role="img" aria-label="{escape(description)}">'
+    )
+
 
 _BEGINNING, _END = 12, 17  # letters of a long name: all of it would leave no room for the cells
 _CELL_TEXT_FROM = 0.24  # inches: in smaller cells a count of four digits does not fit

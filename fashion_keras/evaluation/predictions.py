@@ -1,18 +1,64 @@
-"""A trained model and a split of the records in; truth and logits of every photo out."""
+"""A trained model and a split of the records in; truth and logits of every photo out, as tables."""
 
 from __future__ import annotations
 
 import dataclasses
+import io
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from fashion_keras.data.pipeline import class_indices, make_dataset
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.run import Run
+
+
+def predictions_parquet(
+    predictions: Predictions,
+    label: str,
+    classes: Sequence[str],
+    embeddings: np.ndarray | None = None,
+) -> bytes:
+    """Return a Parquet file with a row a photo, in the records' order.
+
+    Columns: `id`, `truth` (null without a label) and `prediction` as text, `probability` of the
+    prediction, `probabilities` of every class and, where given, the `embedding` (float `[N, D]`),
+    both lists of float32. The schema's metadata holds `label`, `split` and, as JSON, `classes`:
+    the order of `probabilities`.
+    """
+    probabilities = predictions.probabilities(label)
+    names = np.array(classes, object)
+    truth = predictions.truth[label]
+    columns = {
+        "id": pa.array(predictions.ids, pa.string()),
+        "truth": pa.array(names[np.maximum(truth, 0)], pa.string(), mask=truth < 0),
+        "prediction": pa.array(names[predictions.prediction(label)], pa.string()),
+        "probability": pa.array(probabilities.max(axis=1), pa.float32()),
+        "probabilities": _rows(probabilities),
+    }
+    if embeddings is not None:
+        columns["embedding"] = _rows(embeddings)
+    table = pa.table(columns).replace_schema_metadata(
+        {
+            "label": label,
+            "split": predictions.split,
+            "classes": json.dumps(list(classes), ensure_ascii=False),
+        }
+    )
+    file = io.BytesIO()
+    pq.write_table(table, file, compression="zstd")
+    return file.getvalue()
+
+
+def _rows(values: np.ndarray) -> pa.Array:
+    values = np.ascontiguousarray(values, np.float32)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,8 @@ from fashion_keras.evaluation.files import save_json, write_evaluation
 from fashion_keras.evaluation.intervals import SCORES, bootstrap_intervals
 from fashion_keras.evaluation.predictions import Predictions, predict
 from fashion_keras.evaluation.table import table
+from fashion_keras.metrics import confusion_matrix, scores
 from fashion_keras.run import CONFIG_FILE, Run
-from fashion_keras.training.metrics import confusion_matrix, scores
 
 # With what a command needs to write and show them.
 __all__ = ["evaluate_predictions", "evaluate_run", "save_json", "table", "write_evaluation"]

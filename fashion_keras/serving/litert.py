@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from fashion_keras.errors import UserError
 from fashion_keras.run import Run
-from fashion_keras.serving.small_graph import INPUT, small_graph
+from fashion_keras.serving.small_formats import INPUT, small_graph
 
 _SIGNATURE = "serving_default"
 

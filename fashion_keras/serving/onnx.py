@@ -8,7 +8,7 @@ import numpy as np
 
 from fashion_keras.errors import UserError
 from fashion_keras.run import Run
-from fashion_keras.serving.small_graph import INPUT, small_graph
+from fashion_keras.serving.small_formats import INPUT, small_graph
 
 OPSET = 18  # what ONNX Runtime reads since 1.14
 EXTRA = 'pip install "fashion-keras[onnx]"'

@@ -1,13 +1,20 @@
-"""A `Run` in; a versioned SavedModel that takes photo bytes and answers with class names out."""
+"""A `Run` in; a versioned SavedModel that takes photo bytes and answers with class names out.
+
+With it go the requests that TF Serving sends a model itself as it loads it:
+https://www.tensorflow.org/tfx/serving/saved_model_warmup
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from fashion_keras.io import write_json
-from fashion_keras.run import LABELS_FILE, Run
+from fashion_keras.run import FEATURES, LABELS_FILE, Run
+from fashion_keras.serving.decoding import decode_photos
 from fashion_keras.serving.layout import (
     ASSETS,
     INFO_ASSET,
@@ -18,8 +25,118 @@ from fashion_keras.serving.layout import (
 )
 from fashion_keras.serving.model_card import CARD_FILE, model_card
 from fashion_keras.serving.server_files import MAX_BATCH_SIZE
-from fashion_keras.serving.signatures import signatures
-from fashion_keras.serving.warmup import write_warmup
+
+
+def signatures(run: Run, top: int) -> dict[str, tf.types.experimental.ConcreteFunction]:
+    """Build the functions by the names of their signatures.
+
+    - `serving_default`: `image_bytes` string `[N]`, JPEG or PNG of any size.
+    - `serve_pixels`: `pixels` uint8 `[N, height, width, 3]`.
+    - `embed`: `image_bytes` as above; only where the model has a layer `features`.
+
+    The first two return, of the headline's label, `probabilities` float32 `[N, C]`, `classes`
+    string `[N, k]` and `scores` float32 `[N, k]`, best first, k being `top` or the number of
+    classes; of each further label `<label>_probabilities` and so on. `embed` returns `embedding`
+    float32 `[N, D]` of length 1. All return `valid` int32 `[N]`: 0 for a photo that cannot be
+    decoded, whose class names are empty and whose numbers are 0.
+    """
+    image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
+    pixels = tf.TensorSpec([None, *run.image_size, 3], tf.uint8, name="pixels")
+
+    @tf.function(input_signature=[image_bytes])
+    def serve(image_bytes):
+        return _classify(run, top, *decode_photos(image_bytes, run.image_size, run.resize))
+
+    @tf.function(input_signature=[pixels])
+    def serve_pixels(pixels):
+        return _classify(run, top, pixels, tf.ones(tf.shape(pixels)[:1], tf.bool))
+
+    functions = {"serving_default": serve, "serve_pixels": serve_pixels}
+    if FEATURES in (layer.name for layer in run.model.layers):
+        functions["embed"] = _embed(run, image_bytes)
+    return {name: function.get_concrete_function() for name, function in functions.items()}
+
+
+def _embed(run, image_bytes):
+    @tf.function(input_signature=[image_bytes])
+    def embed(image_bytes):
+        pixels, valid = decode_photos(image_bytes, run.image_size, run.resize)
+        vectors = tf.cast(_run(run.features, pixels), tf.float32)
+        vectors = tf.math.l2_normalize(vectors, axis=1)
+        return {
+            "embedding": tf.where(valid[:, None], vectors, 0.0),
+            "valid": tf.cast(valid, tf.int32),
+        }
+
+    return embed
+
+
+def _classify(run, top, pixels, valid):
+    logits = _run(run.predictor, pixels)
+    outputs = {"valid": tf.cast(valid, tf.int32)}
+    shown = valid[:, None]
+    for label, classes in run.labels.items():
+        prefix = "" if label == run.label else f"{label}_"
+        probabilities = tf.nn.softmax(tf.cast(logits[label], tf.float32))
+        scores, indices = tf.math.top_k(probabilities, k=min(top, len(classes)))
+        names = tf.gather(tf.constant(classes), indices)
+        outputs[f"{prefix}probabilities"] = tf.where(shown, probabilities, 0.0)
+        outputs[f"{prefix}classes"] = tf.where(shown, names, "")
+        outputs[f"{prefix}scores"] = tf.where(shown, scores, 0.0)
+    return outputs
+
+
+def _run(model, pixels):
+    count = tf.shape(pixels)[0]
+    # oneDNN's convolution gives an empty batch a wrong shape: a blank photo stands in for it.
+    blank = tf.cast(count == 0, tf.int32)
+    pixels = tf.pad(pixels, [[0, blank], [0, 0], [0, 0], [0, 0]])
+    outputs = model(pixels, training=False)
+    return tf.nest.map_structure(lambda output: output[:count], outputs)
+
+
+WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
+_JPEG_HEIGHT = 640  # in pixels: about a shop's photo
+_PNG_HEIGHT = 128  # less, for noise makes large PNGs
+
+
+def write_warmup(
+    version: Path, name: str, signature_names: Sequence[str], batch_sizes: Sequence[int]
+) -> Path:
+    """Write a `PredictionLog` for each signature and batch size into `version`; return the file.
+
+    `name` is the model's. The signatures take `image_bytes`; the photos are coarse noise,
+    a JPEG and a PNG in turns so that both decoders have run.
+    """
+    from tensorflow_serving.apis.predict_pb2 import PredictRequest
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+    photos = _photos()
+    file = version / WARMUP_FILE
+    file.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for signature in signature_names:
+            for size in batch_sizes:
+                batch = [photos[index % len(photos)] for index in range(size)]
+                request = PredictRequest()
+                request.model_spec.name = name
+                request.model_spec.signature_name = signature
+                request.inputs["image_bytes"].CopyFrom(
+                    tf.make_tensor_proto(batch, tf.string, shape=[size])
+                )
+                log = PredictionLog()
+                log.predict_log.request.CopyFrom(request)
+                writer.write(log.SerializeToString())
+    return file
+
+
+def _photos() -> tuple[bytes, bytes]:
+    coarse = np.random.default_rng(0).integers(0, 256, [8, 6, 3], np.uint8)
+    large, small = (
+        tf.cast(tf.image.resize(coarse, [height, height * 3 // 4]), tf.uint8)
+        for height in (_JPEG_HEIGHT, _PNG_HEIGHT)
+    )
+    return tf.io.encode_jpeg(large, quality=85).numpy(), tf.io.encode_png(small).numpy()
 
 
 def export_saved_model(run: Run, output: Path, *, version: int | None = None, top: int = 5) -> Path:

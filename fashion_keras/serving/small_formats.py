@@ -1,6 +1,6 @@
-"""The formats of small models by name: which file each writes, and what it needs.
+"""The formats of small models by name, and the function that they are converted from.
 
-Imports no TensorFlow, so that a wrong option is answered at once.
+Imports no TensorFlow until that is made, so that a wrong option is answered at once.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 
 from fashion_keras.errors import UserError
+from fashion_keras.run import Run
 from fashion_keras.serving.layout import LITERT_FILE, ONNX_FILE
 
 SAVED_MODEL = "saved_model"
@@ -28,3 +29,30 @@ def check_installed(format: str) -> None:
             f"--format onnx needs {' and '.join(missing)}, which is not installed.\n"
             'Install it: pip install "fashion-keras[onnx]"'
         )
+
+
+INPUT = "image"
+
+
+def small_graph(run: Run):
+    """Return a function from `image`, uint8 `[N, height, width, 3]`, to each head's logits.
+
+    The run's decision is in it. Decoding and resizing are not: neither LiteRT nor ONNX decodes
+    photos. Logits and not probabilities, so that INT8 does not round these to 1/256.
+    """
+    import tensorflow as tf
+
+    from fashion_keras.models.classifier import head_name
+
+    spec = tf.TensorSpec([None, *run.image_size, 3], tf.uint8, name=INPUT)
+
+    @tf.function(input_signature=[spec])
+    def classify(image):
+        logits = run.predictor(image, training=False)
+        # A name of its own each, or a converter may call two heads' outputs by one tensor.
+        return {
+            label: tf.identity(tf.cast(logits[label], tf.float32), name=head_name(label))
+            for label in run.labels
+        }
+
+    return classify

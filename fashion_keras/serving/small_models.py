@@ -19,14 +19,16 @@ from fashion_keras.serving.format_check import Classifier, Photos, agreement, me
 from fashion_keras.serving.layout import ASSETS, ModelInfo, new_version, publish, version_scratch
 from fashion_keras.serving.litert import litert_classifier, litert_model
 from fashion_keras.serving.onnx import onnx_classifier, onnx_model
-from fashion_keras.serving.small_formats import INT8
+from fashion_keras.serving.small_formats import (
+    INT8,
+)
 
 CHECK_FILE = "check.json"
 KERAS = "keras"
 
 
 def convert(run: Run, format: str, representative: np.ndarray | None = None) -> bytes:
-    """Return the run's model in a format of `small_formats.SMALL_FORMATS`.
+    """Return the run's model in a format of `SMALL_FORMATS`.
 
     `representative` are training photos, uint8 `[N, H, W, 3]`, for INT8. Raises `UserError` where
     it cannot be converted, or what converts it is not installed.

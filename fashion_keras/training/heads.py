@@ -17,18 +17,16 @@ import numpy as np
 import tensorflow as tf
 
 from fashion_keras.config import OptimizerConfig
-from fashion_keras.data.pipeline import Augmentation
-from fashion_keras.data.sampling import drawn_counts
+from fashion_keras.data.pipeline import Augmentation, drawn_counts
 from fashion_keras.features import Features, embed, embed_varied
 from fashion_keras.io import replacing, write_json
+from fashion_keras.metrics import scores_of_classes
 from fashion_keras.models.classifier import head_name
 from fashion_keras.provenance import changing
 from fashion_keras.run import DECISION_FILE, HEADS_FILE, Run, check_run
 from fashion_keras.training.devices import jit_compile
 from fashion_keras.training.losses import HeadLoss
-from fashion_keras.training.metrics import scores_of_classes
-from fashion_keras.training.optimizer import build_optimizer
-from fashion_keras.training.variables import create_variables
+from fashion_keras.training.optimizer import build_optimizer, create_variables
 
 # At most; a small catalogue takes smaller batches, so that an epoch has about a hundred steps.
 BATCH_SIZE = 256

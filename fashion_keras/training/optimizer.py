@@ -1,14 +1,57 @@
-"""An `OptimizerConfig` and the number of steps in, a Keras optimizer with its schedule out."""
+"""Settings and the number of steps in; a Keras optimizer with its schedule, a dtype policy, out."""
 
 from __future__ import annotations
 
+import importlib.util
 import math
+from pathlib import Path
 
 import keras
 from keras import ops
 
 from fashion_keras.config import OptimizerConfig
-from fashion_keras.training.fused_adam import use_fused_update
+from fashion_keras.training.devices import gpus
+
+_PROCESSOR = Path("/proc/cpuinfo")
+_GPU_WITH_BFLOAT16 = (8, 0)
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+
+
+def resolve_precision(precision: str) -> str:
+    """Return the Keras dtype policy that `auto` stands for: bfloat16 where the hardware has it.
+
+    That is a GPU of compute capability 8.0 or more, or without a GPU a processor with bfloat16
+    instructions; others emulate them in three times the time of float32.
+    """
+    if precision != "auto":
+        return precision
+    found = gpus()
+    if any(gpu.compute_capability >= _GPU_WITH_BFLOAT16 for gpu in found):
+        return "mixed_bfloat16"
+    return "mixed_bfloat16" if not found and has_bfloat16() else "float32"
+
+
+def is_emulated(policy: str) -> bool:
+    """Return whether there is no GPU, and no bfloat16 instruction, for a policy of half precision.
+
+    Processors with float16 instructions are not told apart: `mixed_float16` counts as emulated.
+    """
+    if policy == "float32" or gpus():
+        return False
+    return policy != "mixed_bfloat16" or not has_bfloat16()
+
+
+def has_bfloat16(processor: Path = _PROCESSOR) -> bool:
+    """Return whether Linux's description of the processor names bfloat16 instructions."""
+    try:
+        lines = processor.read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return False
+    for line in lines:
+        name, _, flags = line.partition(":")
+        if name.strip() == "flags":
+            return not _BFLOAT16_FLAGS.isdisjoint(flags.split())
+    return False
 
 
 @keras.saving.register_keras_serializable("fashion_keras")
@@ -81,5 +124,27 @@ def build_optimizer(
         gradient_accumulation_steps=accumulation if accumulation > 1 else None,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    use_fused_update(optimizer)
+    accelerated(optimizer)
     return optimizer
+
+
+def create_variables(model: keras.Model) -> None:
+    """Create the variables of the optimizer and of the losses' means.
+
+    Left to Keras they are made by the first step, and a `tf.function` that makes variables is
+    traced a second time. Targets are as the outputs, `[N, C]`; the model is functional.
+    """
+    nothing = keras.tree.map_structure(
+        lambda output: keras.ops.zeros((1, *output.shape[1:])), model.output
+    )
+    model.compute_loss(y=nothing, y_pred=nothing)
+    model.optimizer.build(model.trainable_variables)
+
+
+def accelerated(computing: keras.Model | keras.optimizers.Optimizer) -> None:
+    """Make a model or an optimizer faster by `models/accelerate`, where that folder is there."""
+    if importlib.util.find_spec("fashion_keras.models.accelerate") is None:
+        return
+    from fashion_keras.models.accelerate import accelerate
+
+    accelerate(computing)

@@ -13,14 +13,17 @@ import tensorflow as tf
 
 from fashion_keras import run as run_files
 from fashion_keras.config import Config
-from fashion_keras.data.pipeline import Augmentation, make_dataset, steps_per_epoch
-from fashion_keras.data.sampling import drawn_counts
+from fashion_keras.data.pipeline import (
+    Augmentation,
+    SoftTargets,
+    drawn_counts,
+    make_dataset,
+    steps_per_epoch,
+)
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.data.soft_targets import SoftTargets
+from fashion_keras.io import place
 from fashion_keras.models.classifier import build_classifier, head_name, set_trainable
-from fashion_keras.models.kernels import use_fast_kernels
 from fashion_keras.models.weights import load_weights
-from fashion_keras.places import place
 from fashion_keras.progress import LOGGER
 from fashion_keras.training import devices
 from fashion_keras.training.callbacks import (
@@ -34,11 +37,15 @@ from fashion_keras.training.checkpoint import History, RunCheckpoint
 from fashion_keras.training.ema import ExponentialMovingAverage
 from fashion_keras.training.losses import HeadLoss, class_weights, logit_offsets
 from fashion_keras.training.macro_f1 import MacroF1
-from fashion_keras.training.optimizer import build_optimizer
-from fashion_keras.training.precision import is_emulated, resolve_precision
+from fashion_keras.training.optimizer import (
+    accelerated,
+    build_optimizer,
+    create_variables,
+    is_emulated,
+    resolve_precision,
+)
 from fashion_keras.training.stages import plan_stages
 from fashion_keras.training.tensorboard import RunBoard
-from fashion_keras.training.variables import create_variables
 from fashion_keras.training.workdir import checkpoints
 
 
@@ -197,7 +204,7 @@ def _build_model(config, vocabularies, image_size, weights, say):
     if weights not in ("none", "imagenet"):
         loaded = load_weights(model, weights)
         say(f"weights {weights}: {loaded.summary()}")
-    use_fast_kernels(model)
+    accelerated(model)
     return model
 
 

@@ -11,16 +11,17 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, f1_score
 
 from fashion_keras.audit import main
-from fashion_keras.auditing.duplicates import (
+from fashion_keras.auditing.duplicate_audit import scores_with_and_without
+from fashion_keras.auditing.pairs import (
+    RecordedPhotos,
     conflicts,
     duplicates_report,
     has_near_duplicate_in,
     pair_rows,
+    photo_bytes,
+    read_photos,
 )
-from fashion_keras.auditing.leakage import scores_with_and_without
-from fashion_keras.auditing.photos import RecordedPhotos, photo_bytes, read_photos
-from fashion_keras.data.near_duplicates import Pairs, find_pairs
-from fashion_keras.data.photo_hash import hash_photos
+from fashion_keras.data.near_duplicates import Pairs, find_pairs, hash_photos
 from fashion_keras.data.schema import SCHEMA_VERSION, DatasetInfo, SplitInfo
 from fashion_keras.data.tfrecord import Record, shard_name, to_example, write_shard
 

@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from fashion_keras.auditing.files import csv_bytes
-from fashion_keras.auditing.folds import assign_folds
-from fashion_keras.auditing.labels import rank_label_issues
+from fashion_keras.auditing.cross_fitting import assign_folds
+from fashion_keras.auditing.label_audit import rank_label_issues
+from fashion_keras.auditing.sheets import csv_bytes
 from fashion_keras.data.corrections import read_corrections
 from fashion_keras.errors import UserError
 

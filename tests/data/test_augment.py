@@ -7,8 +7,7 @@ import tensorflow as tf
 from drawn_catalogue import pixels
 
 from fashion_keras.data import augment
-from fashion_keras.data.rand_augment import NUM_OPS, operations, rand_augment
-from fashion_keras.data.replay import draw, fold
+from fashion_keras.data.augment import NUM_OPS, draw, fold, operations, rand_augment
 from fashion_keras.errors import UserError
 
 SEED = tf.constant([3, 4])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fashion_keras.data.label_names import (
+from fashion_keras.data.catalog import (
     doubtful_names,
     label_value,
     look_alikes,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fashion_keras.data.memory import available_memory
+from fashion_keras.data.shard_writer import available_memory
 
 MEMINFO = "MemTotal:  8000000 kB\nMemFree:  100 kB\nMemAvailable:  4000000 kB\n"
 

@@ -11,13 +11,14 @@ from PIL import Image
 from scipy.spatial.distance import braycurtis
 
 from fashion_keras.data.near_duplicates import (
+    PhotoHashes,
     describe_groups,
     find_pairs,
     group_numbers,
+    hash_photos,
     near_duplicate_groups,
     pixel_differences,
 )
-from fashion_keras.data.photo_hash import PhotoHashes, hash_photos
 
 
 def hashed(arrays):

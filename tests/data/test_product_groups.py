@@ -8,10 +8,10 @@ from fashion_keras.data.product_groups import (
     fill_labels,
     group_names,
     joined_groups,
+    numbered_photos,
     photo_ids,
     photo_names,
 )
-from fashion_keras.data.several_photos import numbered_photos
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fashion_keras.data.sampling import draw_rates, drawn_counts, resample
+from fashion_keras.data.pipeline import draw_rates, drawn_counts, resample
 
 COUNTS = [400, 100, 4, 0]
 TOTAL = 510  # six have no label

@@ -3,8 +3,7 @@ import pytest
 import tensorflow as tf
 from tiny_records import write_tiny_records
 
-from fashion_keras.data.pipeline import Augmentation, make_dataset
-from fashion_keras.data.soft_targets import SoftTargets
+from fashion_keras.data.pipeline import Augmentation, SoftTargets, make_dataset
 from fashion_keras.errors import UserError
 
 LABELS = ["subCategory", "baseColour"]

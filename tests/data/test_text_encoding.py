@@ -4,7 +4,7 @@ import codecs
 
 import pytest
 
-from fashion_keras.data.text_encoding import decode_text
+from fashion_keras.data.csv_reader import decode_text
 from fashion_keras.errors import UserError
 
 TEXT = "id;Größe\n1;Läufer\n2;Mütze\n"

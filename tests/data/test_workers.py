@@ -8,13 +8,17 @@ import time
 
 import pytest
 
-from fashion_keras.data import workers
-from fashion_keras.data.workers import map_in_order
+from fashion_keras.data import shard_writer
+from fashion_keras.data.shard_writer import map_in_order
 
 
 def program(body):
     """Start a process of its own, which has no TensorFlow and so can fork."""
-    lines = ["import os, signal, time", "from fashion_keras.data.workers import map_in_order", body]
+    lines = [
+        "import os, signal, time",
+        "from fashion_keras.data.shard_writer import map_in_order",
+        body,
+    ]
     return subprocess.Popen(
         [sys.executable, "-c", "\n".join(lines)],
         stdout=subprocess.PIPE,
@@ -31,9 +35,9 @@ def ended(process):
 
 @pytest.fixture(params=["threads", "processes"])
 def kind(request, monkeypatch):
-    if request.param == "processes" and not workers._can_fork():
+    if request.param == "processes" and not shard_writer._can_fork():
         pytest.skip("nothing can fork here")
-    monkeypatch.setattr(workers, "_can_fork", lambda: request.param == "processes")
+    monkeypatch.setattr(shard_writer, "_can_fork", lambda: request.param == "processes")
 
 
 def test_results_come_in_order(kind):
@@ -67,7 +71,7 @@ def test_an_error_reaches_who_asked(kind):
 
 
 def test_where_tensorflow_is_loaded_nothing_forks(monkeypatch):
-    monkeypatch.setattr(workers.sys, "platform", "linux")
+    monkeypatch.setattr(shard_writer.sys, "platform", "linux")
     monkeypatch.setitem(sys.modules, "tensorflow", object())
     assert set(map_in_order(lambda task: os.getpid(), range(9), 2)) == {os.getpid()}
 

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 from PIL import Image
 
-from fashion_keras.data import zip_directory
+from fashion_keras.data import archive
 from fashion_keras.data.archive import open_archive
 from fashion_keras.data.catalog import UNREADABLE
 from fashion_keras.data.catalog_reader import read_catalog
@@ -214,7 +214,7 @@ def test_entries_that_share_their_bytes_are_refused(tmp_path):
 
 
 def test_a_zip_of_small_bombs_is_refused_by_their_sum(tmp_path, monkeypatch):
-    monkeypatch.setattr(zip_directory, "TOTAL_RATIO_APPLIES_FROM", 2**22)
+    monkeypatch.setattr(archive, "TOTAL_RATIO_APPLIES_FROM", 2**22)
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         for number in range(8):

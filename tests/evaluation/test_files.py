@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashion_keras.auditing.leakage import read_predictions
+from fashion_keras.auditing.duplicate_audit import read_predictions
+from fashion_keras.comparison.runs import load_stored_runs
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation import files
-from fashion_keras.evaluation.comparison_runs import load_stored_runs
 from fashion_keras.evaluation.files import FILES, check_output, save_json, write_evaluation
 from fashion_keras.evaluation.predictions import Predictions
 from fashion_keras.evaluation.results import evaluate_predictions

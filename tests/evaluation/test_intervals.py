@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fashion_keras.evaluation.intervals import SCORES, bootstrap_intervals, resampled_scores
-from fashion_keras.training.metrics import confusion_matrix, scores
+from fashion_keras.metrics import confusion_matrix, scores
 
 CLASSES = 7  # 6 never occurs; 5 is predicted but never true; 4 has two photos
 

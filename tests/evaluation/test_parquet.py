@@ -9,8 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.special import softmax
 
-from fashion_keras.evaluation.parquet import predictions_parquet
-from fashion_keras.evaluation.predictions import Predictions
+from fashion_keras.evaluation.predictions import Predictions, predictions_parquet
 
 CLASSES = ("Bags", 'Écharpes "x"', "NA")
 LOGITS = np.array([[3, 1, 0], [0, 0, 5], [1, 2, 0]], np.float32)

@@ -6,9 +6,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from fashion_keras.evaluation.palette import CSS_VARIABLES, INK
-from fashion_keras.evaluation.plots import confusion_matrix_figure
-from fashion_keras.evaluation.svg import figure_to_svg
+from fashion_keras.evaluation.plots import (
+    CSS_VARIABLES,
+    INK,
+    confusion_matrix_figure,
+    figure_to_svg,
+)
 
 HOSTILE = ('<script>alert("x")</script>', 'a" onload="x', "<!-- & -->", "]]>")
 

@@ -61,14 +61,14 @@ def _version(bundle: Path) -> Path:
 
 
 def _uploaded(path: Path) -> bytes:
-    from fashion_keras.serving.uploads import read_upload
+    from fashion_keras.pages.answers import read_upload
 
     return read_upload(path.read_bytes())[0]
 
 
 def _tagged(path: Path) -> bytes:
     from fashion_keras.errors import UserError
-    from fashion_keras.serving.photos import PhotoSource
+    from fashion_keras.tagging.sources import PhotoSource
 
     with PhotoSource([str(path)]) as source:
         (photo,) = source.photos()
@@ -80,7 +80,7 @@ def _tagged(path: Path) -> bytes:
 def _verdict(read, path, bundle):
     from fashion_keras.data.image import decode
     from fashion_keras.errors import UserError
-    from fashion_keras.serving.orientation import exif_orientation, turn_upright
+    from fashion_keras.serving.decoding import exif_orientation, turn_upright
 
     try:
         encoded = read(path)
@@ -161,8 +161,8 @@ def _converted(main, source: Path, output: Path) -> dict:
 
 def _listed(source: Path) -> dict:
     from fashion_keras.commands import run_command
-    from fashion_keras.serving.path_table import PathColumns
-    from fashion_keras.serving.photos import PhotoSource
+    from fashion_keras.tagging.path_table import PathColumns
+    from fashion_keras.tagging.sources import PhotoSource
 
     if source.is_dir():
         source = source / "products.csv"
@@ -198,7 +198,7 @@ def search_index(argv) -> int:
     """Load an index as the demo does, and write the products most like each axis."""
     folder, out = map(Path, argv)
     from fashion_keras.commands import run_command
-    from fashion_keras.serving.gallery import Gallery
+    from fashion_keras.pages.gallery import Gallery
 
     def search(_):
         gallery = Gallery.load(folder)

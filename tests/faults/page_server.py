@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from fashion_keras.commands import run_command
-from fashion_keras.serving.http_server import serve
-from fashion_keras.serving.page import make_app
+from fashion_keras.pages.app import make_app
+from fashion_keras.pages.guard import serve
 
 
 def answer(name: str, data: bytes) -> str:

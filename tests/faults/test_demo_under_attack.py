@@ -22,9 +22,9 @@ from PIL import Image
 pytest.importorskip("starlette", reason="needs the extra [demo]")
 pytest.importorskip("uvicorn", reason="needs the extra [demo]")
 
-from fashion_keras.serving import page
-from fashion_keras.serving.page import MAX_HELD
-from fashion_keras.serving.uploads import MAX_BYTES
+from fashion_keras.pages import app
+from fashion_keras.pages.app import MAX_HELD
+from fashion_keras.pages.guard import MAX_BYTES
 
 pytestmark = pytest.mark.faults
 PATIENCE = 30  # seconds: the machine may be busy
@@ -386,8 +386,8 @@ def test_senders_that_go_away_leave_no_trace_on_the_screen(folder):
 
 
 def test_a_photo_that_never_arrives_is_given_up(monkeypatch):
-    monkeypatch.setattr(page, "_SLOWEST", 0.01)
-    app = page.make_app(lambda name, data: "never", "a tab's title", "An introduction.")
+    monkeypatch.setattr(app, "_SLOWEST", 0.01)
+    page = app.make_app(lambda name, data: "never", "a tab's title", "An introduction.")
     head = {"type": "http", "method": "POST", "path": "/classify", "query_string": b""}
     sent = []
 
@@ -397,5 +397,5 @@ def test_a_photo_that_never_arrives_is_given_up(monkeypatch):
     async def keep(message):
         sent.append(message)
 
-    asyncio.run(app({**head, "headers": [(b"host", b"127.0.0.1")]}, never, keep))
+    asyncio.run(page({**head, "headers": [(b"host", b"127.0.0.1")]}, never, keep))
     assert sent[0]["status"] == 408

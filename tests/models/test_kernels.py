@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fashion_keras.models.kernels import use_fast_kernels
+from fashion_keras.models.accelerate.kernels import use_fast_kernels
 
 RNG = np.random.default_rng(0)
 PHOTOS = RNG.normal(2.0, 3.0, (4, 6, 5, 3)).astype("float32")

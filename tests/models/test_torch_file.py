@@ -8,7 +8,7 @@ import pytest
 from torch_writer import Storage, Tensor, torch_modules, write
 
 from fashion_keras.errors import UserError
-from fashion_keras.models.torch_file import read_torch_state
+from fashion_keras.models.weights import read_torch_state
 
 NUMBERS = np.arange(12, dtype="<f4")
 

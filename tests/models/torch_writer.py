@@ -9,7 +9,7 @@ import types
 import numpy as np
 import pytest
 
-from fashion_keras.models.torch_file import _MAGIC
+from fashion_keras.models.weights import _MAGIC
 
 
 class Storage:

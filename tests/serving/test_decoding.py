@@ -10,8 +10,7 @@ from serving.photo_bytes import BAD, GOOD, turned
 from serving.tiny import PHOTOS, photo
 
 from fashion_keras.data.image import decode, decode_and_resize
-from fashion_keras.serving.decoding import decode_photos
-from fashion_keras.serving.orientation import exif_orientation, turn_upright
+from fashion_keras.serving.decoding import decode_photos, exif_orientation, turn_upright
 
 SIZE = (40, 32)
 

@@ -12,8 +12,8 @@ from serving.photo_bytes import turned
 from serving.tiny import photo
 
 from fashion_keras.data.photo import decode
-from fashion_keras.serving.formats import graph_orientation, served_photo
-from fashion_keras.serving.orientation import exif_orientation
+from fashion_keras.serving.decoding import exif_orientation
+from fashion_keras.serving.served_photo import graph_orientation, served_photo
 
 ORIENTATION = tf.function(exif_orientation, input_signature=[tf.TensorSpec([], tf.string)])
 

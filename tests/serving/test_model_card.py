@@ -11,7 +11,7 @@ import yaml
 from serving.tiny import LABELS, tiny_run
 
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.decision import Acceptance, Decision
+from fashion_keras.decision.parameters import Acceptance, Decision
 from fashion_keras.evaluation.predictions import Predictions
 from fashion_keras.evaluation.results import evaluate_predictions
 from fashion_keras.run import save_records

@@ -15,10 +15,9 @@ from fashion_keras.data.image import decode
 from fashion_keras.data.photo import readable_formats
 from fashion_keras.data.photo_check import check_photo
 from fashion_keras.errors import UserError
-from fashion_keras.serving.decoding import decode_photos
-from fashion_keras.serving.formats import served_photo
-from fashion_keras.serving.orientation import exif_orientation, turn_upright
-from fashion_keras.serving.uploads import read_upload
+from fashion_keras.pages.answers import read_upload
+from fashion_keras.serving.decoding import decode_photos, exif_orientation, turn_upright
+from fashion_keras.serving.served_photo import served_photo
 
 MUTATIONS = 60  # of each photo
 # How far pixels may be from Pillow's: TensorFlow rounds CMYK and half-transparent ones in its own

@@ -13,7 +13,7 @@ import tensorflow as tf
 from serving.tiny import IMAGE_SIZE, LABELS, PHOTOS, tiny_run
 
 from fashion_keras.data.image import decode_and_resize
-from fashion_keras.decision import Acceptance, Decision
+from fashion_keras.decision.parameters import Acceptance, Decision
 from fashion_keras.errors import UserError
 from fashion_keras.serving.layout import ModelInfo
 from fashion_keras.serving.savedmodel import export_saved_model

@@ -9,7 +9,7 @@ import pytest
 from serving.tiny import IMAGE_SIZE, LABELS
 from tiny_arch import build_backbone
 
-from fashion_keras.decision import Acceptance, Decision
+from fashion_keras.decision.parameters import Acceptance, Decision
 from fashion_keras.errors import UserError
 from fashion_keras.run import Run
 from fashion_keras.serving.layout import ModelInfo

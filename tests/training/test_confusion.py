@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
-from fashion_keras.training.confusion import MATRIX_CLASSES, ConfusionMatrix
+from fashion_keras.training.macro_f1 import MATRIX_CLASSES, ConfusionMatrix
 
 RNG = np.random.default_rng(1)
 

@@ -1,7 +1,7 @@
 import pytest
 
-from fashion_keras.training import precision
-from fashion_keras.training.precision import has_bfloat16, is_emulated, resolve_precision
+from fashion_keras.training import optimizer
+from fashion_keras.training.optimizer import has_bfloat16, is_emulated, resolve_precision
 
 
 @pytest.mark.parametrize(
@@ -26,13 +26,13 @@ def test_no_description_is_no_bfloat16(tmp_path):
 
 @pytest.mark.parametrize(("has_it", "expected"), [(True, "mixed_bfloat16"), (False, "float32")])
 def test_auto_is_bfloat16_where_the_processor_has_it(monkeypatch, has_it, expected):
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: has_it)
+    monkeypatch.setattr(optimizer, "has_bfloat16", lambda: has_it)
     assert resolve_precision("auto") == expected
 
 
 @pytest.mark.parametrize("asked", ["float32", "mixed_bfloat16"])
 def test_what_is_asked_for_is_taken_whatever_the_processor(monkeypatch, asked):
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: asked == "float32")
+    monkeypatch.setattr(optimizer, "has_bfloat16", lambda: asked == "float32")
     assert resolve_precision(asked) == asked
 
 
@@ -50,6 +50,6 @@ def test_what_is_asked_for_is_taken_whatever_the_processor(monkeypatch, asked):
 def test_half_precision_is_emulated_without_a_gpu_and_instructions(
     monkeypatch, policy, has_it, gpus, expected
 ):
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: has_it)
-    monkeypatch.setattr(precision, "gpus", lambda: gpus)
+    monkeypatch.setattr(optimizer, "has_bfloat16", lambda: has_it)
+    monkeypatch.setattr(optimizer, "gpus", lambda: gpus)
     assert is_emulated(policy) is expected

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashion_keras.training.sheets import photo_sheet, to_png
+from fashion_keras.training.tensorboard import photo_sheet, to_png
 
 RED, GREEN = (200, 30, 30), (30, 160, 60)
 

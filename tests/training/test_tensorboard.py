@@ -15,7 +15,7 @@ from tensorboard.plugins.hparams.get_experiment import Handler as GetExperiment
 from tensorboard.plugins.hparams.list_session_groups import Handler as ListSessionGroups
 
 from fashion_keras.config import load_config
-from fashion_keras.training.metrics import scores
+from fashion_keras.metrics import scores
 from fashion_keras.training.tensorboard import RunBoard
 
 CLASSES = ["Bags", "Flip Flops", "absent"]

@@ -20,7 +20,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.models.precision import layers_of
 from fashion_keras.models.registry import ARCHITECTURES
 from fashion_keras.run import load_run
-from fashion_keras.training import precision, trainer
+from fashion_keras.training import optimizer, trainer
 from fashion_keras.training.callbacks import EpochLine
 from fashion_keras.training.checkpoint import checkpoints
 from fashion_keras.training.trainer import train
@@ -282,7 +282,7 @@ def test_both_the_best_epoch_and_early_stopping_go_by_what_is_monitored(records,
 
 
 def test_half_precision_is_of_the_training_alone(records, tmp_path, monkeypatch):
-    monkeypatch.setattr(precision, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(optimizer, "has_bfloat16", lambda: False)
     overrides = {**OVERRIDES, "training.precision": "mixed_bfloat16", "training.epochs": 1}
     lines = []
     train(load_config(None, overrides), records, tmp_path, say=lines.append)

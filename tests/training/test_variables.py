@@ -4,8 +4,7 @@ import pytest
 
 from fashion_keras.config import OptimizerConfig
 from fashion_keras.training.losses import HeadLoss
-from fashion_keras.training.optimizer import build_optimizer
-from fashion_keras.training.variables import create_variables
+from fashion_keras.training.optimizer import build_optimizer, create_variables
 
 
 class Traced(keras.Model):

@@ -1,0 +1,1 @@
+"""From several runs' stored evaluations to paired differences with intervals."""

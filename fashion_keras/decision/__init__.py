@@ -1,0 +1,1 @@
+"""What validation teaches after training: a decision, its layer and its fitting."""

@@ -1,0 +1,131 @@
+"""A dropped file in; what the bundle says of it, as values and as the page's HTML, out."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import functools
+from collections.abc import Callable
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined
+
+from fashion_keras.data.photo import encode
+from fashion_keras.errors import UserError
+from fashion_keras.pages.gallery import Gallery
+from fashion_keras.pages.guard import MAX_BYTES
+from fashion_keras.serving.bundle import Bundle, Heads
+from fashion_keras.serving.served_photo import served_photo
+from fashion_keras.text import printable
+
+NUM_NEIGHBOURS = 6
+_LONGEST_NAME = 200  # characters of a file's name that are shown
+# A photo's bytes and the class asked about, an index of the headline's, to a heat map's data URI.
+Look = Callable[[bytes, int], str]
+
+
+@dataclasses.dataclass
+class Answer:
+    """What is shown of one file: `error` alone, or everything else.
+
+    `shown` and `heat` are data URIs; `heads` as `Bundle.classify` returns them; `accepted` is None
+    where the bundle has no threshold; `neighbours` are dicts of `Neighbour`'s fields, with `photo`
+    as a data URI.
+    """
+
+    name: str
+    error: str = ""
+    shown: str = ""
+    heads: Heads = dataclasses.field(default_factory=dict)
+    accepted: bool | None = None
+    heat: str = ""
+    neighbours: list[dict] = dataclasses.field(default_factory=list)
+
+    @property
+    def best(self) -> tuple[str, float]:
+        """The headline's class and its probability."""
+        return next(iter(self.heads.values()))[0]
+
+
+def answer_photo(
+    bundle: Bundle,
+    name: str,
+    data: bytes,
+    *,
+    gallery: Gallery | None = None,
+    look: Look | None = None,
+) -> Answer:
+    """Classify a photo's bytes; a file that is no photo gets a sentence in `error`.
+
+    With `gallery` it gets its nearest products, with `look` its heat map.
+    """
+    answer = Answer(printable(name)[:_LONGEST_NAME])
+    try:
+        encoded, answer.shown = read_upload(data)
+    except UserError as error:
+        answer.error = str(error)
+        return answer
+    [heads] = bundle.classify([encoded])
+    if heads is None:
+        answer.error = "This photo is damaged: it begins well but cannot be decoded."
+        return answer
+    answer.heads = heads
+    best, score = answer.best
+    if bundle.info.accept is not None:
+        answer.accepted = score >= bundle.info.accept
+    if gallery is not None:
+        vectors, _ = bundle.embed([encoded])
+        answer.neighbours = [
+            {**dataclasses.asdict(product), "photo": data_uri(product.photo)}
+            for product in gallery.nearest(vectors[0], NUM_NEIGHBOURS)
+        ]
+    if look is not None:
+        answer.heat = look(encoded, bundle.info.labels[bundle.info.label].index(best))
+    return answer
+
+
+def answer_html(bundle: Bundle, answer: Answer) -> str:
+    """Return an answer as HTML, with everything that came from outside escaped."""
+    return _template().render(
+        answer=answer, threshold=bundle.info.accept, headline=bundle.info.label, percent=percent
+    )
+
+
+def percent(share: float) -> str:
+    """Return a share as the page writes it, with one decimal."""
+    # Rounded down, so that a score just below the threshold does not look like it.
+    return f"{int(share * 1000 + 1e-6) / 10:.1f}%"
+
+
+@functools.cache
+def _template():
+    text = resources.files(__package__).joinpath("templates/answer.html").read_text("utf-8")
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
+    return environment.from_string(text)
+
+
+_SHOWN_SIDE = 320  # pixels; twice what the page shows, for fine screens
+
+
+def read_upload(data: bytes) -> tuple[bytes, str]:
+    """Return a photo's JPEG or PNG bytes, and a small upright picture of it as a data URI.
+
+    Raises `UserError`, a sentence that does not name the file, where it is no photo that can be
+    read, as `data.photo` decides, or larger than 32 MiB.
+    """
+    if len(data) > MAX_BYTES:
+        raise UserError(f"This file is larger than {MAX_BYTES // 2**20} MiB.")
+    try:
+        encoded, _ = served_photo(data)
+        shown, _, _ = encode(data, _SHOWN_SIDE)
+    except UserError as error:
+        raise UserError(f"This photo cannot be read: {error}.") from error
+    return encoded, data_uri(shown)
+
+
+def data_uri(encoded: bytes) -> str:
+    """Return JPEG or PNG bytes as `data:image/…;base64,…`."""
+    kind = "png" if encoded.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"

@@ -1,0 +1,366 @@
+"""A run, its records and its evaluation in; one self-contained HTML page, and its files, out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.evaluation.files import (
+    AUTOMATION_PICTURE,
+    NORMALISED_PICTURE,
+    PARQUET_FILE,
+    RELIABILITY_PICTURE,
+    REPORT_FILE,
+    TAIL_PICTURE,
+)
+from fashion_keras.evaluation.plots import (
+    confusion_matrix_figure,
+    figure_to_png,
+    figure_to_svg,
+    occurring_classes,
+)
+from fashion_keras.evaluation.predictions import Predictions, predict, predictions_parquet
+from fashion_keras.features import embed
+from fashion_keras.progress import Terminal
+from fashion_keras.report import curves
+from fashion_keras.report.examples import (
+    HEIGHT,
+    largest_confusions,
+    load_photos,
+    sure_mistakes,
+    thumbnail,
+    unsure_hits,
+)
+from fashion_keras.report.insight import insights
+from fashion_keras.report.occlusion import occlusion_maps
+from fashion_keras.run import Run
+from fashion_keras.text import command
+
+_TEMPLATES = files(__package__) / "templates"
+_TILES = (
+    ("accuracy", "Accuracy", "photos whose class is right"),
+    ("top_3_accuracy", "Top-3 accuracy", "the right class is among three"),
+    ("macro_f1", "Macro-F1", "mean over the {present} classes that occur"),
+    ("macro_f1_all", "Macro-F1, all", "over all {all} classes, absent ones 0"),
+    ("weighted_f1", "Weighted F1", "mean weighted by photos"),
+)
+
+
+def render_page(
+    result: Mapping,
+    *,
+    title: str,
+    figures: Mapping[str, str],
+    matrix_frame: tuple[float, float, float, float],
+    confusions: Sequence[Mapping],
+    mistakes: Sequence[Mapping],
+    hits: Sequence[Mapping],
+) -> str:
+    """Return the report's HTML; every name in it is escaped.
+
+    Args:
+        result: of `insight.insights`.
+        title: what was evaluated.
+        figures: SVG by name: `automation`, `reliability`, `shares`, `counts`, and `long_tail`
+            where training photos were counted.
+        matrix_frame: left, top, width and height of the cells, as shares of the matrix's figure.
+        confusions: `result["confusions"]`, each with its `photos`.
+        mistakes: photos, dicts of `id`, `truth`, `prediction`, `probability`, `photo` and `heat`
+            (data URIs, `heat` may be None), `width` and `height` in pixels.
+        hits: the same.
+    """
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(_read("report.html.j2"))
+    counted = result["per_class"][0]["train_support"] is not None
+    return template.render(
+        result=result,
+        title=title,
+        css=Markup(_read("report.css")),
+        script=Markup(_read("report.js")),
+        figures={name: Markup(svg) for name, svg in figures.items()},
+        sections=_sections(counted),
+        tiles=_tiles(result),
+        outside=any(
+            not result[key]["low"] <= result[key]["value"] <= result[key]["high"]
+            for key, _, _ in _TILES
+        ),
+        needed=_photos_needed(result["automation"]),
+        columns=_columns(counted, result["automation"]["check"] is not None),
+        classes=_classes(result),
+        absent=[r["class"] for r in result["per_class"] if not (r["support"] or r["predicted"])],
+        confusions=confusions,
+        mistakes=mistakes,
+        hits=hits,
+        origin=_origin(result),
+        matrix_data=_matrix_data(result["confusion_matrix"], matrix_frame),
+    )
+
+
+def _read(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _sections(counted):
+    return [
+        ("scores", "Scores"),
+        ("automation", "What needs no person"),
+        ("classes", "Classes"),
+        *([("tail", "The long tail")] if counted else []),
+        ("confusions", "Confusions"),
+        ("mistakes", "Surest mistakes"),
+        ("hits", "Least sure hits"),
+        ("calibration", "Calibration"),
+        ("method", "Method"),
+    ]
+
+
+def _tiles(result):
+    numbers = {"present": result["num_classes_present"], "all": result["num_classes"]}
+    return [
+        {"name": name, "note": note.format(**numbers), "score": result[key]}
+        for key, name, note in _TILES
+        if key != "top_3_accuracy" or result["num_classes"] > 3
+    ]
+
+
+def _photos_needed(automation):
+    """Return how many photos without a mistake bound the error by the target."""
+    return int(np.ceil(np.log(1 - automation["certainty"]) / np.log1p(-automation["target_error"])))
+
+
+def _columns(counted, checked):
+    names = ["photos", "F1", *(["trained on"] if counted else []), "precision", "recall"]
+    names += ["accepted", "wrong"] if checked else []
+    return [("class", False), *((name, True) for name in names)]
+
+
+def _classes(result):
+    checks = result["automation"]["per_class"] or [None] * len(result["per_class"])
+    rows = [
+        {**row, "check": check}
+        for row, check in zip(result["per_class"], checks, strict=True)
+        if row["support"] or row["predicted"]
+    ]
+    return sorted(rows, key=lambda row: (-row["support"], row["class"]))
+
+
+def _origin(result):
+    """Return what was evaluated on what, as pairs of text."""
+    source, split = result.get("records_source") or {}, result.get("records_split") or {}
+    known = [
+        ("Model", result.get("model")),
+        ("Architecture", result.get("arch")),
+        ("Photo size", "{} × {} pixels".format(*result["image_size"][::-1])),
+        ("Records", result.get("records")),
+        ("Catalogue", source.get("name")),
+        ("Split made by", split.get("strategy")),
+        ("Command", _command(result)),
+    ]
+    return [(name, str(value)) for name, value in known if value]
+
+
+def _command(result):
+    model, records = result["model"], result["records"]
+    of = ("--model", model, "--data", records, "--split", result["split"])
+    return command("evaluate", *of, "--label", result["label"], "--report", "DIR")
+
+
+def _matrix_data(matrix, frame):
+    counts = np.array(matrix["counts"])
+    shown = occurring_classes(counts)
+    counts = counts[np.ix_(shown, shown)]
+    left, top, width, height = (round(float(value), 6) for value in frame)
+    return {
+        "classes": [matrix["classes"][index] for index in shown],
+        "cells": [[*map(int, cell), int(counts[tuple(cell)])] for cell in np.argwhere(counts)],
+        "left": left,
+        "top": top,
+        "width": width,
+        "height": height,
+    }
+
+
+GALLERY = 24
+
+
+def make_report(
+    run: Run,
+    records: str | os.PathLike,
+    result: dict,
+    predictions: Predictions,
+    *,
+    target_error: float | None = None,
+    with_embeddings: bool = False,
+    batch_size: int = 256,
+    progress: bool = False,
+) -> tuple[dict, dict[str, bytes]]:
+    """Look behind an evaluation's scores and show what is there.
+
+    Validation is predicted too where the run has no temperature and threshold of its own.
+
+    Args:
+        result: what `evaluate_run` returned, with `predictions`.
+        target_error: of the automation; None takes the run's own, or 0.01.
+        with_embeddings: add the model's features to the Parquet table.
+        progress: say on stderr what is being done.
+
+    Returns:
+        The result with `insight.insights` added, and the contents of each further file by name.
+    """
+    say = _speaker(progress)
+    label, classes = run.label, run.labels[run.label]
+    validation = None
+    if needs_validation(run, records, predictions.split, target_error):
+        say("predicting validation, for temperature and threshold")
+        validation = predict(run, records, "validation", batch_size=batch_size, progress=progress)
+    elif predictions.split == "validation":
+        validation = predictions
+    say("calibration, automation, confusions")
+    result = insights(predictions, validation, result, run.decision, target_error)
+
+    say("photos, and what the model goes by on them")
+    photos = _gather(run, records, predictions)
+    say("pictures")
+    figures, pictures, frame = _draw(result, classes)
+    page = render_page(
+        result,
+        title=_title(run),
+        figures=figures,
+        matrix_frame=frame,
+        **photos,
+    )
+    embeddings = None
+    if with_embeddings:
+        say("features of every photo")
+        with Terminal() as bar:
+            embeddings = embed(
+                run,
+                records,
+                [predictions.split],
+                batch_size=batch_size,
+                progress=bar.update if progress else None,
+            ).values
+    table = predictions_parquet(predictions, label, classes, embeddings)
+    return result, {REPORT_FILE: page.encode(), PARQUET_FILE: table, **pictures}
+
+
+def needs_validation(
+    run: Run, records: str | os.PathLike, split: str, target_error: float | None
+) -> bool:
+    """Say whether a report on `split` has to predict validation as well."""
+    part = DatasetInfo.load(records).splits.get("validation")
+    if split == "validation" or part is None or not part.num_examples:
+        return False
+    decision = run.decision
+    if decision is None or decision.label != run.label or run.label not in decision.temperature:
+        return True
+    accept = decision.accept
+    return accept is None or target_error not in (None, accept.target_error)
+
+
+def _gather(run, records, predictions) -> dict:
+    """Return the page's photos: `confusions`, `mistakes` and `hits`."""
+    label, classes = run.label, run.labels[run.label]
+    pairs = largest_confusions(predictions, label)
+    mistakes = sure_mistakes(predictions, label, GALLERY)
+    hits = unsure_hits(predictions, label, GALLERY)
+    explained = np.concatenate([mistakes, hits])
+    rows = np.unique(np.concatenate([explained, *(pair.rows for pair in pairs)]).astype(int))
+    pixels = load_photos(run, records, predictions.split, [predictions.ids[row] for row in rows])
+    said = predictions.prediction(label)
+    probability = predictions.probabilities(label).max(axis=1)
+    images = np.stack([pixels[predictions.ids[row]] for row in explained])
+    # The model before its decision: with mirror images the predictor would take twice as long.
+    maps = occlusion_maps(run.model, label, images, said[explained])
+    heat = dict(zip(explained.tolist(), maps, strict=True))
+    width = round(HEIGHT * run.image_size[1] / run.image_size[0])
+
+    def item(row):
+        photo, where = pixels[predictions.ids[row]], heat.get(row)
+        return {
+            "id": predictions.ids[row],
+            "truth": classes[predictions.truth[label][row]],
+            "prediction": classes[said[row]],
+            "probability": float(probability[row]),
+            "photo": thumbnail(photo),
+            "heat": None if where is None or not where.any() else thumbnail(photo, where),
+            "width": width,
+            "height": HEIGHT,
+        }
+
+    return {
+        "confusions": [
+            {
+                "truth": classes[pair.truth],
+                "prediction": classes[pair.prediction],
+                "count": pair.count,
+                "share": pair.share,
+                "photos": [item(row) for row in pair.rows.tolist()],
+            }
+            for pair in pairs
+        ],
+        "mistakes": [item(row) for row in mistakes.tolist()],
+        "hits": [item(row) for row in hits.tolist()],
+    }
+
+
+def _draw(result: Mapping, classes: Sequence[str]):
+    """Return SVGs for the page, PNG files, and where the matrix's cells lie in its figure."""
+    counts = result["confusion_matrix"]["counts"]
+    label, split = result["label"], result["split"]
+    shares, absolute = (
+        confusion_matrix_figure(counts, classes, title="", shows=shows)
+        for shows in ("shares", "counts")
+    )
+    curve = {
+        "reliability": curves.reliability_figure(result["calibration"]),
+        "automation": curves.automation_figure(result["automation"]),
+    }
+    if result["long_tail"] is not None:
+        curve["long_tail"] = curves.long_tail_figure(result["per_class"])
+    described = {
+        "shares": f"Confusion matrix of {label}, in percent of each true class",
+        "counts": f"Confusion matrix of {label}, in photos",
+        "reliability": "How often the model is right against how sure it is",
+        "automation": "Error among accepted photos against the share accepted",
+        "long_tail": "F1 of each class against its training photos",
+    }
+    figures = {
+        name: figure_to_svg(figure, name.replace("_", "-"), described[name])
+        for name, figure in {"shares": shares, "counts": absolute, **curve}.items()
+    }
+    names = {
+        "reliability": RELIABILITY_PICTURE,
+        "automation": AUTOMATION_PICTURE,
+        "long_tail": TAIL_PICTURE,
+    }
+    pictures = {names[name]: figure_to_png(figure) for name, figure in curve.items()}
+    title = f"{label} of split {split}, in percent of each true class"
+    pictures[NORMALISED_PICTURE] = figure_to_png(
+        confusion_matrix_figure(counts, classes, title=title, shows="shares")
+    )
+    place = shares.axes[0].get_position()
+    return figures, pictures, (place.x0, 1 - place.y1, place.width, place.height)
+
+
+def _title(run: Run) -> str:
+    path = Path(run.path).resolve()
+    return path.name if path.is_dir() else path.parent.name + "/" + path.name
+
+
+def _speaker(progress):
+    def say(what):
+        if progress:
+            print(f"report: {what}", file=sys.stderr, flush=True)
+
+    return say

@@ -1,0 +1,1 @@
+"""From photos in bulk, and a model or a server, to a table."""

@@ -1,0 +1,112 @@
+"""Batches of photos and a function that asks a model in; a prediction a photo, in order, out.
+
+Imports no TensorFlow: a model in this process and one behind a server are asked alike.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from typing import NamedTuple, Protocol
+
+from fashion_keras.tagging.prediction import Prediction
+from fashion_keras.tagging.sources import Photo
+
+SIGNATURE = "serving_default"
+INPUT = "image_bytes"
+OUTPUTS = ("classes", "scores", "valid")
+_PATIENCE = 5.0  # seconds for what is in flight, where the rest is no longer wanted
+_DAMAGED = "damaged: its header is fine, its pixels cannot be decoded"
+
+
+class Answer(NamedTuple):
+    """What a model says of N photos: class names and scores `[N][k]`, best first; valid `[N]`."""
+
+    classes: Sequence[Sequence[str]]
+    scores: Sequence[Sequence[float]]
+    valid: Sequence[int]
+
+
+class BatchRefused(Exception):
+    """A batch failed as a whole; its message is the reason, without the batch's size."""
+
+
+class Model(Protocol):
+    """What photos are classified with."""
+
+    def ask(self, encoded: Sequence[bytes]) -> Answer:
+        """Classify encoded photos. Safe to call from several threads; raises BatchRefused."""
+
+    def close(self) -> None:
+        """Have calls that wait for something give up."""
+
+
+def classify(photos: Sequence[Photo], ask: Callable[[Sequence[bytes]], Answer]) -> list[Prediction]:
+    """Classify a batch; a photo that cannot be decoded does not fail the others."""
+    readable = [photo for photo in photos if not photo.error]
+    answers = iter(_classify(readable, ask))
+    return [
+        Prediction(photo.path, error=photo.error, id=photo.id) if photo.error else next(answers)
+        for photo in photos
+    ]
+
+
+def _classify(photos, ask) -> list[Prediction]:
+    if not photos:
+        return []
+    try:
+        answer = ask([photo.encoded for photo in photos])
+    except BatchRefused as refused:
+        if len(photos) == 1:
+            return [Prediction(photos[0].path, error=str(refused), id=photos[0].id)]
+        # Halving finds the bad one of n in about 2 log n calls, and mends a batch that is
+        # too large for the memory as well.
+        half = len(photos) // 2
+        return _classify(photos[:half], ask) + _classify(photos[half:], ask)
+    return [
+        Prediction(photo.path, tuple(classes), tuple(map(float, scores)), id=photo.id)
+        if valid
+        else Prediction(photo.path, error=_DAMAGED, id=photo.id)
+        for photo, classes, scores, valid in zip(photos, *answer, strict=True)
+    ]
+
+
+def classify_all(
+    batches: Iterable[Sequence[Photo]], model: Model, in_flight: int
+) -> Iterator[list[Prediction]]:
+    """Classify batches, `in_flight` at a time; yield each one's predictions in their order.
+
+    No batch is taken before there is room for it. What a batch raises is raised in its turn. Ended
+    early, it closes the model and leaves behind what does not answer in seconds.
+    """
+    pending: deque[Future] = deque()
+    try:
+        for batch in batches:
+            pending.append(_start(classify, batch, model.ask))
+            if len(pending) >= in_flight:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    except BaseException:
+        model.close()
+        wait(pending, _PATIENCE)
+        raise
+
+
+def _start(function, *arguments) -> Future:
+    """Call a function in a thread of its own, which a process that ends does not wait for.
+
+    A pool's threads it would wait for, and so Ctrl-C for a server that hangs.
+    """
+    future = Future()
+
+    def work():
+        try:
+            future.set_result(function(*arguments))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="classify", daemon=True).start()
+    return future

@@ -1,0 +1,57 @@
+"""A version folder or a server's address in; the model behind it out.
+
+Imports neither TensorFlow nor gRPC until a model asks for them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fashion_keras.errors import UserError
+from fashion_keras.quiet import load_tensorflow
+from fashion_keras.serving.layout import SAVED_MODEL_FILE
+from fashion_keras.tagging.batches import Model
+from fashion_keras.tagging.retries import Retries
+
+
+def load_local(version: Path) -> Model:
+    """Load a SavedModel, LiteRT or ONNX model; `UserError` where it cannot be."""
+    load_tensorflow()
+    if (version / SAVED_MODEL_FILE).is_file():
+        from fashion_keras.tagging.client import LocalModel
+
+        return LocalModel(version)
+    from fashion_keras.tagging.small_client import SmallModel
+
+    return SmallModel(version)
+
+
+_REST = re.compile(r"https?://[^/\s]+(/[^?#\s]*)?")
+_GRPC = re.compile(r"grpc://([^/\s]+:\d+)/?")
+
+
+def check_address(url: str) -> None:
+    """Raise `UserError` where `url` is no server's address."""
+    if _GRPC.fullmatch(url) or (_REST.fullmatch(url) and "/v1/" not in f"{url}/"):
+        return
+    raise UserError(
+        f"--server {url}: expected http://HOST:8501 (REST) or grpc://HOST:8500, and the model by "
+        "--name"
+    )
+
+
+def connect(url: str, name: str, retries: Retries, connections: int) -> Model:
+    """Return the model `name` of the server at `url`; it has a `close` of its own.
+
+    Raises `UserError` where the server does not answer, has no such model, or one of another
+    kind.
+    """
+    if grpc := _GRPC.fullmatch(url):
+        load_tensorflow()  # whose messages these are
+        from fashion_keras.tagging.grpc_client import GrpcModel
+
+        return GrpcModel(grpc[1], name, retries)
+    from fashion_keras.tagging.rest_client import RestModel
+
+    return RestModel(url, name, retries, connections)

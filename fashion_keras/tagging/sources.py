@@ -1,0 +1,247 @@
+"""Photos, folders, zips and CSVs of paths in; batches of photo bytes, read ahead in a thread, out.
+
+Imports no TensorFlow. Only names are held for the whole catalogue, bytes for a few batches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+from fashion_keras.data.archive import Archive, open_archive
+from fashion_keras.data.photo_file import START_BYTES, photo_format
+from fashion_keras.data.photo_finder import ENDINGS, PhotoFinder
+from fashion_keras.errors import UserError
+from fashion_keras.reading import read_bytes
+from fashion_keras.serving.served_photo import served_photo
+from fashion_keras.tagging.path_table import PathColumns, read_paths
+from fashion_keras.text import printable
+
+# Decoded and encoded bytes of a batch, so that a catalogue of huge photos fits in memory too.
+MAX_BATCH_BYTES = 192 * 2**20
+_HIDDEN, _NO_ENDING = "hidden", "no ending"
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """A photo's path and bytes, or its path and the reason why it cannot be read.
+
+    `cost` is what it takes in memory, in bytes.
+    """
+
+    path: str
+    encoded: bytes = b""
+    error: str = ""
+    cost: int = 0
+    id: str = ""
+
+
+class PhotoSource(contextlib.ExitStack):
+    """The photos of all inputs, in their order; a context manager.
+
+    Args:
+        inputs: photos, folders, zips and CSVs of paths.
+        columns: what the CSVs' columns are called.
+
+    Raises `UserError` where no input can be opened, or none holds a photo. If only some cannot,
+    each of those is a photo with an error.
+
+    Attributes:
+        passed_over: how many files of folders and zips are no photos, by their ending.
+    """
+
+    def __init__(self, inputs: Iterable[str], columns: PathColumns | None = None):
+        super().__init__()
+        self._columns = columns or PathColumns()
+        # What stands before the name in a path, the name, the id if it has one of its own, and
+        # what reads it by its name: nothing is made a photo that many share.
+        self._photos: list[tuple[str, str, str | None, Callable[[str], bytes]]] = []
+        self.passed_over: Counter[str] = Counter()
+        failures: list[UserError] = []
+        inputs = list(inputs)
+        try:
+            for source in inputs:
+                try:
+                    self._add(source)
+                except UserError as error:
+                    failures.append(error)
+                    self._photos.append(("", source, None, _raiser(_shortened(error, source))))
+            if len(failures) == len(inputs):
+                raise UserError("\n".join(str(error) for error in failures[:2]))
+            if not self._photos:
+                raise UserError(
+                    f"no photos in {', '.join(inputs)}: {self.account() or 'nothing is there'}"
+                )
+        except BaseException:
+            self.close()
+            raise
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def names(self) -> Iterator[tuple[str, str]]:
+        """Yield what each photo is called, its id and path, without reading it.
+
+        The path is the input as given, and below it the name in it; of a photo in a CSV what
+        stands there. The id is the CSV's, or the file's name without its ending.
+        """
+        for prefix, name, id, _ in self._photos:
+            yield _stem(name) if id is None else id, prefix + name
+
+    def photos(self, is_done: Callable[[str, str], bool] = lambda *_: False) -> Iterator[Photo]:
+        """Read the photos, one at a time, each with its header checked.
+
+        Those are left out, and not read, of which `is_done` says so, given id and path.
+        """
+        for (id, path), (_, name, _, read) in zip(self.names(), self._photos, strict=True):
+            if is_done(id, path):
+                continue
+            try:
+                encoded, pixels = served_photo(read(name))
+            except UserError as error:
+                yield Photo(path, error=str(error), id=id)
+            except MemoryError:
+                yield Photo(path, error="it does not fit in memory", id=id)
+            else:
+                yield Photo(path, encoded, cost=max(3 * pixels, len(encoded)), id=id)
+
+    def account(self) -> str:
+        """Return a line on what was passed over, "" where nothing was."""
+        counts = [f"{n:,} × {printable(ending)}" for ending, n in self.passed_over.most_common()]
+        if others := self.passed_over.total() - sum(n for _, n in self.passed_over.most_common(9)):
+            counts[9:] = [f"{others:,} × others"]
+        return f"passed over: {', '.join(counts)}" if counts else ""
+
+    def _add(self, source: str) -> None:
+        path = Path(source)
+        if not path.exists():
+            raise UserError(f"{source} does not exist")
+        if not path.is_file() and not path.is_dir():
+            raise UserError(f"{source} is a pipe, a socket or a device: expected a file or folder")
+        if path.suffix.lower() == ".csv" and path.is_file():
+            read_below = _reader_below(self._columns.root or path.parent)
+            for number, (id, name) in enumerate(read_paths(path, self._columns), start=1):
+                read = read_below
+                if not name:
+                    read = _raiser(UserError(f"row {number} of {source} names no photo"))
+                self._photos.append(("", name, id, read))
+        elif path.is_dir() or _is_zip(path):
+            self._add_archive(source, self.enter_context(open_archive(path, strict=False)))
+        else:
+            self._photos.append(("", source, None, lambda name: _read_file(Path(name))))
+
+    def _add_archive(self, source: str, archive: Archive) -> None:
+        prefix, read = f"{source.rstrip('/')}/", _reader(archive)
+        for name in archive.names():
+            if self._is_photo(name, archive):
+                self._photos.append((prefix, name, None, read))
+        for name, reason in archive.left_out.items():
+            if name.endswith("/") or self._is_photo(name, archive):
+                self._photos.append((prefix, name, None, _raiser(UserError(reason))))
+
+    def _is_photo(self, name: str, archive: Archive) -> bool:
+        """Say whether a file is taken for a photo, and count it where it is not.
+
+        One that is called a photo is taken for one: what is wrong with it, its row says.
+        """
+        path = PurePosixPath(name)
+        # macOS puts a small file beside each photo into its zips: __MACOSX/…/._1163.jpg.
+        if path.name.startswith("._") or "__MACOSX" in path.parts:
+            return False
+        if path.name.startswith("."):
+            self.passed_over[_HIDDEN] += 1
+            return False
+        if path.suffix.lower() in ENDINGS or photo_format(archive.start(name)):
+            return True
+        self.passed_over[path.suffix.lower() or _NO_ENDING] += 1
+        return False
+
+
+def batches(photos: Iterable[Photo], size: int) -> Iterator[list[Photo]]:
+    """Group photos, at most `size` a batch and fewer where they are huge; reads one ahead."""
+    # A pool of one thread: the next batch is read while this one is classified.
+    with ThreadPoolExecutor(1, thread_name_prefix="read-photos") as pool:
+        grouped = _grouped(photos, size)
+        ahead = pool.submit(next, grouped, None)
+        while (batch := ahead.result()) is not None:
+            ahead = pool.submit(next, grouped, None)
+            yield batch
+
+
+def _grouped(photos, size):
+    batch, cost = [], 0
+    for photo in photos:
+        if batch and (len(batch) == size or cost + photo.cost > MAX_BATCH_BYTES):
+            yield batch
+            batch, cost = [], 0
+        batch.append(photo)
+        cost += photo.cost
+    if batch:
+        yield batch
+
+
+def _is_zip(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix == ".zip" or suffix in ENDINGS:
+        return suffix == ".zip"
+    if not zipfile.is_zipfile(path):
+        return False
+    with open(path, "rb") as file:  # a JPEG may have a zip hung on behind
+        return photo_format(file.read(START_BYTES)) is None
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return read_bytes(path)
+    except UserError as error:
+        raise _shortened(error, str(path)) from error
+
+
+def _reader_below(root: Path) -> Callable[[str], bytes]:
+    """Return a function that reads what a CSV names below `root`, found as conversion finds it."""
+
+    @functools.cache
+    def finder():
+        with open_archive(root, strict=False) as archive:
+            return PhotoFinder(archive.names(), "", own=True, start=archive.start)
+
+    def read(name):
+        path = root / name
+        # Looked for only where it is not there: that lists all that is below.
+        if not path.exists() and (found := finder().find(name)):
+            path = root / found
+        return _read_file(path)
+
+    return read
+
+
+def _reader(archive: Archive) -> Callable[[str], bytes]:
+    def read(name):
+        try:
+            return archive.read(name)
+        except UserError as error:
+            raise _shortened(error, f"{archive.source}: {name}") from error
+
+    return read
+
+
+def _shortened(error: UserError, path: str) -> UserError:
+    """Return the error without the path, which stands beside it in its row."""
+    return UserError(str(error).removeprefix(path).lstrip(": "))
+
+
+def _raiser(error: UserError) -> Callable[[str], bytes]:
+    def read(name):
+        raise error
+
+    return read

@@ -1,0 +1,149 @@
+"""Parts of a decision on made-up logits in which each part has something to find."""
+
+import keras
+import numpy as np
+import pytest
+from scipy.special import log_softmax, softmax
+from sklearn.metrics import accuracy_score, f1_score, log_loss
+
+from fashion_keras.config import DecisionConfig
+from fashion_keras.decision.fitting import fit_decision
+from fashion_keras.decision.layer import apply_decision
+from fashion_keras.decision.parameters import fitting
+from fashion_keras.evaluation.predictions import Predictions
+
+LABELS = {"sub": ("common", "other", "rare"), "type": ("a", "b", "c", "d")}
+TYPES = {"a": 0, "b": 0, "c": 1, "d": 2}  # what each type implies
+JOINT = {"sub": {"type": np.array([[500, 0, 0], [400, 0, 0], [0, 90, 0], [0, 0, 10]])}}
+COUNTS = [900, 90, 10]
+NOTHING = DecisionConfig(temperature=False)
+
+
+@pytest.fixture(scope="module")
+def predictions():
+    """A headline head that is unsure and shy of the rare class, and a finer head that is good."""
+    rng = np.random.default_rng(0)
+    types = rng.choice(4, 600, p=[0.5, 0.3, 0.14, 0.06])
+    truth = np.array([TYPES[LABELS["type"][t]] for t in types])
+    sub = rng.normal(size=(600, 3)) + 1.5 * np.eye(3)[truth] + 0.5 * np.log(np.array(COUNTS) / 1000)
+    finer = rng.normal(size=(600, 4)) + 3.0 * np.eye(4)[types]
+    truth[:5] = -1
+    return Predictions(
+        "validation",
+        [str(i) for i in range(600)],
+        {"sub": truth, "type": types},
+        {"sub": (4 * sub).astype("float32"), "type": finer.astype("float32")},
+    )
+
+
+def fit(predictions, **options):
+    options = DecisionConfig(**{**vars(NOTHING), **options})
+    return fit_decision(options, predictions, LABELS, JOINT, COUNTS)
+
+
+def test_steps_hold_scikit_learns_figures_of_the_logits(predictions):
+    decision, (step,) = fit(predictions)
+    truth, logits = predictions.truth["sub"][5:], predictions.logits["sub"][5:]
+    said = logits.argmax(axis=1)
+    assert step.accuracy == pytest.approx(accuracy_score(truth, said))
+    assert step.macro_f1 == pytest.approx(f1_score(truth, said, average="macro"))
+    assert step.nll == pytest.approx(log_loss(truth, softmax(logits.astype(float), axis=1)))
+    assert decision.num_examples == 595
+    assert not (decision.combine or decision.bias or decision.temperature or decision.flip)
+
+
+def test_finer_head_is_mixed_in_and_lowers_the_loss(predictions):
+    decision, steps = fit(predictions, combine=True, temperature=True)
+    (before, mixed, scaled) = steps
+    assert mixed.accuracy > before.accuracy + 0.02 and scaled.nll < before.nll
+    assert list(decision.combine) == ["sub"]
+    mix = decision.combine["sub"]
+    assert mix.finer == "type" and 0.5 < mix.weight <= 1
+    assert mix.implies == {name: {LABELS["sub"][index]: 1.0} for name, index in TYPES.items()}
+
+
+def test_another_head_than_the_headline_is_mixed_too(predictions):
+    """The same heads with the finer one as the headline: the coarser one gains all the same."""
+    turned = {name: LABELS[name] for name in ("type", "sub")}
+    options = DecisionConfig(combine=True, temperature=False)
+    counts = [500, 400, 90, 10]
+    joint = {"type": {"sub": JOINT["sub"]["type"].T}, **JOINT}
+    decision, steps = fit_decision(options, predictions, turned, joint, counts)
+    assert list(decision.combine) == ["sub"] and len(steps) == 1
+    whole, _ = fit(predictions, combine=True)
+    assert decision.combine["sub"] == whole.combine["sub"]
+
+
+def test_head_that_leaves_a_choice_is_not_mixed_in(predictions):
+    coarse = {"sub": {"type": np.array([[450, 45, 5]] * 4)}}
+    options = DecisionConfig(combine=True, temperature=False)
+    decision, steps = fit_decision(options, predictions, LABELS, coarse, COUNTS)
+    assert not decision.combine and len(steps) == 1
+
+
+def test_class_bias_raises_macro_f1_and_costs_next_to_no_accuracy(predictions):
+    decision, (before, after) = fit(predictions, class_bias=True)
+    assert after.macro_f1 > before.macro_f1
+    assert after.accuracy >= before.accuracy - 0.001
+    shifts = decision.bias
+    assert shifts["rare"] > shifts["other"] > shifts["common"]
+    # Proportional to −log prior.
+    prior = np.log(np.array(COUNTS) / 1000)
+    tau = shifts["rare"] / -prior[2]
+    np.testing.assert_allclose([shifts[name] for name in LABELS["sub"]], -tau * prior)
+
+
+def test_class_bias_that_takes_the_order_of_the_sure_photos_is_left_out(monkeypatch):
+    """Fifty rare photos would be won by little, and forty common ones surely be lost."""
+    margins = [(0, 6.0, 2000), (0, 1.0, 40), (2, 3.9, 50)]  # truth, common over rare, photos
+    truth = np.concatenate([[index] * photos for index, _, photos in margins])
+    rare = -np.concatenate([[margin] * photos for _, margin, photos in margins])
+    logits = np.stack([np.zeros_like(rare), np.full_like(rare, -30.0), rare], axis=1)
+    made_up = Predictions("validation", ["x"] * len(truth), {"sub": truth}, {"sub": logits})
+
+    def coverage_and_bias(**options):
+        options = DecisionConfig(temperature=False, target_error=0.01, **options)
+        labels = {"sub": LABELS["sub"]}
+        decision, _ = fit_decision(options, made_up, labels, {}, COUNTS)
+        return (decision.accept.coverage if decision.accept else 0.0), bool(decision.bias)
+
+    assert coverage_and_bias()[0] > 0.9
+    assert coverage_and_bias(class_bias=True) == coverage_and_bias()
+    monkeypatch.setattr(fitting, "_COVERAGE_LOSS", 1.0)
+    assert coverage_and_bias(class_bias=True)[1]
+
+
+def test_temperature_of_each_head_minimises_its_loss(predictions):
+    decision, steps = fit(predictions, temperature=True)
+    assert steps[-1].nll < steps[0].nll and steps[-1].ece < steps[0].ece
+    for name in LABELS:
+        known = predictions.truth[name] >= 0
+        truth, logits = predictions.truth[name][known], predictions.logits[name][known]
+        best = decision.temperature[name]
+        losses = [
+            log_loss(truth, softmax(logits / t, axis=1), labels=range(len(LABELS[name])))
+            for t in (best * 0.97, best, best * 1.03)
+        ]
+        assert losses[1] < losses[0] and losses[1] < losses[2]
+
+
+def test_model_with_the_decision_built_in_gives_the_scores_of_the_last_step(predictions):
+    decision, steps = fit(predictions, combine=True, class_bias=True, temperature=True)
+    inputs = keras.Input((7, 1, 1))
+    flat = keras.layers.Flatten()(inputs)
+    model = keras.Model(inputs, {"sub": flat[:, :3], "type": flat[:, 3:]})
+    stacked = np.concatenate([predictions.logits["sub"], predictions.logits["type"]], axis=1)
+    outputs = apply_decision(model, LABELS, decision)(stacked[:, :, None, None])
+    log_p = log_softmax(np.array(outputs["sub"], float), axis=1)[5:]
+    truth = predictions.truth["sub"][5:]
+    assert accuracy_score(truth, log_p.argmax(axis=1)) == pytest.approx(steps[-1].accuracy)
+    assert log_loss(truth, np.exp(log_p)) == pytest.approx(steps[-1].nll, rel=1e-4)
+    accepted = np.exp(log_p.max(axis=1)) >= decision.accept.threshold if decision.accept else None
+    if accepted is not None:
+        assert accepted.mean() == pytest.approx(decision.accept.coverage)
+
+
+def test_another_split_than_validation_is_refused(predictions):
+    other = Predictions("test", predictions.ids, predictions.truth, predictions.logits)
+    with pytest.raises(ValueError, match="validation"):
+        fit_decision(NOTHING, other, LABELS, JOINT, COUNTS)
