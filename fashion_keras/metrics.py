@@ -1,30 +1,121 @@
-"""Counts of right and wrong in; accuracy, per-class F1 and both macro-F1s out. Only NumPy."""
+"""The scores of a classifier's head, a row each, and what computes them. Only NumPy."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 
 import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """How often each class is predicted rightly, true, and predicted: float64 `[..., C]` each."""
+
+    hits: np.ndarray
+    support: np.ndarray
+    predicted: np.ndarray
+
+    @property
+    def f1(self) -> np.ndarray:
+        """F1 of each class, 0 where it occurs in neither."""
+        return _ratio(2 * self.hits, self.support + self.predicted)
+
+    @property
+    def occurs(self) -> np.ndarray:
+        """Whether a class occurs among the labels or the predictions."""
+        return (self.support + self.predicted) > 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A score of a head: the training log, evaluation, report and model card read its row.
+
+    `key` is its name in files, `name` in tables, `title` where there is room; `{present}` and
+    `{all}` become numbers of classes. `rule` says how it is computed, and `compute` does, from
+    counts `[..., C]` to scores `[...]`. `logged` in each epoch's row for training and validation,
+    for validation alone (`"val"`), or not at all; `compared` between runs or not.
+    """
+
+    key: str
+    name: str
+    title: str
+    note: str
+    rule: str
+    compute: Callable[[Counts], np.ndarray]
+    logged: bool | str = False
+    compared: bool = False
+
+
+def _macro_f1(counts: Counts) -> np.ndarray:
+    if counts.hits.ndim == 1:
+        return counts.f1[counts.occurs].mean() if counts.occurs.any() else np.float64(0)
+    return _ratio(counts.f1.sum(axis=-1), counts.occurs.sum(axis=-1))
+
+
+METRICS = (
+    Metric(
+        "accuracy",
+        "accuracy",
+        "accuracy",
+        "photos whose class is right",
+        "share of the photos whose prediction is their label",
+        lambda counts: _ratio(counts.hits.sum(axis=-1), counts.support.sum(axis=-1)),
+        logged=True,
+        compared=True,
+    ),
+    Metric(
+        "macro_f1",
+        "macro-F1",
+        "macro-F1, the {present} classes that occur",
+        "mean over the {present} classes that occur",
+        "mean F1 of the classes that occur among the labels or the predictions, as "
+        "scikit-learn's f1_score(average='macro')",
+        _macro_f1,
+        logged=True,
+        compared=True,
+    ),
+    Metric(
+        "macro_f1_all",
+        "macro-F1, all",
+        "macro-F1, all {all} classes",
+        "over all {all} classes, absent ones 0",
+        "mean F1 of every class of the vocabulary; one that occurs in neither counts 0",
+        lambda counts: counts.f1.mean(axis=-1),
+        logged="val",
+    ),
+    Metric(
+        "weighted_f1",
+        "weighted F1",
+        "weighted F1",
+        "mean weighted by photos",
+        "mean F1 weighted by the number of photos of the class",
+        lambda counts: _ratio(
+            (counts.f1 * counts.support).sum(axis=-1), counts.support.sum(axis=-1)
+        ),
+    ),
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
     """What a confusion matrix, or its diagonal and its margins, say.
 
-    `macro_f1` averages over the classes present in truth or predictions, as scikit-learn's
-    `f1_score(average="macro")` does; `macro_f1_all` over the whole vocabulary, where a class
-    that never occurs counts 0. `precision`, `recall`, `f1` (float64) and `support` (int64; float64
-    where photos have weights) are `[C]`; what would divide by zero is 0.
+    `values` has each metric's score by its key; it is an attribute, too: `scores.macro_f1`.
+    `precision`, `recall`, `f1` (float64) and `support` (int64; float64 where photos have weights)
+    are `[C]`; what would divide by zero is 0.
     """
 
-    accuracy: float
-    macro_f1: float
-    macro_f1_all: float
-    weighted_f1: float
+    values: Mapping[str, float]
     precision: np.ndarray
     recall: np.ndarray
     f1: np.ndarray
     support: np.ndarray
+
+    def __getattr__(self, key: str) -> float:
+        if key == "values" or key not in self.values:
+            raise AttributeError(key)
+        return self.values[key]
 
 
 def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
@@ -61,20 +152,14 @@ def scores_of_counts(hits: np.ndarray, support: np.ndarray, predicted: np.ndarra
 
     `[C]` each: a confusion matrix's diagonal, the sums of its rows and those of its columns.
     """
-    hits, support, predicted = (np.asarray(n, np.float64) for n in (hits, support, predicted))
-    f1 = _ratio(2 * hits, support + predicted)
-    present = (support + predicted) > 0
-    total = support.sum()
-    whole = support.astype(np.int64)
+    counts = Counts(*(np.asarray(n, np.float64) for n in (hits, support, predicted)))
+    whole = counts.support.astype(np.int64)
     return Scores(
-        accuracy=float(_ratio(hits.sum(), total)),
-        macro_f1=float(f1[present].mean()) if present.any() else 0.0,
-        macro_f1_all=float(f1.mean()),
-        weighted_f1=float(_ratio((f1 * support).sum(), total)),
-        precision=_ratio(hits, predicted),
-        recall=_ratio(hits, support),
-        f1=f1,
-        support=whole if (whole == support).all() else support,
+        values={metric.key: float(metric.compute(counts)) for metric in METRICS},
+        precision=_ratio(counts.hits, counts.predicted),
+        recall=_ratio(counts.hits, counts.support),
+        f1=counts.f1,
+        support=whole if (whole == counts.support).all() else counts.support,
     )
 
 

@@ -21,8 +21,8 @@ from evaluation.fake_run import (
     write_records,
     write_run,
 )
-from report.html_check import Page
 from PIL import Image
+from report.html_check import Page
 from sklearn import metrics as sklearn
 
 from fashion_keras.compare import main as compare_main

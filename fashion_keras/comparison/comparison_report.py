@@ -8,6 +8,7 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from fashion_keras.comparison.paired import COMPARED
 from fashion_keras.comparison.runs import StoredRun
 from fashion_keras.evaluation.plots import short_name
 from fashion_keras.text import as_markdown
@@ -114,10 +115,8 @@ def markdown(result: dict) -> str:
     rows = [
         [
             "run",
-            f"accuracy [{percent}]",
-            f"macro-F1 [{percent}]",
-            f"Δ accuracy [{percent}]",
-            f"Δ macro-F1 [{percent}]",
+            *(f"{metric.name} [{percent}]" for metric in COMPARED),
+            *(f"Δ {metric.name} [{percent}]" for metric in COMPARED),
             "McNemar p",
         ]
     ]
@@ -126,10 +125,8 @@ def markdown(result: dict) -> str:
         rows.append(
             [
                 _name(group),
-                _score(group["accuracy"]),
-                _score(group["macro_f1"]),
-                _change(change["accuracy"]) if change else "–",
-                _change(change["macro_f1"]) if change else "–",
+                *(_score(group[metric.key]) for metric in COMPARED),
+                *(_change(change[metric.key]) if change else "–" for metric in COMPARED),
                 _p(change["mcnemar"]) if change else "–",
             ]
         )
@@ -186,10 +183,8 @@ def _p(test):
 
 
 def _sentence(row):
-    return (
-        f"{row['b']} against {row['a']}: accuracy {_change(row['accuracy'])}, macro-F1 "
-        f"{_change(row['macro_f1'])}, McNemar p {_p(row['mcnemar'])}"
-    )
+    changes = ", ".join(f"{metric.name} {_change(row[metric.key])}" for metric in COMPARED)
+    return f"{row['b']} against {row['a']}: {changes}, McNemar p {_p(row['mcnemar'])}"
 
 
 def _classes(row):

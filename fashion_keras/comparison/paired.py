@@ -10,8 +10,10 @@ import numpy as np
 
 from fashion_keras.comparison.runs import StoredRun, pool_seeds, seed_of
 from fashion_keras.errors import UserError
-from fashion_keras.metrics import scores_of_classes
+from fashion_keras.metrics import METRICS, Counts, scores_of_classes
 
+COMPARED = tuple(metric for metric in METRICS if metric.compared)
+SCORES = tuple(metric.key for metric in COMPARED)
 _NUMBERS_AT_ONCE = 1 << 21  # 16 MB of draws, however many photos there are
 
 
@@ -22,7 +24,7 @@ def paired_bootstrap(
     *,
     resamples: int = 2000,
     seed: int = 0,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> dict[str, np.ndarray]:
     """Score all models on the same photos, drawn anew with replacement `resamples` times.
 
     Paired (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 16): within a
@@ -36,8 +38,7 @@ def paired_bootstrap(
         num_classes: classes of the vocabulary.
 
     Returns:
-        Accuracy and macro-F1 (mean over the classes that occur among truth or predictions of
-        that resample), float64 `[resamples, K]` each.
+        Each score that is compared by its key, of every resample, float64 `[resamples, K]`.
 
     Raises:
         ValueError: no photo has a label.
@@ -54,30 +55,19 @@ def paired_bootstrap(
     ]
     generator = np.random.default_rng(seed)
     at_once = max(1, _NUMBERS_AT_ONCE // len(counts))
-    accuracy, macro_f1 = [], []
+    parts = []
     for start in range(0, resamples, at_once):
         size = min(at_once, resamples - start)
         drawn = generator.multinomial(total, counts / total, size=size).astype(np.float64)
         support = drawn @ by_truth
-        scored = [_scores(drawn, support, by_truth, one) for one in by_prediction]
-        accuracy.append(np.stack([a for a, _ in scored], axis=1))
-        macro_f1.append(np.stack([f for _, f in scored], axis=1))
-    return np.concatenate(accuracy), np.concatenate(macro_f1)
-
-
-def _scores(drawn, support, by_truth, by_prediction):
-    hits = drawn @ (by_truth * by_prediction)
-    occurring = support + drawn @ by_prediction
-    f1 = np.divide(2 * hits, occurring, out=np.zeros_like(hits), where=occurring > 0)
-    accuracy = hits.sum(axis=1) / support.sum(axis=1)
-    return accuracy, f1.sum(axis=1) / (occurring > 0).sum(axis=1)
+        counts = [Counts(drawn @ (by_truth * one), support, drawn @ one) for one in by_prediction]
+        parts.append({m.key: np.stack([m.compute(c) for c in counts], axis=1) for m in COMPARED})
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
 CONFIDENCE = 0.95
-SCORES = ("accuracy", "macro_f1")
 RULES = {
-    "macro_f1": "mean F1 of the classes that occur among the labels or the run's predictions, as "
-    "scikit-learn's f1_score(average='macro')",
+    **{metric.key: metric.rule for metric in COMPARED},
     "interval": "percentile bootstrap over photos, the same photos for every run; a pooled "
     "config's score is the mean over its seeds. The seeds' variation is in sd, not in the interval",
     "sd": "standard deviation over seeds (n − 1)",
@@ -118,18 +108,12 @@ def compare_runs(runs: Sequence[StoredRun], *, resamples: int = 2000, seed: int 
     }
     found = [scores_of_classes(run.truth, run.prediction, len(run.classes)) for run in runs]
     values = {name: np.array([getattr(one, name) for one in found]) for name in SCORES}
-    drawn = dict(
-        zip(
-            SCORES,
-            paired_bootstrap(
-                first.truth,
-                [run.prediction for run in runs],
-                len(first.classes),
-                resamples=resamples,
-                seed=seed,
-            ),
-            strict=True,
-        )
+    drawn = paired_bootstrap(
+        first.truth,
+        [run.prediction for run in runs],
+        len(first.classes),
+        resamples=resamples,
+        seed=seed,
     )
     return {
         "split": first.split,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-SCORES = ("accuracy", "macro_f1", "macro_f1_all", "weighted_f1")
+from fashion_keras.metrics import METRICS, Counts
+
 _CELLS_AT_ONCE = 1 << 21  # numbers drawn at a time: 16 MB, whatever the size of the matrix
 
 
@@ -16,7 +17,7 @@ def bootstrap_intervals(
     seed: int = 0,
     stratified: bool = False,
 ) -> dict[str, tuple[float, float]]:
-    """Return the percentile bootstrap interval `(low, high)` of each score in `SCORES`.
+    """Return the percentile bootstrap interval `(low, high)` of each score of `METRICS`.
 
     Photos are drawn with replacement and scored anew, `resamples` times (Efron & Tibshirani,
     An Introduction to the Bootstrap, 1993, chapter 13). The scores depend on a photo only
@@ -43,7 +44,7 @@ def bootstrap_intervals(
 def resampled_scores(
     matrix: np.ndarray, *, resamples: int = 2000, seed: int = 0, stratified: bool = False
 ) -> dict[str, np.ndarray]:
-    """Return each score in `SCORES` of every bootstrap resample, float64 `[resamples]`."""
+    """Return each score of `METRICS` of every bootstrap resample, float64 `[resamples]`."""
     matrix = np.asarray(matrix, np.int64)
     truth, prediction = np.nonzero(matrix)
     counts = matrix[truth, prediction]
@@ -61,9 +62,9 @@ def resampled_scores(
     for start in range(0, resamples, chunk):
         size = min(chunk, resamples - start)
         draw = _draw(generator, counts, truth if stratified else np.zeros_like(truth), size)
-        parts.append(_scores(draw @ on_diagonal, draw @ by_truth, draw @ by_prediction))
-    columns = np.concatenate(parts)
-    return {name: columns[:, column] for column, name in enumerate(SCORES)}
+        drawn = Counts(draw @ on_diagonal, draw @ by_truth, draw @ by_prediction)
+        parts.append({metric.key: metric.compute(drawn) for metric in METRICS})
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
 def _draw(generator, counts, stratum, size):
@@ -74,14 +75,3 @@ def _draw(generator, counts, stratum, size):
         total = counts[cells].sum()
         drawn[:, cells] = generator.multinomial(total, counts[cells] / total, size=size)
     return drawn
-
-
-def _scores(hits, support, predicted):
-    """Score resamples: each argument `[R, C]`, the result `[R, 4]` in the order of `SCORES`."""
-    total = support.sum(axis=1)
-    occurring = support + predicted
-    f1 = np.divide(2 * hits, occurring, out=np.zeros_like(hits), where=occurring > 0)
-    accuracy = hits.sum(axis=1) / total
-    macro_f1 = f1.sum(axis=1) / (occurring > 0).sum(axis=1)
-    weighted_f1 = (f1 * support).sum(axis=1) / total
-    return np.stack([accuracy, macro_f1, f1.mean(axis=1), weighted_f1], axis=1)

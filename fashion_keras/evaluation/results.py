@@ -9,10 +9,10 @@ import fashion_keras
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.files import save_json, write_evaluation
-from fashion_keras.evaluation.intervals import SCORES, bootstrap_intervals
+from fashion_keras.evaluation.intervals import bootstrap_intervals
 from fashion_keras.evaluation.predictions import Predictions, predict
 from fashion_keras.evaluation.table import table
-from fashion_keras.metrics import confusion_matrix, scores
+from fashion_keras.metrics import METRICS, confusion_matrix, scores
 from fashion_keras.run import CONFIG_FILE, Run
 
 # With what a command needs to write and show them.
@@ -21,11 +21,7 @@ __all__ = ["evaluate_predictions", "evaluate_run", "save_json", "table", "write_
 CONFIDENCE = 0.95
 RULES = {
     "prediction": "the class with the highest logit",
-    "accuracy": "share of the photos whose prediction is their label",
-    "macro_f1": "mean F1 of the classes that occur among the labels or the predictions, as "
-    "scikit-learn's f1_score(average='macro')",
-    "macro_f1_all": "mean F1 of every class of the vocabulary; one that occurs in neither counts 0",
-    "weighted_f1": "mean F1 weighted by the number of photos of the class",
+    **{metric.key: metric.rule for metric in METRICS},
     "top_3_accuracy": "share of the photos whose label is among the three likeliest classes",
     "division_by_zero": "precision, recall and F1 are 0 where they would divide by zero",
     "missing_label": "photos without a value in a label column are left out of its scores",
@@ -95,10 +91,9 @@ def evaluate_predictions(
 
     Returns:
         A dict of `split`, `label` and `rules`, the headline's `num_examples`,
-        `accuracy`, `macro_f1`, `macro_f1_all`, `weighted_f1` and `top_3_accuracy` (each a dict of
-        `value`, `low`, `high`), `per_class` and `confusion_matrix`, and in `heads` the same of
-        the other heads. A head that no photo of the split has a label for holds only
-        `num_examples`, 0.
+        each of `METRICS` and `top_3_accuracy` (a dict of `value`, `low`, `high`), `per_class`
+        and `confusion_matrix`, and in `heads` the same of the other heads. A head that no photo
+        of the split has a label for holds only `num_examples`, 0.
 
     Raises:
         UserError: no photo of the split has a value in the headline label's column.
@@ -154,12 +149,8 @@ def _head(predictions, label, classes, resamples, seed, train_counts):
         "num_classes": len(classes),
         "num_classes_present": sum(bool(row["support"] or row["predicted"]) for row in per_class),
         **{
-            name: {
-                "value": getattr(found, name),
-                "low": intervals[name][0],
-                "high": intervals[name][1],
-            }
-            for name in SCORES
+            key: {"value": value, "low": intervals[key][0], "high": intervals[key][1]}
+            for key, value in found.values.items()
         },
         "top_3_accuracy": _top_3(predictions, label, resamples, seed),
         "per_class": per_class,

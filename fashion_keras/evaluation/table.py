@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-SCORE_NAMES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1, the {present} classes that occur",
-    "macro_f1_all": "macro-F1, all {all} classes",
-    "weighted_f1": "weighted F1",
-}
+from fashion_keras.metrics import METRICS
 
 
 def table(result: dict) -> str:
@@ -31,14 +26,15 @@ def _headline(result):
     percent = f"{result['interval']['confidence']:.0%} interval"
     rows = [
         (
-            name.format(present=result["num_classes_present"], all=result["num_classes"]),
-            f"{result[key]['value']:.4f}",
-            f"{result[key]['low']:.4f} – {result[key]['high']:.4f}",
+            metric.title.format(present=result["num_classes_present"], all=result["num_classes"]),
+            f"{result[metric.key]['value']:.4f}",
+            f"{result[metric.key]['low']:.4f} – {result[metric.key]['high']:.4f}",
         )
-        for key, name in SCORE_NAMES.items()
+        for metric in METRICS
     ]
+    found = [result[metric.key] for metric in METRICS]
     text = _align([("", "value", percent), *rows])
-    if any(not result[k]["low"] <= result[k]["value"] <= result[k]["high"] for k in SCORE_NAMES):
+    if any(not score["low"] <= score["value"] <= score["high"] for score in found):
         text += (
             "\nA value lies outside its interval: rare classes are missing from many resamples,\n"
             "and count 0 there. Read the interval's width, and the classes below."
@@ -47,12 +43,12 @@ def _headline(result):
 
 
 def _other_heads(heads):
-    rows = [("other heads", "photos", "accuracy", "macro-F1", "macro-F1, all", "weighted F1")]
+    rows = [("other heads", "photos", *(metric.name for metric in METRICS))]
     for label, head in heads.items():
         if head["num_examples"]:
-            numbers = [f"{head[key]['value']:.4f}" for key in SCORE_NAMES]
+            numbers = [f"{head[metric.key]['value']:.4f}" for metric in METRICS]
         else:
-            numbers = ["–"] * len(SCORE_NAMES)
+            numbers = ["–"] * len(METRICS)
         rows.append((label, f"{head['num_examples']:,}", *numbers))
     return _align(rows)
 

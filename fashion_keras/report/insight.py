@@ -26,7 +26,7 @@ from fashion_keras.decision.calibration import (
     reliability_bins,
 )
 from fashion_keras.decision.parameters import Acceptance, Decision
-from fashion_keras.evaluation.intervals import SCORES, bootstrap_intervals
+from fashion_keras.evaluation.intervals import bootstrap_intervals
 from fashion_keras.evaluation.predictions import Predictions
 from fashion_keras.report.examples import largest_confusions
 
@@ -185,7 +185,7 @@ def _stratified(result):
     )
     return {
         "method": "percentile bootstrap over photos, within each true class",
-        **{name: {"low": found[name][0], "high": found[name][1]} for name in SCORES},
+        **{name: {"low": low, "high": high} for name, (low, high) in found.items()},
     }
 
 

@@ -29,6 +29,7 @@ from fashion_keras.evaluation.plots import (
 )
 from fashion_keras.evaluation.predictions import Predictions, predict, predictions_parquet
 from fashion_keras.features import embed
+from fashion_keras.metrics import METRICS
 from fashion_keras.progress import Terminal
 from fashion_keras.report import curves
 from fashion_keras.report.examples import (
@@ -45,13 +46,7 @@ from fashion_keras.run import Run
 from fashion_keras.text import command
 
 _TEMPLATES = files(__package__) / "templates"
-_TILES = (
-    ("accuracy", "Accuracy", "photos whose class is right"),
-    ("top_3_accuracy", "Top-3 accuracy", "the right class is among three"),
-    ("macro_f1", "Macro-F1", "mean over the {present} classes that occur"),
-    ("macro_f1_all", "Macro-F1, all", "over all {all} classes, absent ones 0"),
-    ("weighted_f1", "Weighted F1", "mean weighted by photos"),
-)
+_TOP_3 = ("top_3_accuracy", "Top-3 accuracy", "the right class is among three")
 
 
 def render_page(
@@ -91,9 +86,10 @@ def render_page(
         sections=_sections(counted),
         tiles=_tiles(result),
         outside=any(
-            not result[key]["low"] <= result[key]["value"] <= result[key]["high"]
-            for key, _, _ in _TILES
+            not tile["score"]["low"] <= tile["score"]["value"] <= tile["score"]["high"]
+            for tile in _tiles(result)
         ),
+        metrics=METRICS,
         needed=_photos_needed(result["automation"]),
         columns=_columns(counted, result["automation"]["check"] is not None),
         classes=_classes(result),
@@ -126,10 +122,12 @@ def _sections(counted):
 
 def _tiles(result):
     numbers = {"present": result["num_classes_present"], "all": result["num_classes"]}
+    rows = [(m.key, m.name[0].upper() + m.name[1:], m.note) for m in METRICS]
+    if result["num_classes"] > 3:
+        rows.insert(1, _TOP_3)
     return [
         {"name": name, "note": note.format(**numbers), "score": result[key]}
-        for key, name, note in _TILES
-        if key != "top_3_accuracy" or result["num_classes"] > 3
+        for key, name, note in rows
     ]
 
 

@@ -13,29 +13,32 @@ from pathlib import Path
 import yaml
 
 import fashion_keras
-from fashion_keras.run import DECISION_FILE, EVALUATION_FILE, RECORDS_FILE, Run
+from fashion_keras.metrics import METRICS
+from fashion_keras.run import BEST_MODEL_FILE, DECISION_FILE, EVALUATION_FILE, RECORDS_FILE, Run
 from fashion_keras.serving.served_photo import MAX_PIXELS
 from fashion_keras.text import as_code, as_markdown
 
-SCORES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1, classes that occur",
-    "macro_f1_all": "macro-F1, all classes",
-    "weighted_f1": "weighted F1",
-}
 # Where evaluations of a split lie in a run's folder, the best account of the model first.
 _EVALUATIONS = ("evaluation-test", "evaluation-validation", ".")
-_NEEDED = {"split", "label", "num_examples", "interval", "rules", "heads", "per_class", *SCORES}
+_NEEDED = {
+    *("split", "label", "num_examples", "num_classes", "interval", "rules", "heads", "per_class"),
+    *(metric.key for metric in METRICS),
+}
 
 
-def find_evaluation(folder: Path, label: str) -> tuple[dict, Path] | tuple[None, None]:
-    """Return the evaluation of a run's headline `label` and its file: test before validation."""
+def find_evaluation(folder: Path, label: str, model: str | None) -> dict | None:
+    """Return the evaluation of a run's headline `label`: test before validation.
+
+    `model` is the sha256 of the run's model; an evaluation of another one is none of this run's.
+    """
     for place in _EVALUATIONS:
         path = folder / place / EVALUATION_FILE
         found = read_json(path)
         if isinstance(found, dict) and found.keys() >= _NEEDED and found["label"] == label:
-            return found, path
-    return None, None
+            of = found.get("made_from", {}).get(BEST_MODEL_FILE, model)
+            if of == model:
+                return found
+    return None
 
 
 def read_json(path: Path) -> dict | None:
@@ -55,15 +58,15 @@ def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
 
 
-def scores_section(evaluation: dict | None, path: Path | None, decision: Path) -> str:
+def scores_section(evaluation: dict | None, decision: str | None) -> str:
     """Lay out scores with intervals, by label and by class; or say that there are none.
 
-    `path` is the evaluation's file and `decision` the run's `decision.json`, if it has one.
+    `decision` is the sha256 of the run's `decision.json`, if it has one.
     """
     if not evaluation:
         return (
             "## Scores\n\nNot measured when this was written. Measure and export again:\n"
-            "`python -m fashion_keras.evaluate --model RUN --data RECORDS --split test`."
+            "`fashion-keras evaluate --model RUN --data RECORDS --split test`."
         )
     notes = []
     if evaluation["split"] != "test":
@@ -71,15 +74,21 @@ def scores_section(evaluation: dict | None, path: Path | None, decision: Path) -
             "This split also chose the epoch, so the figures flatter the model; the test split "
             "had not been looked at."
         )
-    if decision.is_file() and decision.stat().st_mtime > path.stat().st_mtime:
-        notes.append("The decision below was fitted after these scores were taken.")
+    if decision != evaluation.get("made_from", {}).get(DECISION_FILE):
+        notes.append("These scores were taken without the decision below, or with another one.")
     label, split = as_markdown(evaluation["label"]), as_markdown(evaluation["split"])
     confidence = evaluation["interval"]["confidence"]
     headline = table(
         (label, "value", f"{confidence:.0%} interval"),
         [
-            (text, f"{evaluation[key]['value']:.4f}", _interval(evaluation[key]))
-            for key, text in SCORES.items()
+            (
+                metric.title.format(
+                    present=evaluation["num_classes_present"], all=evaluation["num_classes"]
+                ),
+                f"{evaluation[metric.key]['value']:.4f}",
+                _interval(evaluation[metric.key]),
+            )
+            for metric in METRICS
         ],
     )
     parts = [
@@ -89,12 +98,18 @@ def scores_section(evaluation: dict | None, path: Path | None, decision: Path) -
         f"Intervals: {as_markdown(evaluation['rules']['interval'])}.",
     ]
     others = [
-        (as_markdown(name), f"{head['num_examples']:,}", *(_with_interval(head[k]) for k in SCORES))
+        (
+            as_markdown(name),
+            f"{head['num_examples']:,}",
+            *(_with_interval(head[metric.key]) for metric in METRICS),
+        )
         for name, head in evaluation["heads"].items()
         if head["num_examples"]
     ]
     if others:
-        parts.append(table(("other labels", "photos", *SCORES.values()), others))
+        parts.append(
+            table(("other labels", "photos", *(metric.name for metric in METRICS)), others)
+        )
     classes = sorted(evaluation["per_class"], key=lambda row: -row["support"])
     parts.append(
         table(
@@ -136,14 +151,15 @@ _FEW = 20  # training photos; below that a class's scores are luck
 def model_card(run: Run, name: str, signatures: Sequence[str]) -> str:
     """Return the card of `run`'s model, served as `name` with the signatures named."""
     folder = run.path if run.path.is_dir() else run.path.parent
-    evaluation, path = find_evaluation(folder, run.label)
+    made_from = run.fingerprints()
+    evaluation = find_evaluation(folder, run.label, made_from.get(BEST_MODEL_FILE))
     source, split = _data(folder, evaluation)
     parts = [
         _front_matter(run, name, source, evaluation),
         _introduction(run, name),
         _calling(run, name, signatures),
         _data_section(run, source, split),
-        scores_section(evaluation, path, folder / DECISION_FILE),
+        scores_section(evaluation, made_from.get(DECISION_FILE)),
         _decision(run),
         _limits(run, source, evaluation),
         _licence(source),
@@ -180,8 +196,15 @@ def _front_matter(run, name, source, evaluation):
             "split": evaluation["split"],
         }
         metrics = [
-            {"type": kind, "name": f"{run.label} {SCORES[key]}", "value": _rounded(evaluation, key)}
-            for key, kind in (("accuracy", "accuracy"), ("macro_f1", "f1"))
+            {
+                "type": kind,
+                "name": f"{run.label} {name}",
+                "value": _rounded(evaluation, key),
+            }
+            for key, kind, name in (
+                ("accuracy", "accuracy", "accuracy"),
+                ("macro_f1", "f1", "macro-F1, classes that occur"),
+            )
         ]
         task = {"type": "image-classification"}
         result = {"task": task, "dataset": dataset, "metrics": metrics}

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from fashion_keras.errors import UserError
 from fashion_keras.io import replacing
+from fashion_keras.metrics import METRICS
 from fashion_keras.training.ema import ExponentialMovingAverage, averaged
 from fashion_keras.training.macro_f1 import MacroF1
 
@@ -21,10 +22,10 @@ from fashion_keras.training.macro_f1 import MacroF1
 class RunScores(keras.callbacks.Callback):
     """Make an epoch's logs the columns that a run has: the losses, then each label's scores.
 
-    The headline's are `accuracy`, `macro_f1` and `macro_f1_all`, with `val_` before them in
-    validation; another label's carry its name, e.g. `val_articleType_macro_f1`. Keras's and
-    `MacroF1`'s own names would depend on how many labels there are. For the trainer, whose other
-    callbacks all come after it.
+    The headline's are the logged ones of `METRICS`, with `val_` before them in validation;
+    another label's carry its name, e.g. `val_articleType_macro_f1`. Keras's and `MacroF1`'s own
+    names would depend on how many labels there are. For the trainer, whose other callbacks all
+    come after it.
 
     Args:
         macro_f1: the callback before this one, which has the scores.
@@ -45,10 +46,9 @@ class RunScores(keras.callbacks.Callback):
         ):
             for label in self._labels:
                 prefix = part if label == self._labels[0] else f"{part}{label}_"
-                columns[f"{prefix}accuracy"] = scores[label].accuracy
-                columns[f"{prefix}macro_f1"] = scores[label].macro_f1
-                if part:
-                    columns[f"{prefix}macro_f1_all"] = scores[label].macro_f1_all
+                for metric in METRICS:
+                    if metric.logged is True or (part and metric.logged):
+                        columns[f"{prefix}{metric.key}"] = scores[label].values[metric.key]
         for name in list(logs):
             del logs[name]
         logs.update(columns)

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tensorboard.plugins.hparams import api as hp
 
 from fashion_keras.config import Config
+from fashion_keras.metrics import METRICS
 from fashion_keras.training.callbacks import BestModel
 from fashion_keras.training.macro_f1 import MacroF1
 
@@ -68,8 +69,7 @@ def _fit(text: str, font) -> str:
 _PICTURE_EVERY = 5
 # TensorBoard sorts groups of cards by name: first what one looks for, last the cards of each class.
 _GROUPS = {
-    "macro_f1": "1 macro-F1",
-    "macro_f1_all": "1 macro-F1",
+    **{metric.key: "1 macro-F1" for metric in METRICS},
     "accuracy": "2 accuracy and loss",
     "loss": "2 accuracy and loss",
     "learning_rate": "5 speed",

@@ -5,8 +5,10 @@ from itertools import product
 import numpy as np
 import pytest
 
-from fashion_keras.evaluation.intervals import SCORES, bootstrap_intervals, resampled_scores
-from fashion_keras.metrics import confusion_matrix, scores
+from fashion_keras.evaluation.intervals import bootstrap_intervals, resampled_scores
+from fashion_keras.metrics import METRICS, confusion_matrix, scores
+
+SCORES = tuple(metric.key for metric in METRICS)
 
 CLASSES = 7  # 6 never occurs; 5 is predicted but never true; 4 has two photos
 
@@ -28,7 +30,7 @@ def one_by_one(photos):
     for _ in range(3000):
         drawn = generator.integers(0, len(truth), len(truth))
         found = scores(confusion_matrix(truth[drawn], prediction[drawn], CLASSES))
-        rows.append([getattr(found, name) for name in SCORES])
+        rows.append(list(found.values.values()))
     return dict(zip(SCORES, np.array(rows).T, strict=True))
 
 

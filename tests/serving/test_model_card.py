@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import re
 
 import numpy as np
@@ -14,6 +13,7 @@ from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.decision.parameters import Acceptance, Decision
 from fashion_keras.evaluation.predictions import Predictions
 from fashion_keras.evaluation.results import evaluate_predictions
+from fashion_keras.reading import sha256_of
 from fashion_keras.run import save_records
 from fashion_keras.serving.model_card import model_card
 
@@ -117,19 +117,28 @@ def test_another_labels_evaluation_is_not_taken_for_the_headlines(run, tmp_path)
 
 
 def test_a_decision_is_told_and_scores_from_before_it_are_marked(run, tmp_path):
-    scores = save(tmp_path, "evaluation-test", evaluation("test"))
+    save(tmp_path, "evaluation-test", evaluation("test"))
     accept = Acceptance(threshold=0.8, target_error=0.02, coverage=0.91, error=0.019)
     decision = Decision("subCategory", temperature={"subCategory": 1.25}, accept=accept)
     decision.save(tmp_path / "decision.json")
     decided = dataclasses.replace(run, decision=decision)
-    os.utime(scores, (1, 1))
     card = model_card(decided, "shop", SIGNATURES)
-    assert "fitted after these scores were taken" in card
+    assert "taken without the decision below" in card
     assert "subCategory 1.25" in card
     assert "accept from a score of 0.800: on validation that took 91.0%" in card
     assert "not calibrated" not in card
-    os.utime(tmp_path / "decision.json", (0, 0))
-    assert "fitted after" not in model_card(decided, "shop", SIGNATURES)
+    made_from = {"decision.json": sha256_of(tmp_path / "decision.json")}
+    save(tmp_path, "evaluation-test", evaluation("test") | {"made_from": made_from})
+    assert "without the decision below" not in model_card(decided, "shop", SIGNATURES)
+
+
+def test_scores_of_another_model_are_none_of_this_one(run, tmp_path):
+    (tmp_path / "best.keras").write_bytes(b"weights")
+    made_from = {"best.keras": sha256_of(tmp_path / "best.keras")}
+    save(tmp_path, "evaluation-test", evaluation("test") | {"made_from": made_from})
+    assert "## Scores, test split" in model_card(run, "shop", SIGNATURES)
+    (tmp_path / "best.keras").write_bytes(b"other weights")
+    assert "Not measured" in model_card(run, "shop", SIGNATURES)
 
 
 def test_kaggles_data_and_licence_are_named_and_a_shops_are_left_to_it(run, tmp_path):
