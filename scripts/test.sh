@@ -6,5 +6,4 @@ source scripts/environment.sh
 environment test
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-.venv/bin/lint-imports --no-logo --no-cache --no-timings 2>/dev/null || .venv/bin/lint-imports --no-cache
 exec .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"
