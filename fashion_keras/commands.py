@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import logging
 import os
 import re
 import sys
@@ -13,6 +14,8 @@ from typing import TextIO
 
 from fashion_keras.errors import UserError
 from fashion_keras.io import place
+from fashion_keras.progress import LOGGER
+from fashion_keras.quiet import load_keras
 from fashion_keras.text import printable
 
 # A disk or a path that fails, not a bug of ours.
@@ -42,8 +45,22 @@ def run_command(function: Callable[[Sequence[str] | None], None], argv=None) -> 
     with (
         contextlib.redirect_stdout(Screen(sys.stdout)),
         contextlib.redirect_stderr(Screen(sys.stderr, bars=True)),
+        _warnings_shown(),
     ):
         return _run(function, argv)
+
+
+@contextlib.contextmanager
+def _warnings_shown():
+    """Print on standard error what the library warns of by its log."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("warning: %(message)s"))
+    LOGGER.addHandler(handler)
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
 
 
 class Screen:
@@ -193,10 +210,8 @@ def _explain_tensorflow(error: Exception) -> str | None:
 
 
 def check_backend(*allowed: str) -> None:
-    """Raise `UserError` unless Keras computes by one of `allowed`; imports Keras."""
-    import keras
-
-    backend = keras.backend.backend()
+    """Import Keras; raise `UserError` unless it computes by one of `allowed`."""
+    backend = load_keras().backend.backend()
     if backend not in allowed:
         raise UserError(
             f"Keras's backend is {backend!r}: expected {' or '.join(allowed)}.\n"

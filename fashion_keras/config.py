@@ -28,7 +28,7 @@ from pydantic.dataclasses import dataclass
 from fashion_keras.data.schema import did_you_mean
 from fashion_keras.errors import UserError
 from fashion_keras.io import NO_ADDRESS, is_address, write_text
-from fashion_keras.reading import read_yaml
+from fashion_keras.reading import parse_yaml, read_yaml, short
 
 RECIPES = Path(__file__).parent / "recipes"
 ABOUT, BASE = "about", "base"
@@ -360,7 +360,9 @@ def load_config(
         given = any(key == name or key.startswith(f"{name}.") for name in overrides)
         message = first["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:]
-        raise UserError(f"{key} = {first['input']!r}{'' if given else where}: {message}") from None
+        raise UserError(
+            f"{key} = {short(first['input'])}{where * (not given)}: {message}"
+        ) from None
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
@@ -374,13 +376,14 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
 def _parse(assignment: str) -> tuple[str, Any]:
     key, equals, text = (part.strip() for part in assignment.partition("="))
     if not equals:
-        raise UserError(f"--set {assignment}: expected key=value, e.g. training.epochs=20")
+        raise UserError(f"--set {assignment[:80]}: expected key=value, e.g. training.epochs=20")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = parse_yaml(text)
+    except ValueError as error:
         value = None
         if key not in _text_keys():
-            raise UserError(f"--set {assignment}: the value is not valid YAML") from None
+            reason = str(error).partition(": ")[2]
+            raise UserError(f"--set {assignment[:80]}: the value: {reason}") from None
     # A folder may be called 2024, and a label column too.
     kept = (str, list) if key == _SEVERAL else str
     return key, text if key in _text_keys() and not isinstance(value, kept) else value

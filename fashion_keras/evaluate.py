@@ -189,7 +189,7 @@ def evaluate(
             target_error=target_error,
             with_embeddings=embeddings,
             batch_size=batch_size,
-            progress=report_to.bars,
+            progress=report_to,
         )
         write_evaluation(report, full, predictions, run.labels, files)
         places.append(report / REPORT_FILE)

@@ -1,4 +1,4 @@
-"""TensorFlow in, without a dozen lines about drivers and rounding that no user can act on."""
+"""TensorFlow and Keras in, without lines that no user can act on, and with settings that work."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import sys
 import tempfile
 import threading
+
+from fashion_keras.errors import UserError
 
 _LOADING = threading.Lock()  # two threads that turn the same descriptor aside would lose it
 
@@ -31,7 +33,9 @@ def _load():
             import tensorflow
 
             tensorflow.config.list_physical_devices()
-        except BaseException:
+        except BaseException as error:
+            if wrong := _wrong_settings(error):  # TensorFlow reads Keras's, too
+                raise wrong from error
             notes.seek(0)
             os.write(saved, notes.read())
             raise
@@ -39,3 +43,43 @@ def _load():
             os.dup2(saved, 2)
             os.close(saved)
     return tensorflow
+
+
+def load_keras():
+    """Import Keras and return it; `UserError` where somebody's settings make it another Keras."""
+    if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true"):
+        raise UserError(
+            "TF_USE_LEGACY_KERAS has TensorFlow use Keras 2, and fashion_keras needs Keras 3: "
+            "unset it"
+        )
+    try:
+        import keras
+    except Exception as error:
+        if wrong := _wrong_settings(error):
+            raise wrong from error
+        raise
+    for name, found, expected in (
+        ("image_data_format", keras.config.image_data_format(), "channels_last"),
+        ("floatx", keras.config.floatx(), "float32"),
+    ):
+        if found != expected:
+            raise UserError(
+                f"Keras's {name} is {found!r}, expected {expected!r}: change it in {_settings()}"
+            )
+    return keras
+
+
+def _settings() -> str:
+    return os.path.join(
+        os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"), "keras.json"
+    )
+
+
+def _wrong_settings(error: BaseException) -> UserError | None:
+    """Return the error of an import that the file of Keras's settings made fail, if it did."""
+    if isinstance(error, ImportError) or not isinstance(error, Exception):
+        return None
+    if not os.path.isfile(_settings()):
+        return None
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return UserError(f"Keras does not start ({reason[:120]}): mend {_settings()}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,9 @@ from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.decision.parameters import Decision
 from fashion_keras.errors import UserError
 from fashion_keras.io import place, write_json
+from fashion_keras.progress import LOGGER
 from fashion_keras.provenance import changing, check_files, fingerprints
+from fashion_keras.quiet import load_keras
 from fashion_keras.reading import STRICT, damaged, read_json, validated
 from fashion_keras.text import command
 
@@ -117,10 +118,7 @@ def load_run(
     labels = {label: labels[label], **labels}
     height, width = _photo_size(model, file)
     if config is None:
-        print(
-            f"warning: {path}: no {CONFIG_FILE} beside it, assuming data.resize 'stretch'",
-            file=sys.stderr,
-        )
+        LOGGER.warning("%s: no %s beside it, assuming data.resize 'stretch'", path, CONFIG_FILE)
     resize = config.data.resize if config else "stretch"
     decision = None
     if decided and (folder / DECISION_FILE).is_file():
@@ -280,8 +278,7 @@ def _identity(info: DatasetInfo) -> dict:
 
 
 def _load_model(file: Path) -> keras.Model:
-    import keras
-
+    keras = load_keras()
     from fashion_keras.models.precision import compute_in_float32
 
     try:

@@ -200,9 +200,9 @@ def _train(config: Config, workdir: Path, resume: bool, report_to: Reporter) -> 
         report_to.say(f"run: {workdir}  (watch it: {watch})")
         sizes = ", ".join(f"{name} {split.num_examples:,}" for name, split in info.splits.items())
         report_to.say(f"records: {records} ({sizes}); label: {config.data.label}")
-        # TensorFlow is loaded here and not before: what is wrong above is answered at once.
-        load_tensorflow()
         try:
+            # TensorFlow is loaded here and not before: what is wrong above is answered at once.
+            load_tensorflow()
             check_backend("tensorflow", "jax")
             from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_png
             from fashion_keras.training.trainer import train as run_training
@@ -211,7 +211,7 @@ def _train(config: Config, workdir: Path, resume: bool, report_to: Reporter) -> 
                 config,
                 records,
                 workdir,
-                soft_targets=_soft_targets(config, records, workdir, report_to),
+                soft_targets=_soft_targets(config, records, labels, workdir, report_to),
                 draw_matrix=lambda matrix, names: figure_to_png(
                     confusion_matrix_figure(matrix, names)
                 ),
@@ -271,7 +271,13 @@ def _warn_of_names(config: Config, info: DatasetInfo, report_to: Reporter) -> No
             )
 
 
-def _soft_targets(config: Config, records: Path, workdir: Path, report_to: Reporter):
+def _soft_targets(
+    config: Config,
+    records: Path,
+    labels: Mapping[str, Sequence[str]],
+    workdir: Path,
+    report_to: Reporter,
+):
     """Return what the teachers say of the training photos, asking them once; None without any."""
     training = config.training
     file = workdir / TEACHER_FILE
@@ -282,7 +288,7 @@ def _soft_targets(config: Config, records: Path, workdir: Path, report_to: Repor
 
     if file.is_file():
         check_files(workdir, TEACHER_FILE)
-        return SoftTargets.load(file, training.teacher_weight)
+        return SoftTargets.load(file, training.teacher_weight, labels)
     report_to.say(f"asking {', '.join(training.teacher)} about the training photos")
     found = ask_teachers(
         training.teacher,

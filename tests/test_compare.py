@@ -12,6 +12,7 @@ from PIL import Image
 
 from fashion_keras.compare import main
 from fashion_keras.config import load_config
+from fashion_keras.reading import LIMIT
 
 CLASSES = ("Bags", "Belts", "NA")
 
@@ -126,10 +127,40 @@ def test_what_is_no_comparison_is_refused(runs, capsys, arguments, message):
     assert message in refused([runs[0] if x == "A" else x for x in arguments], capsys)
 
 
-def test_damaged_predictions_are_refused(runs, tmp_path, capsys):
-    path = tmp_path / "a" / "evaluation-test" / "predictions.csv.gz"
-    path.write_bytes(path.read_bytes()[:40])
-    assert "predictions.csv.gz is damaged" in refused(runs[:2], capsys)
+DAMAGED = {
+    "predictions.csv.gz": [
+        lambda data: data[:40],
+        lambda data: data[:30] + b"\xff" * 9 + data[39:],  # zlib's error, not gzip's
+        lambda data: gzip.compress(b"id,truth\n1,Bags\n"),
+        lambda data: gzip.compress(b"id,truth,prediction\n1,Bags\n"),
+        lambda data: gzip.compress(b"id,truth,prediction\n\xff,Bags,Bags\n"),
+        lambda data: gzip.compress(b'id,truth,prediction\n"1,Bags,Bags'),
+        lambda data: gzip.compress(b"id,truth,prediction\n" + b"x" * (LIMIT + 1)),
+    ],
+    "evaluation.json": [
+        lambda data: data[:-1],
+        lambda data: b"[" * 100_000,
+        lambda data: b"[]",
+        lambda data: b"\xff\xfe",
+        lambda data: data.replace(b'"split"', b'"label": "x", "split"'),
+    ],
+    "../history.csv": [
+        lambda data: data + b'"',
+        lambda data: data + b"3,nothing,0,0\n",
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "change"), [(n, c) for n, cs in DAMAGED.items() for c in cs])
+def test_damaged_files_are_refused(runs, tmp_path, capsys, name, change):
+    path = tmp_path / "a" / "evaluation-test" / name
+    path.write_bytes(change(path.read_bytes()))
+    assert f"{path.name} is damaged" in refused(runs[:2], capsys)
+
+
+def test_a_history_that_is_no_text_is_refused(runs, tmp_path, capsys):
+    (tmp_path / "a" / "history.csv").write_bytes(b"\xff")
+    assert "history.csv: byte 0 is no UTF-8 text" in refused(runs[:2], capsys)
 
 
 def test_no_tensorflow_is_loaded(runs, tmp_path):

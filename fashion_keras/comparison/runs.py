@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import dataclasses
 import gzip
-import json
+import io
 import os
 import re
 import shlex
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from fashion_keras.config import Config, load_config
 from fashion_keras.data.schema import MISSING
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.files import PREDICTIONS_FILE
+from fashion_keras.reading import LIMIT, damaged, read_bytes, read_json, read_text
 from fashion_keras.run import CONFIG_FILE, EVALUATION_FILE, HISTORY_FILE
 from fashion_keras.text import command, from_cell
+
+_MEND = "evaluate the run again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +99,7 @@ def seed_of(run: StoredRun) -> int | None:
 def _load(path: Path, split: str) -> StoredRun:
     folder, evaluation = _find_evaluation(path, split)
     ids, truth, prediction = _read_predictions(evaluation / PREDICTIONS_FILE)
-    raw = _read_json(evaluation / EVALUATION_FILE)
+    raw = read_json(evaluation / EVALUATION_FILE, _MEND)
     try:
         label, classes = raw["label"], tuple(row["class"] for row in raw["per_class"])
         index = {name: i for i, name in enumerate(classes)} | {"": MISSING}
@@ -127,7 +131,7 @@ def _find_evaluation(path: Path, split: str) -> tuple[Path, Path]:
     if (inside / PREDICTIONS_FILE).is_file() and (inside / EVALUATION_FILE).is_file():
         return path, inside
     if (path / PREDICTIONS_FILE).is_file() and (path / EVALUATION_FILE).is_file():
-        found = _read_json(path / EVALUATION_FILE).get("split")
+        found = read_json(path / EVALUATION_FILE, _MEND).get("split")
         if found == split:
             own = (path / CONFIG_FILE).is_file() or not (path.parent / CONFIG_FILE).is_file()
             return (path if own else path.parent), path
@@ -138,24 +142,23 @@ def _find_evaluation(path: Path, split: str) -> tuple[Path, Path]:
     )
 
 
-def _read_json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}): evaluate the run again") from None
-
-
 def _read_predictions(path: Path) -> tuple[tuple[str, ...], list[str], list[str]]:
+    data = read_bytes(path)
     try:
-        with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-            rows = [
-                tuple(from_cell(row[name]) for name in ("id", "truth", "prediction"))
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, EOFError, ValueError, KeyError, AttributeError, csv.Error) as error:
-        raise UserError(f"{path} is damaged ({error!r}): evaluate the run again") from None
+        with gzip.open(io.BytesIO(data)) as file:
+            text = file.read(LIMIT + 1)
+        if len(text) > LIMIT:
+            raise ValueError(f"it unpacks to more than {LIMIT / 2**20:,.0f} MiB")
+        rows = [
+            tuple(from_cell(row[name]) for name in ("id", "truth", "prediction"))
+            for row in csv.DictReader(io.StringIO(text.decode("utf-8"), newline=""), strict=True)
+        ]
+    except (OSError, EOFError, zlib.error, ValueError, csv.Error) as error:
+        raise damaged(path, error, _MEND) from None
+    except (KeyError, AttributeError):  # a column, or a row's cell, is not there
+        raise damaged(path, "it lacks id, truth or prediction", _MEND) from None
     if not rows:
-        raise UserError(f"{path} holds no predictions: evaluate the run again")
+        raise UserError(f"{path} holds no predictions: {_MEND}")
     ids, truth, prediction = zip(*rows, strict=True)
     return ids, list(truth), list(prediction)
 
@@ -163,12 +166,11 @@ def _read_predictions(path: Path) -> tuple[tuple[str, ...], list[str], list[str]
 def _read_history(path: Path) -> tuple[dict[str, float], ...]:
     if not path.is_file():
         return ()
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
     try:
+        rows = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
         return tuple({k: float(v) for k, v in row.items() if k and v} for row in rows)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error})") from None
+    except (TypeError, ValueError, csv.Error) as error:
+        raise damaged(path, error, "restore it, or do without its curves: remove it") from None
 
 
 def _aligned(run: StoredRun, first: StoredRun) -> StoredRun:

@@ -12,6 +12,7 @@ import dataclasses
 import itertools
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -23,6 +24,7 @@ from fashion_keras.data.shard_writer import available_memory
 from fashion_keras.data.tfrecord import read_records
 from fashion_keras.errors import UserError
 from fashion_keras.io import replacing
+from fashion_keras.reading import damaged
 
 # The exponent q of Kang et al.: a class of n photos is drawn in proportion to n^q.
 POWERS = {"natural": 1.0, "square-root": 0.5, "balanced": 0.0}
@@ -93,16 +95,28 @@ class SoftTargets:
             np.savez(partial, **{_ID: np.asarray(self.ids)}, **self.probabilities)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, weight: float) -> SoftTargets:
-        """Read what `save` wrote; raise `UserError` where it is damaged."""
+    def load(
+        cls, path: str | os.PathLike, weight: float, labels: Mapping[str, Sequence[str]]
+    ) -> SoftTargets:
+        """Read what `save` wrote; `labels` maps each label of the student to its class names.
+
+        Raises `UserError` where it is damaged, or of other labels or classes.
+        """
         try:
-            with np.load(path) as stored:
+            with np.load(path, allow_pickle=False) as stored:
                 found = {name: stored[name] for name in stored.files}
-            return cls(tuple(found.pop(_ID).tolist()), found, weight)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise UserError(
-                f"{path} is damaged ({error}): remove it, and the teacher is asked anew"
-            ) from None
+            ids = found.pop(_ID)
+            if ids.ndim != 1 or ids.dtype.kind != "U" or len(set(ids.tolist())) < len(ids):
+                raise ValueError("its ids are no list of different texts")
+            for name, values in found.items():
+                expected = (len(ids), len(labels[name]))
+                if values.dtype != np.float16 or values.shape != expected:
+                    raise ValueError(f"{name} is {values.dtype} {values.shape}, not {expected}")
+                if not (np.isfinite(values).all() and (values >= 0).all()):
+                    raise ValueError(f"{name} holds what is no probability")
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            raise damaged(path, error, "remove it, and the teacher is asked anew") from None
+        return cls(tuple(ids.tolist()), found, weight)
 
     def mixer(self) -> Callable[[tf.Tensor, dict], dict]:
         """Return what mixes a batch: `(ids [N], one-hot [N, C] a label) -> the same, soft`.

@@ -24,6 +24,7 @@ from fashion_keras.data.sample_articles import ARTICLES, Article
 from fashion_keras.data.sample_pen import HEIGHT, WIDTH, Pen
 from fashion_keras.errors import UserError
 from fashion_keras.io import place, replacing_folder
+from fashion_keras.reading import read_json
 
 COLUMNS = (
     "id",
@@ -149,10 +150,10 @@ def _is_there(output: Path, marker: dict) -> bool:
 
 def _read_marker(folder: Path) -> dict | None:
     try:
-        found = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(folder / MARKER, "draw the sample anew")
+    except UserError:
         return None
-    return found if isinstance(found, dict) and found.get("drawn_by") == _DRAWN_BY else None
+    return found if found.get("drawn_by") == _DRAWN_BY else None
 
 
 def _draw_beside(output: Path, marker: dict, progress: Callable[[int], object]) -> None:

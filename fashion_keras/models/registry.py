@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from fashion_keras.data.schema import did_you_mean
 from fashion_keras.errors import UserError
 from fashion_keras.models import backbones
+from fashion_keras.quiet import load_keras
 
 if TYPE_CHECKING:
     import keras
@@ -57,6 +58,7 @@ def build_backbone(arch: str, image_size: tuple[int, int], *, imagenet: bool) ->
     ones. Raises `UserError` for an unknown name, and where ImageNet weights cannot be had.
     """
     module = importlib.import_module(ARCHITECTURES[check_arch(arch)])
+    load_keras()
     if imagenet:
         check_imagenet(arch)
     return module.build_backbone(image_size, imagenet=imagenet)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -30,7 +29,7 @@ from fashion_keras.evaluation.plots import (
 from fashion_keras.evaluation.predictions import Predictions, predict, predictions_parquet
 from fashion_keras.features import embed
 from fashion_keras.metrics import METRICS
-from fashion_keras.progress import Terminal
+from fashion_keras.progress import Reporter, reporter
 from fashion_keras.report import curves
 from fashion_keras.report.examples import (
     HEIGHT,
@@ -200,7 +199,7 @@ def make_report(
     target_error: float | None = None,
     with_embeddings: bool = False,
     batch_size: int = 256,
-    progress: bool = False,
+    progress: bool | Reporter = False,
 ) -> tuple[dict, dict[str, bytes]]:
     """Look behind an evaluation's scores and show what is there.
 
@@ -210,17 +209,23 @@ def make_report(
         result: what `evaluate_run` returned, with `predictions`.
         target_error: of the automation; None takes the run's own, or 0.01.
         with_embeddings: add the model's features to the Parquet table.
-        progress: say on stderr what is being done.
+        progress: False for no bars, or a `Reporter`.
 
     Returns:
         The result with `insight.insights` added, and the contents of each further file by name.
     """
-    say = _speaker(progress)
+    report_to = reporter(progress)
+
+    def say(what):
+        report_to.note(f"report: {what}")
+
     label, classes = run.label, run.labels[run.label]
     validation = None
     if needs_validation(run, records, predictions.split, target_error):
         say("predicting validation, for temperature and threshold")
-        validation = predict(run, records, "validation", batch_size=batch_size, progress=progress)
+        validation = predict(
+            run, records, "validation", batch_size=batch_size, progress=report_to.bars
+        )
     elif predictions.split == "validation":
         validation = predictions
     say("calibration, automation, confusions")
@@ -240,13 +245,13 @@ def make_report(
     embeddings = None
     if with_embeddings:
         say("features of every photo")
-        with Terminal() as bar:
+        with report_to:
             embeddings = embed(
                 run,
                 records,
                 [predictions.split],
                 batch_size=batch_size,
-                progress=bar.update if progress else None,
+                progress=report_to.update,
             ).values
     table = predictions_parquet(predictions, label, classes, embeddings)
     return result, {REPORT_FILE: page.encode(), PARQUET_FILE: table, **pictures}
@@ -354,11 +359,3 @@ def _draw(result: Mapping, classes: Sequence[str]):
 def _title(run: Run) -> str:
     path = Path(run.path).resolve()
     return path.name if path.is_dir() else path.parent.name + "/" + path.name
-
-
-def _speaker(progress):
-    def say(what):
-        if progress:
-            print(f"report: {what}", file=sys.stderr, flush=True)
-
-    return say

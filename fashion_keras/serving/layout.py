@@ -85,7 +85,7 @@ class ModelInfo:
     def save(self, version: str | os.PathLike) -> None:
         """Write `assets/fashion_keras.json` into a version's folder, with what is there by then."""
         version = Path(version)
-        patterns = (SAVED_MODEL_FILE, LITERT_FILE, ONNX_FILE, f"{VARIABLES}/*", f"{ASSETS}/*.json")
+        patterns = ("*.pb", LITERT_FILE, ONNX_FILE, f"{VARIABLES}/*", f"{ASSETS}/*.json")
         names = [
             path.relative_to(version).as_posix()
             for pattern in patterns

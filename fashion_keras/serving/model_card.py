@@ -5,7 +5,6 @@ The front matter is what model hubs read: https://huggingface.co/docs/hub/model-
 
 from __future__ import annotations
 
-import json
 import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,8 @@ from pathlib import Path
 import yaml
 
 import fashion_keras
+from fashion_keras import reading
+from fashion_keras.errors import UserError
 from fashion_keras.metrics import METRICS
 from fashion_keras.run import BEST_MODEL_FILE, DECISION_FILE, EVALUATION_FILE, RECORDS_FILE, Run
 from fashion_keras.serving.served_photo import MAX_PIXELS
@@ -47,8 +48,8 @@ def read_json(path: Path) -> dict | None:
     A card says less then, and an export does not fail for it.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return reading.read_json(path, "make it again")
+    except UserError:
         return None
 
 

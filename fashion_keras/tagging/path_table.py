@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from fashion_keras.data.csv_reader import read_csv
 from fashion_keras.errors import UserError
+from fashion_keras.progress import LOGGER
 from fashion_keras.text import from_cell
 
 
@@ -32,10 +32,10 @@ def read_paths(
 
     A row with more cells than the header names no photo, for its cells may stand in other
     columns. `say` is told how a CSV was read that is not UTF-8, and of such rows; by default that
-    goes to stderr. Raises `UserError` where the CSV cannot be read, lacks a column or has it
+    is logged. Raises `UserError` where the CSV cannot be read, lacks a column or has it
     twice, or no row names a photo.
     """
-    say = say or (lambda line: print(line, file=sys.stderr))
+    say = say or LOGGER.warning
     table = read_csv(file)
     path = table.index(columns.path, "--path-column")
     id = None

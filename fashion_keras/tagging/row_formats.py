@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 
+from fashion_keras.reading import parse_json, short
 from fashion_keras.tagging.prediction import COLUMNS, Row
 from fashion_keras.text import cell, from_cell
 
@@ -63,9 +64,13 @@ class JsonRows:
 
     def decode(self, record: bytes) -> Row:
         """Return a line's row; ValueError where it is none."""
-        found = json.loads(record)
+        found = parse_json(record.decode("utf-8"))
         if not isinstance(found, dict) or tuple(found) != COLUMNS:
             raise ValueError(f"expected an object with {', '.join(COLUMNS)}")
+        for name, value in found.items():
+            kind = float if name.endswith("score") else str
+            if value is not None and type(value) is not kind:
+                raise ValueError(f"{name} is {short(value)}, expected {kind.__name__} or null")
         return Row(*found.values())
 
     def is_open(self, line: bytes) -> bool:

@@ -25,6 +25,7 @@ from fashion_keras.run import (
     HISTORY_FILE,
     LABELS_FILE,
     RECORDS_FILE,
+    SAVED_MODEL,
     TEACHER_FILE,
     TENSORBOARD,
     load_labels,
@@ -84,7 +85,9 @@ def check_resumable(workdir: Path, labels: Mapping[str, Sequence[str]]) -> None:
 
 def remove_leftovers(workdir: Path) -> None:
     """Remove what a kill has left beside finished files, and all checkpoints but the last."""
-    sweep(workdir / CONFIG_FILE, leftovers=r"\..+\.partial-.*")  # of any file of a run
+    for folder in (workdir, *(workdir / name for name in (*_FOLDERS, SAVED_MODEL))):
+        if folder.is_dir():
+            sweep(folder / CONFIG_FILE, leftovers=r"\..+\.partial-.*")  # of any file of a run
     for name in _FILES:
         for former in (f"partial-{name}", f"{name}.partial"):  # of versions up to 0.1
             (workdir / former).unlink(missing_ok=True)

@@ -8,6 +8,8 @@ from fashion_keras.errors import UserError
 
 LABELS = ["subCategory", "baseColour"]
 
+CLASSES = {"subCategory": ("Bags", "Belts", "Shoes")}
+
 
 def taught(count=48, weight=0.25):
     """A teacher whose probabilities name the photo: no two rows are the same."""
@@ -61,7 +63,7 @@ def test_the_training_stream_carries_each_photos_own(tmp_path):
 def test_saved_and_read_again_it_is_the_same(tmp_path):
     targets = taught()
     targets.save(tmp_path / "teacher.npz")
-    again = SoftTargets.load(tmp_path / "teacher.npz", 0.25)
+    again = SoftTargets.load(tmp_path / "teacher.npz", 0.25, CLASSES)
     assert again.ids == targets.ids and again.weight == 0.25
     np.testing.assert_array_equal(
         again.probabilities["subCategory"], targets.probabilities["subCategory"]
@@ -74,4 +76,28 @@ def test_a_damaged_file_is_said_to_be(tmp_path):
     taught().save(path)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match=r"teacher\.npz is damaged .*: remove it"):
-        SoftTargets.load(path, 0.5)
+        SoftTargets.load(path, 0.5, CLASSES)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"id": np.array(["1", "1"])},
+        {"id": np.array([1, 2])},
+        {"subCategory": np.full((2, 2), 0.5, np.float16)},
+        {"subCategory": np.full((1, 3), 0.5, np.float16)},
+        {"subCategory": np.full((2, 3), 0.5, np.float32)},
+        {"subCategory": np.full((2, 3), np.nan, np.float16)},
+        {"subCategory": np.full((2, 3), -1, np.float16)},
+        {"gender": np.full((2, 3), 0.5, np.float16)},
+        {"subCategory": np.array([{}, {}], dtype=object)},
+    ],
+)
+def test_a_file_that_does_not_fit_the_student_is_refused(tmp_path, changed):
+    path = tmp_path / "teacher.npz"
+    right = {"id": np.array(["1", "2"]), "subCategory": np.full((2, 3), 0.25, np.float16)}
+    np.savez(path, **right)
+    SoftTargets.load(path, 0.5, CLASSES)
+    np.savez(path, **right | changed)
+    with pytest.raises(UserError, match=r"teacher\.npz is damaged .*: remove it"):
+        SoftTargets.load(path, 0.5, CLASSES)

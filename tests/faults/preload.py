@@ -4,7 +4,8 @@ A fork of it is a process that has TensorFlow already, so that a hundred runs an
 commands take minutes. TensorFlow starts its threads at the first operation: none runs here.
 """
 
-import encodings.utf_8_sig  # noqa: F401 (a child that is nobody may not read Python's folder)
+import encodings.cp437
+import encodings.utf_8_sig  # noqa: F401
 
 import h5py  # noqa: F401
 import matplotlib.pyplot  # noqa: F401

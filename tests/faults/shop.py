@@ -1,6 +1,7 @@
 """A small shop, made once by the commands themselves, for whoever breaks copies of its parts."""
 
 import dataclasses
+import os
 import shutil
 from pathlib import Path
 
@@ -53,6 +54,12 @@ class Shop:
     @property
     def photos(self) -> Path:
         return self.catalogue / "images"
+
+    @property
+    def own_run(self) -> Path:
+        """A copy of the run for each test process: evaluate writes into the run."""
+        path = self.folder / f"run of {os.getpid()}"
+        return self.copy("run", path) if self.run.is_dir() and not path.is_dir() else path
 
     def copy(self, part: str, to: Path) -> Path:
         """Copy a part, such as `run`, to a place where it may be broken."""

@@ -181,9 +181,10 @@ def test_index_building_goes_on_to_a_whole_index(shop, tmp_path, figures, replac
 @pytest.mark.parametrize("replaces", [False, True], ids=["anew", "replacing"])
 def test_evaluate_goes_on_to_the_same_scores(shop, tmp_path, figures, replaces):
     def argv(place):
-        return evaluate_argv(shop.run, shop.records, place / "scores")
+        return evaluate_argv(place / "run", shop.records, place / "scores")
 
     def before(place):
+        shop.copy("run", place / "run")
         if replaces:
             few = [*argv(place), "--label", "baseColour"]
             assert run_child("fashion_keras.evaluate", few, place.with_name("said")).code == 0

@@ -119,11 +119,10 @@ def lost_from_zip(account, data: bytes) -> str:
 
 
 def python_reads(data: bytes, name: str) -> bool:
-    """Say whether Python's own reader finds a file in the zip, with the right checksum."""
+    """Say whether Python's own reader finds a file in the zip, with its checksum and its size."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
-            file.read(name)
-            return True
+            return len(file.read(name)) == file.getinfo(name).file_size
     except Exception:  # damaged zips raise nearly anything
         return False
 

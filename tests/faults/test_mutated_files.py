@@ -31,7 +31,7 @@ def test_evaluate_on_damaged_records(shop, tmp_path, figures):
     files = {"dataset_info.json": 22, "test-00000-of-00001.tfrecord": 8}
     outcomes = break_files(
         shop.records, files, "fashion_keras.evaluate",
-        lambda copy, out: evaluate_argv(shop.run, copy, out / "scores"), scores, tmp_path,
+        lambda copy, out: evaluate_argv(shop.own_run, copy, out / "scores"), scores, tmp_path,
     )  # fmt: skip
     check(outcomes, "records, by evaluate", figures, 25)
 

@@ -39,7 +39,7 @@ def commands(shop, place):
         "predict parquet": (
             "predict", predict_argv(shop.bundle, place / "tags.parquet", shop.photos),
         ),
-        "evaluate": ("evaluate", evaluate_argv(shop.run, shop.records, place / "scores")),
+        "evaluate": ("evaluate", evaluate_argv(shop.own_run, shop.records, place / "scores")),
         "index": ("demo", index_argv(shop.bundle, shop.records, place / "index")),
     }  # fmt: skip
 

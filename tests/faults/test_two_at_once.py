@@ -71,7 +71,7 @@ def test_two_exports(shop, place, figures):
 
 @pytest.mark.parametrize("replaces", [False, True], ids=["anew", "replacing"])
 def test_two_evaluations(shop, place, figures, replaces):
-    argv = evaluate_argv(shop.run, shop.records, place / "scores")
+    argv = evaluate_argv(shop.own_run, shop.records, place / "scores")
     if replaces:
         assert Child("fashion_keras.evaluate", argv, place.parent / "said").wait().code == 0
     both("fashion_keras.evaluate", argv, place, figures, name=f"evaluate{', again' * replaces}")
