@@ -2,8 +2,8 @@
 
 A file is noted with its sha256, and with the sha256 of what it was made from as that was then.
 So a run may be copied, zipped and moved, and still tells a decision that was fitted to these
-weights from one that was fitted to others. What is not noted is not checked: earlier versions
-noted nothing.
+weights from one that was fitted to others, whatever its files' times are. A run of 0.1, which
+noted nothing, is taken as it lies there, and noted so by the first command that changes it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,13 @@ from fashion_keras.reading import STRICT, damaged, read_json, sha256_of, short, 
 RUN_FILE = "run.json"
 FORMAT = 1
 _MEND = "restore it, or remove it and do without the checks"
+# A run of 0.1: its files, and what each depends on.
+_FORMER = {
+    **dict.fromkeys(
+        ("config.yaml", "labels.json", "records.json", "teacher.npz", "best.keras"), ()
+    ),
+    **dict.fromkeys(("decision.json", "heads.json"), ("best.keras",)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +98,8 @@ def check_files(folder: str | os.PathLike, *names: str) -> None:
     A file that is not there is for the caller to miss.
     """
     folder = Path(folder)
+    if not (folder / RUN_FILE).is_file():
+        _migrate(folder)
     known = _read(folder)
     for name, sha256 in fingerprints(folder, names).items():
         if name not in known:
@@ -107,19 +116,29 @@ def check_files(folder: str | os.PathLike, *names: str) -> None:
 def is_current(folder: str | os.PathLike, name: str, source: str) -> bool:
     """Return whether a run's file is there and was made from `source` as that is now.
 
-    Of a file that is not noted, which earlier versions wrote, its time decides. Raises `UserError`
-    where it was changed.
+    A file that is not noted was being written when its command was killed. Raises `UserError`
+    where it was changed since.
     """
-    path, made_from = Path(folder) / name, Path(folder) / source
+    path = Path(folder) / name
     if not path.is_file():
         return False
+    if not (Path(folder) / RUN_FILE).is_file():
+        return True
     noted = _read(Path(folder)).get(name)
     if noted is None:
-        return path.stat().st_mtime >= made_from.stat().st_mtime
+        return False
     if noted.sha256 != sha256_of(path):
         raise _changed(path)
     now = fingerprints(folder, [source])
     return noted.made_from.get(source) == now.get(source)
+
+
+def _migrate(folder: Path) -> None:
+    """Note the files of a run of 0.1 as they are; nothing where there are none."""
+    found = fingerprints(folder, list(_FORMER))
+    if found:
+        sources = {name: {s: found[s] for s in _FORMER[name] if s in found} for name in found}
+        _write(folder, {name: Noted(sha256, sources[name]) for name, sha256 in found.items()})
 
 
 def _changed(path: Path) -> UserError:

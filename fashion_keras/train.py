@@ -375,8 +375,8 @@ def _is_exported(workdir: Path) -> bool:
         return False
     last = workdir / SAVED_MODEL / str(max(exported))
     made_from = ModelInfo.load(last).made_from.get(BEST_MODEL_FILE)
-    if made_from is None:  # of an earlier version
-        return last.stat().st_mtime >= (workdir / BEST_MODEL_FILE).stat().st_mtime
+    if made_from is None:  # of 0.1, which did not say
+        return True
     return made_from == fingerprints(workdir, [BEST_MODEL_FILE])[BEST_MODEL_FILE]
 
 

@@ -53,14 +53,19 @@ def test_a_change_that_fails_before_it_changes_anything_changes_no_note(run):
     assert (run / RUN_FILE).read_bytes() == before
 
 
-def test_of_a_file_that_is_not_noted_its_time_decides(run):
+def test_a_run_that_noted_nothing_is_taken_as_it_lies_there_and_noted_when_it_changes(run):
     (run / RUN_FILE).unlink()
-    check_files(run, "decision.json")
-    os.utime(run / "best.keras", (100, 100))
-    os.utime(run / "decision.json", (200, 200))
+    os.utime(run / "decision.json", (100, 100))
     assert is_current(run, "decision.json", "best.keras")
-    os.utime(run / "best.keras", (300, 300))
+    with changing(run, "best.keras"):
+        (run / "best.keras").write_text("better")
+    check_files(run, "best.keras")
     assert not is_current(run, "decision.json", "best.keras")
+
+
+def test_a_file_whose_writing_was_killed_is_not_current(run):
+    with changing(run, "decision.json", made_from=["best.keras"]):
+        assert not is_current(run, "decision.json", "best.keras")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "files": {}}'])
