@@ -53,6 +53,12 @@ class Request:
     folds: int | None
     config: Path | None
 
+    def __post_init__(self):
+        object.__setattr__(self, "model", [place(path) for path in self.model])
+        for name in ("data", "output", "predictions", "config"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, place(value) if value else None)
+
 
 def audit(
     data: str | os.PathLike,
@@ -97,24 +103,10 @@ def audit(
 
         print(fk.audit("tfrecords/small", "audit", model="runs/resnet18", labels=True))
     """
-    models = [model] if isinstance(model, str | os.PathLike) else list(model)
-    return _audit(
-        Request(
-            data=place(data),
-            output=place(output),
-            model=[place(path) for path in models],
-            label=label,
-            predictions=place(predictions) if predictions else None,
-            max_distance=max_distance,
-            max_difference=max_difference,
-            min_similarity=min_similarity,
-            labels=labels,
-            splits=splits,
-            folds=folds,
-            config=place(config) if config else None,
-        ),
-        reporter(progress),
-    )
+    options = {**locals()}
+    report_to = reporter(options.pop("progress"))
+    options["model"] = [model] if isinstance(model, str | os.PathLike) else model
+    return _audit(Request(**options), report_to)
 
 
 def _audit(request: Request, report_to: Reporter) -> str:
@@ -286,7 +278,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="COSINE",
         help="of two photos' features, with --model (default: 0.99); see similar.png",
     )
-    doubt = parser.add_argument_group("wrong labels")
+    _add_doubt(parser.add_argument_group("wrong labels"))
+    return parser
+
+
+def _add_doubt(doubt) -> None:
+    """Add the options of --labels."""
     doubt.add_argument("--labels", action="store_true", help="rank labels that are doubtful")
     doubt.add_argument(
         "--splits",
@@ -298,7 +295,6 @@ def _parser() -> argparse.ArgumentParser:
         "--folds", type=positive_int, metavar="K", help="cross-fit: train K models by --config"
     )
     doubt.add_argument("--config", type=place, metavar="FILE", help="of the models of --folds")
-    return parser
 
 
 if __name__ == "__main__":

@@ -151,25 +151,26 @@ def evaluate(
     """
     report_to = reporter(progress)
     model, data = place(model), place(data)
-    if tensorboard and not model.is_dir():
-        raise UserError(f"the board is written into a run's folder, {model} is none")
-    # Cheap questions first: what is wrong is answered before TensorFlow is loaded.
-    info = DatasetInfo.load(data)
-    info.shard_paths(data, split)
-    if label:
-        info.vocabulary(label)
-    check_run(model)
     output = place(output) if output else None
     report = place(report) if report else None
+    info = _checked_records(model, data, split, label, report_to)
     places = _places(model, split, label, output, report, tensorboard, report_to)
-    if has_other_split(model, info):
-        report_to.warn(
-            f"{model} was trained on another split of the catalogue of {data}: it may have "
-            "trained on photos that are scored here"
-        )
     load_tensorflow()
     run = _with_headline(load_run(model, info), label)
+    found = _score(run, data, split, places, resamples, batch_size, report_to)
+    if report:
+        options = {"target_error": target_error, "with_embeddings": embeddings}
+        found = _report(found, run, data, report, report_to, batch_size=batch_size, **options)
+    if tensorboard:
+        from fashion_keras.report.board import write_board
 
+        own = _own_folder(model, split, label)
+        write_board(run, data, found.predictions, model / TENSORBOARD / own.name)
+    return found
+
+
+def _score(run, data, split, places, resamples, batch_size, report_to) -> Evaluation:
+    """Score the split and write the scores into each of the folders."""
     from fashion_keras.evaluation.results import evaluate_run
 
     result, predictions = evaluate_run(
@@ -178,27 +179,36 @@ def evaluate(
     # The run's own first, and before the report: whatever becomes of the others, it is there.
     for folder in places:
         write_evaluation(folder, result, predictions, run.labels)
-    if report:
-        from fashion_keras.report.page import make_report
-
-        full, files = make_report(
-            run,
-            data,
-            result,
-            predictions,
-            target_error=target_error,
-            with_embeddings=embeddings,
-            batch_size=batch_size,
-            progress=report_to,
-        )
-        write_evaluation(report, full, predictions, run.labels, files)
-        places.append(report / REPORT_FILE)
-    if tensorboard:
-        from fashion_keras.report.board import write_board
-
-        own = _own_folder(model, split, label)
-        write_board(run, data, predictions, model / TENSORBOARD / own.name)
     return Evaluation(result, predictions, run.labels, tuple(places))
+
+
+def _checked_records(model: Path, data: Path, split: str, label: str | None, report_to: Reporter):
+    """Return the records' description; `UserError` where they, model, split or label are wrong.
+
+    Before TensorFlow is loaded: what is wrong is answered at once.
+    """
+    info = DatasetInfo.load(data)
+    info.shard_paths(data, split)
+    if label:
+        info.vocabulary(label)
+    check_run(model)
+    if has_other_split(model, info):
+        report_to.warn(
+            f"{model} was trained on another split of the catalogue of {data}: it may have "
+            "trained on photos that are scored here"
+        )
+    return info
+
+
+def _report(found: Evaluation, run, data, folder, report_to, **options) -> Evaluation:
+    """Write the report into `folder`; return the evaluation with its page among what is written."""
+    from fashion_keras.report.page import make_report
+
+    full, files = make_report(
+        run, data, found.result, found.predictions, progress=report_to, **options
+    )
+    write_evaluation(folder, full, found.predictions, run.labels, files)
+    return dataclasses.replace(found, written=(*found.written, folder / REPORT_FILE))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -260,6 +270,12 @@ def _parser() -> argparse.ArgumentParser:
         help="write a copy there with a page to read (predicts validation too, where the run has "
         "no temperature and threshold of its own)",
     )
+    _add_report(parser)
+    return parser
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what is written beside the scores, and of how they are computed."""
     parser.add_argument(
         "--target-error",
         type=_share,
@@ -292,7 +308,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="photos at a time; smaller needs less memory (default: %(default)s)",
     )
-    return parser
 
 
 def _share(text: str) -> float:
@@ -311,6 +326,8 @@ def _places(model, split, label, output, report, tensorboard, report_to) -> list
     The run's own is left out, with a warning, where it cannot be written and another is named.
     """
     own = _own_folder(model, split, label)
+    if tensorboard and not model.is_dir():
+        raise UserError(f"the board is written into a run's folder, {model} is none")
     if tensorboard and not can_write(model / TENSORBOARD):
         raise UserError(
             f"cannot write into {model / TENSORBOARD}: leave --tensorboard out, or copy "

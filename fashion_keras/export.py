@@ -18,6 +18,8 @@ from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.io import place
 from fashion_keras.progress import Reporter, Terminal, reporter
+from fashion_keras.quiet import load_tensorflow
+from fashion_keras.run import check_run, load_run
 from fashion_keras.serving.layout import new_version
 from fashion_keras.serving.server_files import COMPOSE_FILE, model_name, write_server_files
 from fashion_keras.serving.small_formats import (
@@ -93,39 +95,38 @@ def export(
     model, base = place(model), place(output)
     folder = base / name if name else base
     formats = list(dict.fromkeys(formats))
-    if unknown := [format for format in formats if format not in FORMATS]:
-        raise UserError(f"unknown format {unknown[0]!r}: expected some of {', '.join(FORMATS)}")
-    if INT8 in formats and data is None:
-        raise UserError(f"{INT8} needs data: the ranges of its numbers are measured on it")
+    data = place(data) if data is not None else None
     # Cheap questions first: a wrong argument is answered before TensorFlow is loaded.
-    for format in formats:
-        new_version(folder if format == SAVED_MODEL else folder / format, version)
-        check_installed(format)
-    small = [format for format in formats if format != SAVED_MODEL]
-    if small and data is not None:
-        data = place(data)
-        info = DatasetInfo.load(data)
-        for split in ("train", CHECK_SPLIT):
-            info.shard_paths(data, split)
-    # Imported here, so that --help and a wrong argument are answered at once.
-    from fashion_keras.quiet import load_tensorflow
-    from fashion_keras.run import check_run, load_run
-
-    check_run(model)
+    _check(model, folder, formats, data, version)
     load_tensorflow()
     check_backend("tensorflow")
     run = load_run(model)
     written = {}
     if SAVED_MODEL in formats:
         written[SAVED_MODEL] = _export_saved_model(run, folder, version, top, report_to)
-        if name:
-            for warning in write_server_files(base):
-                report_to.warn(warning)
-    if small:
+        for warning in write_server_files(base) if name else ():
+            report_to.warn(warning)
+    if small := [format for format in formats if format != SAVED_MODEL]:
         written |= _export_small_models(
             run, folder, small, data, check_photos, version, top, report_to
         )
     return written
+
+
+def _check(model: Path, folder: Path, formats, data: Path | None, version: int | None) -> None:
+    """Raise `UserError` where one of these is wrong, or what a format needs is not installed."""
+    if unknown := [format for format in formats if format not in FORMATS]:
+        raise UserError(f"unknown format {unknown[0]!r}: expected some of {', '.join(FORMATS)}")
+    if INT8 in formats and data is None:
+        raise UserError(f"{INT8} needs data: the ranges of its numbers are measured on it")
+    for format in formats:
+        new_version(folder if format == SAVED_MODEL else folder / format, version)
+        check_installed(format)
+    if set(formats) - {SAVED_MODEL} and data is not None:
+        info = DatasetInfo.load(data)
+        for split in ("train", CHECK_SPLIT):
+            info.shard_paths(data, split)
+    check_run(model)
 
 
 def _export_saved_model(run, folder, version, top, report_to) -> Path:

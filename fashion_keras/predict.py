@@ -64,6 +64,12 @@ class _Request:
     in_flight: int
     retries: int
 
+    def __post_init__(self):
+        object.__setattr__(self, "photos", [os.fspath(photo) for photo in self.photos])
+        for name in ("model", "output", "path_root"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, place(value) if value else None)
+
 
 def predict(
     photos: str | os.PathLike | Sequence[str | os.PathLike],
@@ -115,22 +121,14 @@ def predict(
         tags = fk.predict("photos/", "models/fashion")
         tags[tags.decision == "review"]
     """
-    report_to = reporter(progress)
-    request = _Request(
-        photos=[os.fspath(p) for p in ([photos] if isinstance(photos, str | Path) else photos)],
-        model=place(model) if model else None,
-        server=server,
-        name=name,
-        output=place(output) if output else None,
-        resume=resume,
-        threshold=threshold,
-        path_column=path_column,
-        id_column=id_column,
-        path_root=place(path_root) if path_root else None,
-        batch_size=batch_size,
-        in_flight=in_flight,
-        retries=retries,
-    )
+    options = {**locals()}
+    report_to = reporter(options.pop("progress"))
+    options["photos"] = [photos] if isinstance(photos, str | os.PathLike) else photos
+    return _predict(_Request(**options), report_to)
+
+
+def _predict(request: _Request, report_to: Reporter) -> pd.DataFrame | None:
+    """Classify into the table that was asked for, or into a DataFrame."""
     with _opened(request) as (version, info, source):
         threshold = _threshold(request, info)
         if request.output:
@@ -337,6 +335,17 @@ def _parser() -> argparse.ArgumentParser:
         default=6,
         help="how often to ask a server again that does not answer, after 0.5, 1, 2, 4 … s (6)",
     )
+    _add_table(parser)
+    parser.add_argument(
+        "--top",
+        type=positive_int,
+        help=f"classes a printed line shows (default: {DEFAULT_TOP}, the second in brackets)",
+    )
+    return parser
+
+
+def _add_table(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the table that is written, and of the CSVs that are read."""
     table = parser.add_argument_group("table")
     table.add_argument(
         "--output",
@@ -367,12 +376,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder that relative paths start from (the CSV's own)",
     )
-    parser.add_argument(
-        "--top",
-        type=positive_int,
-        help=f"classes a printed line shows (default: {DEFAULT_TOP}, the second in brackets)",
-    )
-    return parser
 
 
 def _count(text: str) -> int:

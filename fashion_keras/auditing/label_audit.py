@@ -100,41 +100,12 @@ def audit_labels(options, info: DatasetInfo, config: Config | None, report_to: R
     With `config` the training split, by cross-fitting; else the splits that the runs
     `options.model` did not train on.
     """
-    progress = report_to.bars
     if config:
         label, how = config.data.label, f"cross-fitted in {options.folds} folds"
-        if options.label not in (None, label):
-            raise UserError(
-                f"--label {options.label}, but the config learns {label}: change data.label there"
-            )
-        with report_to as bar:
-            total = sum(split.num_examples for split in info.splits.values())
-            photos = read_photos(
-                options.data, progress=lambda done: bar.update("hashing", done, total)
-            )
-        sample = cross_fit(
-            config,
-            options.data,
-            photos,
-            options.output / FOLDS,
-            options.folds,
-            say=report_to.say,
-            progress=progress,
-        )
+        sample = _by_folds(options, info, config, report_to)
     else:
-        runs = [load_run(path, info) for path in options.model]
-        for run in runs:
-            folder = run.path if run.path.is_dir() else run.path.parent
-            check_records(folder, info, options.data)
-        label = options.label or runs[0].label
-        for run in runs:
-            if label not in run.labels:
-                raise UserError(f"{run.path} has no head {label!r}: it has {', '.join(run.labels)}")
-        splits = options.splits or [
-            name for name in ("validation", "test") if info.splits[name].num_examples
-        ]
+        label, sample = _by_runs(options, info, report_to)
         how = "by runs that trained on neither of them: " + ", ".join(map(str, options.model))
-        sample = predict_unseen(runs, options.data, splits, label, progress=progress)
     classes = info.vocabulary(label)
     rows = rank_label_issues(
         sample.ids, sample.splits, sample.truth, sample.probabilities, label, classes
@@ -176,6 +147,41 @@ def audit_labels(options, info: DatasetInfo, config: Config | None, report_to: R
         "it to\npython -m fashion_keras.convert --relabel",
     ]
     return "\n".join(lines)
+
+
+def _by_folds(options, info, config, report_to):
+    """Return the training split's probabilities, each by a model that did not see the photo."""
+    if options.label not in (None, config.data.label):
+        raise UserError(
+            f"--label {options.label}, but the config learns {config.data.label}: change "
+            "data.label there"
+        )
+    with report_to as bar:
+        total = sum(split.num_examples for split in info.splits.values())
+        photos = read_photos(options.data, progress=lambda done: bar.update("hashing", done, total))
+    return cross_fit(
+        config,
+        options.data,
+        photos,
+        options.output / FOLDS,
+        options.folds,
+        say=report_to.say,
+        progress=report_to.bars,
+    )
+
+
+def _by_runs(options, info, report_to):
+    """Return the label, and probabilities of the splits that the runs did not train on."""
+    runs = [load_run(path, info) for path in options.model]
+    label = options.label or runs[0].label
+    for run in runs:
+        check_records(run.path if run.path.is_dir() else run.path.parent, info, options.data)
+        if label not in run.labels:
+            raise UserError(f"{run.path} has no head {label!r}: it has {', '.join(run.labels)}")
+    splits = options.splits or [
+        name for name in ("validation", "test") if info.splits[name].num_examples
+    ]
+    return label, predict_unseen(runs, options.data, splits, label, progress=report_to.bars)
 
 
 def _sheet(records, rows, label) -> bytes:

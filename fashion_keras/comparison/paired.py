@@ -108,26 +108,18 @@ def compare_runs(runs: Sequence[StoredRun], *, resamples: int = 2000, seed: int 
     }
     found = [scores_of_classes(run.truth, run.prediction, len(run.classes)) for run in runs]
     values = {name: np.array([getattr(one, name) for one in found]) for name in SCORES}
-    drawn = paired_bootstrap(
-        first.truth,
-        [run.prediction for run in runs],
-        len(first.classes),
-        resamples=resamples,
-        seed=seed,
-    )
+    predicted = [run.prediction for run in runs]
+    options = {"resamples": resamples, "seed": seed}
+    drawn = paired_bootstrap(first.truth, predicted, len(first.classes), **options)
     return {
         "split": first.split,
         "label": first.label,
         "num_examples": int((first.truth >= 0).sum()),
-        "interval": {"confidence": CONFIDENCE, "resamples": resamples, "seed": seed},
+        "interval": {"confidence": CONFIDENCE, **options},
         "rules": RULES,
         "runs": [
-            {
-                "name": run.name,
-                "path": os.fspath(run.path),
-                "seed": seed_of(run),
-                **{name: float(values[name][column]) for name in SCORES},
-            }
+            {"name": run.name, "path": os.fspath(run.path), "seed": seed_of(run)}
+            | {name: float(values[name][column]) for name in SCORES}
             for column, run in enumerate(runs)
         ],
         "groups": [

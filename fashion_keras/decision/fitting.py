@@ -55,7 +55,7 @@ def fit_decision(
     joint_counts: Mapping[str, Mapping[str, np.ndarray]],
     train_counts: Sequence[int],
 ) -> tuple[Decision, list[Step]]:
-    """Fit the parts that `options` asks for, one after the other.
+    """Fit the parts that `options` asks for; return the decision and the scores after each part.
 
     A head is mixed with the finer one and by the weight that give the least NLL (each weight at
     its own best temperature); the class bias, of the headline alone, is tau · −log prior (Menon
@@ -71,9 +71,6 @@ def fit_decision(
             classes, `[further head's classes, head's classes]`; heads to be mixed or not.
         train_counts: training products of each headline class.
 
-    Returns:
-        The decision, and the scores after each part.
-
     Raises:
         ValueError: a split other than validation, or one without a labelled photo.
     """
@@ -87,36 +84,21 @@ def fit_decision(
     logits = {name: predictions.logits[name].astype(np.float64) for name in labels}
     steps = [_step("flip" if options.flip else "logits", logits[headline], truth)]
 
-    combine = {}
-    if options.combine:
-        # Each mix is of the heads as they are, not of what another mix has made of them.
-        plain = dict(logits)
-        for name, further in joint_counts.items():
-            found = _mix(plain, predictions.truth[name], name, further)
-            if found is None:
-                continue
-            finer, weight, shares, logits[name] = found
-            combine[name] = Mix(finer, weight, _named(shares, labels[finer], labels[name]))
-            if name == headline:
-                steps.append(_step(f"with {finer} ({weight:.2f})", logits[name], truth))
-
-    bias = {}
+    combine = _combine(logits, predictions.truth, labels, joint_counts) if options.combine else {}
+    if headline in combine:
+        mix = combine[headline]
+        steps.append(_step(f"with {mix.finer} ({mix.weight:.2f})", logits[headline], truth))
+    tau = 0.0
     if options.class_bias:
-        tau, shifted = _shift(logits[headline], train_counts, truth, options)
-        if tau:
-            offsets = _offsets(tau, train_counts)
-            bias = dict(zip(labels[headline], map(float, offsets), strict=True))
-            logits[headline] = shifted
-            steps.append(_step(f"class bias (tau {tau:.3f})", shifted, truth))
-
+        tau, logits[headline] = _shift(logits[headline], train_counts, truth, options)
+    offsets = map(float, _offsets(tau, train_counts))
+    bias = dict(zip(labels[headline], offsets, strict=True)) if tau else {}
+    if tau:
+        steps.append(_step(f"class bias (tau {tau:.3f})", logits[headline], truth))
     temperature = {}
     if options.temperature:
-        for name in labels:
-            if (predictions.truth[name] >= 0).any():
-                temperature[name] = float(fit_temperature(logits[name], predictions.truth[name]))
-                logits[name] = logits[name] / temperature[name]
+        temperature = _temperatures(logits, predictions.truth)
         steps.append(_step("temperature", logits[headline], truth))
-
     decision = Decision(
         headline,
         num_examples=int(known.sum()),
@@ -127,6 +109,28 @@ def fit_decision(
         accept=_acceptance(logits[headline], truth, options.target_error),
     )
     return decision, steps
+
+
+def _combine(logits, truth, labels, joint_counts) -> dict[str, Mix]:
+    """Mix heads with finer ones, in `logits` too, and return the mixes by head."""
+    # Each mix is of the heads as they are, not of what another mix has made of them.
+    plain, mixes = dict(logits), {}
+    for name, further in joint_counts.items():
+        found = _mix(plain, truth[name], name, further)
+        if found is not None:
+            finer, weight, shares, logits[name] = found
+            mixes[name] = Mix(finer, weight, _named(shares, labels[finer], labels[name]))
+    return mixes
+
+
+def _temperatures(logits, truth) -> dict[str, float]:
+    """Return the temperature of each head that has labels, and divide its `logits` by it."""
+    found = {}
+    for name in logits:
+        if (truth[name] >= 0).any():
+            found[name] = float(fit_temperature(logits[name], truth[name]))
+            logits[name] = logits[name] / found[name]
+    return found
 
 
 def _is_finer(counts: np.ndarray) -> bool:

@@ -128,21 +128,20 @@ def confusion_matrix_figure(
     bottom = _text_inches(names, font) + 0.8
     # Beside a large matrix the names stand on both sides: the way across is long.
     both_sides = size > 60
-    right = _text_inches(names, font) + 0.3 if both_sides else 0.3
-    top = (0.75 if title else 0.1) + (_text_inches(names, font) if both_sides else 0)
+    across = _text_inches(names, font) if both_sides else 0
+    right, top = across + 0.3, (0.75 if title else 0.1) + across
     side = max(size * cell, 2.5)
     width, height = max(left + side + right, 6.0), bottom + side + top
     figure = Figure(figsize=(width, height), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+    axes.set(xticks=[], yticks=[])
     depth = _depth(counts, shows)
     if size:
         _shade(axes, counts, depth)
     if cell >= _CELL_TEXT_FROM:
         _write_numbers(axes, counts, depth, cell, font, percent=shows == "shares")
 
-    axes.set_xticks([])
-    axes.set_yticks([])
     a_cell = side / max(size, 1)  # inches: few cells are drawn larger
     gap = 0.05 / a_cell
     _write_names(axes, "bottom", size - 0.5 + gap, names, font)
@@ -152,14 +151,14 @@ def confusion_matrix_figure(
     if both_sides:
         _write_names(axes, "top", -0.5 - gap, names, font)
         _write_names(axes, "right", size - 0.5 + gap, names, font)
-    axes.set_xlabel("prediction", labelpad=72 * (bottom - 0.55), fontsize=10, color=INK)
-    axes.set_ylabel(
-        "truth, and its number of photos", labelpad=72 * (left - 0.4), fontsize=10, color=INK
-    )
+    style = {"fontsize": 10, "color": INK}
+    axes.set_xlabel("prediction", labelpad=72 * (bottom - 0.55), **style)
+    axes.set_ylabel("truth, and its number of photos", labelpad=72 * (left - 0.4), **style)
     figure.text(0.12 / width, 1 - 0.3 / height, title, fontsize=12, color=INK, parse_math=False)
-    note = _NOTES[shows]
-    if size < len(matrix):
-        note += f"\n{len(matrix) - size} of {len(matrix)} classes do not occur and are left out."
+    absent = len(matrix) - size
+    note = _NOTES[shows] + (
+        f"\n{absent} of {len(matrix)} classes do not occur and are left out." if absent else ""
+    )
     figure.text(0.12 / width, 0.1 / height, note, fontsize=8, color=MUTED)
     return figure
 

@@ -69,17 +69,7 @@ def make_app(
     from fashion_keras.pages.guard import Guard
 
     style, script = _template("demo.css"), _template("demo.js")
-    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(
-        _template("demo.html")
-    )
-    names = [path.name for path in examples]
-    html = page.render(
-        title=title,
-        introduction=introduction,
-        examples=names,
-        max_bytes=MAX_BYTES,
-        too_large=_TOO_LARGE,
-    )
+    html = _page(title, introduction, examples)
     inbox, answers = _Inbox(), _Answers(answer)
 
     async def show_page(request: Request) -> Response:
@@ -94,9 +84,8 @@ def make_app(
     def show_example(request: Request) -> Response:
         index = request.path_params["index"]
         try:
-            return Response(
-                examples[index].read_bytes(), media_type=mimetypes.guess_type(names[index])[0]
-            )
+            photo = examples[index].read_bytes()
+            return Response(photo, media_type=mimetypes.guess_type(examples[index].name)[0])
         except (IndexError, OSError):
             return PlainTextResponse("There is no such example.", 404)
 
@@ -168,6 +157,19 @@ class _Answers:
                     future.set_result(self._answer(name, photo))
                 except Exception as error:
                     future.set_exception(error)
+
+
+def _page(title: str, introduction: str, examples: Sequence[Path]) -> str:
+    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(
+        _template("demo.html")
+    )
+    return page.render(
+        title=title,
+        introduction=introduction,
+        examples=[path.name for path in examples],
+        max_bytes=MAX_BYTES,
+        too_large=_TOO_LARGE,
+    )
 
 
 def _template(name: str) -> str:

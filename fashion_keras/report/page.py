@@ -235,24 +235,13 @@ def make_report(
     photos = _gather(run, records, predictions)
     say("pictures")
     figures, pictures, frame = _draw(result, classes)
-    page = render_page(
-        result,
-        title=_title(run),
-        figures=figures,
-        matrix_frame=frame,
-        **photos,
-    )
+    page = render_page(result, title=_title(run), figures=figures, matrix_frame=frame, **photos)
     embeddings = None
     if with_embeddings:
         say("features of every photo")
+        options = {"batch_size": batch_size, "progress": report_to.update}
         with report_to:
-            embeddings = embed(
-                run,
-                records,
-                [predictions.split],
-                batch_size=batch_size,
-                progress=report_to.update,
-            ).values
+            embeddings = embed(run, records, [predictions.split], **options).values
     table = predictions_parquet(predictions, label, classes, embeddings)
     return result, {REPORT_FILE: page.encode(), PARQUET_FILE: table, **pictures}
 

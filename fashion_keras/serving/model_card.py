@@ -111,22 +111,22 @@ def scores_section(evaluation: dict | None, decision: str | None) -> str:
         parts.append(
             table(("other labels", "photos", *(metric.name for metric in METRICS)), others)
         )
-    classes = sorted(evaluation["per_class"], key=lambda row: -row["support"])
-    parts.append(
-        table(
-            (label, "photos", "training photos", "precision", "recall", "F1"),
-            [
-                (
-                    as_markdown(row["class"]),
-                    f"{row['support']:,}",
-                    "–" if row["train_support"] is None else f"{row['train_support']:,}",
-                    *(_class_score(row, key) for key in ("precision", "recall", "f1")),
-                )
-                for row in classes
-            ],
-        )
+    return "\n\n".join([*parts, _classes(label, evaluation["per_class"])])
+
+
+def _classes(label, per_class):
+    return table(
+        (label, "photos", "training photos", "precision", "recall", "F1"),
+        [
+            (
+                as_markdown(row["class"]),
+                f"{row['support']:,}",
+                "–" if row["train_support"] is None else f"{row['train_support']:,}",
+                *(_class_score(row, key) for key in ("precision", "recall", "f1")),
+            )
+            for row in sorted(per_class, key=lambda row: -row["support"])
+        ],
     )
-    return "\n\n".join(parts)
 
 
 def _interval(score):

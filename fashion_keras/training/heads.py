@@ -69,10 +69,9 @@ def retrain_heads(
     that gives the most accuracy + macro-F1 on validation (Wortsman et al., "Robust fine-tuning of
     zero-shot models", CVPR 2022; of linear heads it is the mean of their logits): the new head
     knows the rare classes better, the old one does not know the photos by heart. A head whose
-    label no training photo has is left alone. `best.keras` is then written anew, beside and
-    renamed, `heads.json` says what was done, and a decision that was fitted to the old heads is
-    removed. `sampling` is `natural`, `square-root` or `balanced`, by each head's own classes. With
-    `views` of 2 or more
+    label no training photo has is left alone. `best.keras` is then written anew, `heads.json` says
+    what was done, and a decision that was fitted to the old heads is removed. `sampling` is
+    `natural`, `square-root` or `balanced`, by each head's own classes. With `views` of 2 or more
     the backbone sees each training photo so many times: as it is, and varied as in training by
     the run's config. `epochs` counts passes over the photos, each in one view. Raises
     `UserError` for records that are missing or damaged.
@@ -107,15 +106,21 @@ def retrain_heads(
         found.append(Retrained(label, scored[0], scored[-1], scored[best], _SHARES[best]))
         if progress is not None:
             progress("heads", number + 1, len(run.labels))
+    _write(run, found)
+    file = check_run(run.path)
+    with changing(file.parent, HEADS_FILE, made_from=[file.name]):
+        _save(found, epochs, sampling, views, file.with_name(HEADS_FILE))
+    return found
+
+
+def _write(run: Run, found: list[Retrained]) -> None:
+    """Write `best.keras` anew where a head of it was changed."""
     file = check_run(run.path)
     if any(head.kept for head in found):
         with changing(file.parent, file.name), replacing(file) as partial:
             run.model.save(partial)
             # First: a decision fitted to the old heads is worse than none beside the new ones.
             file.with_name(DECISION_FILE).unlink(missing_ok=True)
-    with changing(file.parent, HEADS_FILE, made_from=[file.name]):
-        _save(found, epochs, sampling, views, file.with_name(HEADS_FILE))
-    return found
 
 
 def fit_head(
