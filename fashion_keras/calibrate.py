@@ -14,6 +14,7 @@ from fashion_keras.io import place
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.run import CONFIG_FILE, DECISION_FILE, Run, check_run, check_split, load_run
+from fashion_keras.training.workdir import held
 
 _EPILOG = """\
 examples:
@@ -80,8 +81,9 @@ def calibrate(
     load_tensorflow()
     from fashion_keras.evaluation.calibrating import acceptance_line, calibrate_run, steps_table
 
-    run = load_run(model, info, decided=False)
-    run, steps = calibrate_run(run, data, options, progress=report_to.bars)
+    with held(folder, fresh=False):
+        run = load_run(model, info, decided=False)
+        run, steps = calibrate_run(run, data, options, progress=report_to.bars)
     report_to.say(steps_table(steps))
     report_to.say(acceptance_line(run.decision))
     report_to.say(f"written to {folder / DECISION_FILE}")

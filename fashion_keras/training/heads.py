@@ -117,9 +117,10 @@ def _write(run: Run, found: list[Retrained]) -> None:
     """Write `best.keras` anew where a head of it was changed."""
     file = check_run(run.path)
     if any(head.kept for head in found):
-        with changing(file.parent, file.name), replacing(file) as partial:
-            run.model.save(partial)
-            # First: a decision fitted to the old heads is worse than none beside the new ones.
+        with changing(file.parent, file.name):
+            with replacing(file) as partial:
+                run.model.save(partial)
+            # It was fitted to the old heads; a kill before this leaves one that is refused.
             file.with_name(DECISION_FILE).unlink(missing_ok=True)
 
 

@@ -7,9 +7,9 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 from fashion_keras.config import DecisionConfig
+from fashion_keras.decision import fitting
 from fashion_keras.decision.fitting import fit_decision
 from fashion_keras.decision.layer import apply_decision
-from fashion_keras.decision.parameters import fitting
 from fashion_keras.evaluation.predictions import Predictions
 
 LABELS = {"sub": ("common", "other", "rare"), "type": ("a", "b", "c", "d")}
