@@ -231,7 +231,7 @@ def mixing_policy(
     return mix
 
 
-def _composed(flip, rotation, zoom, translation, height: int, width: int, keep: tf.Tensor):
+def _composed(flip, rotation, zoom, translation, height: int, width: int, *, keep: tf.Tensor):
     """Return flip, then rotation, zoom and translation, as one transform, float32 `[N, 8]`.
 
     Where `keep`, bool `[N, 1]`, is true it is the flip alone.

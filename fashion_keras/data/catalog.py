@@ -152,7 +152,7 @@ class Catalog:
 
     def report(self) -> dict:
         """Return counts, and every id that was repaired or left out by reason, for JSON."""
-        by_reason = {reason: [] for reason in REASONS}
+        by_reason: dict[str, list[dict[str, str]]] = {reason: [] for reason in REASONS}
         for row in self.left_out:
             by_reason[row.reason].append({"id": row.id, "detail": row.detail})
         return {

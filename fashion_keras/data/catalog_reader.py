@@ -153,6 +153,7 @@ def _collect(table: Table, columns: Columns, photos: PhotoFinder, merge_names: b
 
 
 def _repeated(row: Row) -> LeftOut:
+    assert row.kept is not None  # `first_of_each_id` has set it
     another = f", not {row.photo}" if row.has_another_photo else ""
     return LeftOut(row.id, DUPLICATE, f"row {row.line}: row {row.kept.line} is kept{another}")
 

@@ -76,7 +76,9 @@ def read_rows(
 
     A row of Kaggle's whose name holds commas without quotes is mended.
     """
-    texts = _cells(table, columns.id if columns.image is None else columns.image)
+    column = columns.id if columns.image is None else columns.image
+    assert column is not None  # of the two only one may be
+    texts = _cells(table, column)
     found = [photos.find(text) if text else None for text in texts]
     ids = texts
     if columns.id is None:
@@ -119,7 +121,8 @@ def first_of_each_id(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
         known = first.setdefault(row.id, row)
         if known.photo is None and row.photo is not None:
             first[row.id] = row
-    kept, repeated = [], []
+    kept: list[Row] = []
+    repeated: list[Row] = []
     for row in rows:
         row.kept = first[row.id]
         alone = row.kept is row or (row.group is not None and row.photo is None)
@@ -147,13 +150,13 @@ def merge_look_alikes(rows: Sequence[Row], labels: Iterable[str]) -> dict[str, d
     """Make class names that look alike the most frequent of them; return the changes by label."""
     merged = {}
     for label in labels:
-        counts = Counter(row.labels[label] for row in rows)
-        counts.pop(None, None)
+        counts = Counter(name for row in rows if (name := row.labels[label]) is not None)
         new = {name: names[0] for names in look_alikes(counts) for name in names[1:]}
         if new:
             merged[label] = new
         for row in rows:
-            row.labels[label] = new.get(row.labels[label], row.labels[label])
+            if (name := row.labels[label]) is not None:
+                row.labels[label] = new.get(name, name)
     return merged
 
 
@@ -256,7 +259,7 @@ class Findings:
         times = Counter(row.photo for row in rows if row.photo is not None)
         shown = defaultdict(list)
         for row in rows:
-            if times[row.photo] > 1:
+            if row.photo is not None and times[row.photo] > 1:
                 shown[row.photo].append(row)
         apart = [
             row

@@ -10,6 +10,7 @@ import posixpath
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fashion_keras.data import schema
 from fashion_keras.data.archive import Archive, open_archive
@@ -118,7 +119,7 @@ def convert(
         if groups is not None or len(catalog.products) < count:
             splits, described = _splits(catalog, request, groups)
         say(_split_line(described))
-        corrected = {}
+        corrected: dict[str, Any] = {}
         if corrections:
             catalog, corrected = apply_corrections(catalog, corrections, say)
             splits = _remaining(splits, catalog)
@@ -160,7 +161,9 @@ def convert(
 def vocabularies(catalog: Catalog) -> dict[str, tuple[str, ...]]:
     """Return each label's class names in code-point order, from all products of a catalogue."""
     return {
-        label: tuple(sorted({p.labels[label] for p in catalog.products} - {None}))
+        label: tuple(
+            sorted({name for p in catalog.products if (name := p.labels[label]) is not None})
+        )
         for label in catalog.label_columns
     }
 
@@ -236,7 +239,7 @@ def _splits(
     label = request.split_label
     if label == DEFAULT_LABEL and label not in catalog.label_columns:
         label = catalog.label_columns[0]  # one's own labels: the first is the headline
-    options = {"label": label, "fractions": request.fractions, "seed": request.seed}
+    options: dict[str, Any] = {"label": label, "fractions": request.fractions, "seed": request.seed}
     strategy = request.split or "stratified"
     splits = make_splits(catalog, strategy, **options, groups=groups)
     described = {"strategy": strategy, **options, "fractions": list(request.fractions)}

@@ -65,8 +65,8 @@ def decode_text(data: bytes, where: str) -> tuple[str, str]:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _strictly(data[len(mark) :], _with_order(encoding, mark), where)
-    if encoding := _utf16_without_mark(data) if b"\0" in data else None:
-        return _strictly(data, encoding, where)
+    if utf16 := _utf16_without_mark(data) if b"\0" in data else None:
+        return _strictly(data, utf16, where)
     try:
         return data.decode("utf-8"), ""
     except UnicodeDecodeError as error:
@@ -128,7 +128,7 @@ def _western(data: bytes, where: str, error: UnicodeDecodeError) -> tuple[str, s
             f"{refused}, and as Windows-1252 line {line} would read "
             f"{_word_at(text, foreign.start())!r}: save it as UTF-8"
         )
-    example = _NOT_ASCII_WORD.search(text)[0]
+    example = next(_NOT_ASCII_WORD.finditer(text))[0]
     return text, (
         f"{where} is not UTF-8: read as Windows-1252, such as {example!r}. If that is wrong, save "
         "it as UTF-8"
@@ -139,7 +139,7 @@ def _word_at(text: str, position: int) -> str:
     begin = position
     while begin and not text[begin - 1].isspace() and text[begin - 1] not in ",;\t":
         begin -= 1
-    return re.match(r"[^\s,;]{1,40}", text[begin:])[0]
+    return re.split(r"[\s,;]", text[begin : begin + 40], maxsplit=1)[0]
 
 
 NAME_COLUMN = "productDisplayName"  # the last one of Kaggle's file

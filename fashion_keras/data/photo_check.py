@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable
 
 from fashion_keras.data.archive import Archive
-from fashion_keras.data.catalog import UNREADABLE, Catalog, LeftOut
+from fashion_keras.data.catalog import UNREADABLE, Catalog, LeftOut, Product
 from fashion_keras.data.photo import PhotoInfo, check
 from fashion_keras.data.shard_writer import map_in_order
 from fashion_keras.errors import UserError
@@ -43,7 +43,7 @@ def check_photos(
     spans = [slice(i, i + _CHUNK) for i in range(0, len(products), _CHUNK)]
 
     def check_all(span: slice) -> list[PhotoInfo | str]:
-        return [_checked(archive, product.photo) for product in products[span]]
+        return [_checked(archive, product) for product in products[span]]
 
     infos: dict[str, PhotoInfo] = {}
     unreadable: dict[str, str] = {}
@@ -85,10 +85,11 @@ def check_photo(data: bytes) -> PhotoInfo:
     return info
 
 
-def _checked(archive: Archive, name: str) -> PhotoInfo | str:
+def _checked(archive: Archive, product: Product) -> PhotoInfo | str:
     """Return a photo's `PhotoInfo`, or in a few words why it cannot be read."""
+    assert product.photo is not None  # as in all of a catalogue's `products`
     try:
-        return check_photo(archive.read(name))
+        return check_photo(archive.read(product.photo))
     except UserError as error:
         return str(error)
     except MemoryError:

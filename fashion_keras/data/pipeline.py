@@ -14,9 +14,11 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from fashion_keras.data import augment, image
 from fashion_keras.data.schema import MISSING, DatasetInfo, did_you_mean
@@ -30,14 +32,14 @@ from fashion_keras.reading import damaged
 POWERS = {"natural": 1.0, "square-root": 0.5, "balanced": 0.0}
 
 
-def drawn_counts(sampling: str, counts: Sequence[int]) -> np.ndarray:
+def drawn_counts(sampling: str, counts: ArrayLike) -> np.ndarray:
     """Return how often each class is drawn in an epoch that has as many photos, float64 `[C]`."""
     counts = np.asarray(counts, np.float64)
     wanted = np.where(counts > 0, np.maximum(counts, 1.0) ** POWERS[sampling], 0.0)
     return wanted * (counts.sum() / max(wanted.sum(), 1.0))
 
 
-def draw_rates(sampling: str, counts: Sequence[int], num_examples: int) -> np.ndarray | None:
+def draw_rates(sampling: str, counts: ArrayLike, num_examples: int) -> np.ndarray | None:
     """Compute how often a photo of each class is drawn an epoch; None where it is once each.
 
     `counts` are the labelled photos of each class, `num_examples` all of them. Returns float64
@@ -92,7 +94,8 @@ class SoftTargets:
     def save(self, path: str | os.PathLike) -> None:
         """Write ids and probabilities into an `.npz`, whole or not at all."""
         with replacing(path) as partial:
-            np.savez(partial, **{_ID: np.asarray(self.ids)}, **self.probabilities)
+            arrays: dict[str, Any] = {_ID: np.asarray(self.ids), **self.probabilities}
+            np.savez(partial, **arrays)
 
     @classmethod
     def load(

@@ -53,7 +53,7 @@ def numbered_photos(names: Iterable[str]) -> list[str]:
     None where they are few: then it is chance.
     """
     names = list(names)
-    products = defaultdict(dict)
+    products: dict[str, dict[int, str]] = defaultdict(dict)
     for name in names:
         if match := _NUMBERED.fullmatch(name):
             products[match["product"]][int(match["number"])] = name
@@ -163,7 +163,7 @@ def fill_labels(
     for row, group in zip(rows, groups, strict=True):
         new = dict(row)
         for label, value in row.items():
-            found = values[group][label] if group in values and value is None else ()
+            found = values[group][label] if group in values and value is None else set()
             if len(found) == 1:
                 (new[label],) = found
                 filled.cells[label] += 1

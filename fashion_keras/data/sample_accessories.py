@@ -19,8 +19,8 @@ def watch(pen: Pen) -> None:
         strap = [(24.5, edge), (35.5, edge), (38, near), (22, near)]
         pen.shape(strap)
         if pen.chance(0.5):  # links of a bracelet
-            for y in range(y0 + 2, y1, 4):
-                pen.line([(22.8, y), (37.2, y)], pen.dark)
+            for link in range(y0 + 2, y1, 4):
+                pen.line([(22.8, link), (37.2, link)], pen.dark)
         else:
             pen.line([(25, edge), (23, near)], pen.dark, 0.6)
             pen.line([(35, edge), (37, near)], pen.dark, 0.6)

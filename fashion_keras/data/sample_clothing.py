@@ -6,7 +6,7 @@ lengths, necklines, fittings and wearers come from the pen's random generator.
 
 from __future__ import annotations
 
-from fashion_keras.data.sample_pen import INK, METAL, PALE, Pen, blend, mirrored
+from fashion_keras.data.sample_pen import INK, METAL, PALE, Pen, Point, blend, mirrored
 
 SKIN = ((236, 196, 168), (214, 164, 128), (166, 112, 78), (112, 74, 52))
 
@@ -34,12 +34,13 @@ def _wearer(pen: Pen, *, arms: bool = True, legs: float | None = None) -> None:
 def _top(pen: Pen, *, sleeve: str, hem: float, flare: float, neck: float, waist=11.5) -> None:
     """Draw a garment for the upper body; `neck` is the depth of its neckline."""
     half = [(0, 14 + neck), (3 + neck * 0.15, 13.5 + neck * 0.5), (5, 12)]
-    half += {
+    sleeves: dict[str, list[Point]] = {
         "none": [(8.5, 13), (8.8, 20), (12, 27)],
         "cap": [(11, 14), (15.5, 20), (12, 24)],
         "short": [(12, 14.5), (21, 27), (16.5, 31.5), (12, 25)],
         "long": [(12, 14), (15.5, 20), (21, 52), (17, 54), (12, 28)],
-    }[sleeve]
+    }
+    half += sleeves[sleeve]
     half += [(waist, 42), (12 + flare, hem), (12 + flare, hem), (0, hem + 1)]
     pen.shape(mirrored(half), smooth=1)
     for side in (-1, 1):
@@ -230,8 +231,8 @@ def dress(pen: Pen) -> None:
     if pen.chance(0.5):
         _wearer(pen)
         skin = pen.pick(*SKIN)
-        for x in (26, 34):
-            pen.box(x - 1.6, hem - 3, x + 1.6, 80, skin, edge=False)
+        for leg in (26, 34):
+            pen.box(leg - 1.6, hem - 3, leg + 1.6, 80, skin, edge=False)
     sleeve = pen.pick([(7.5, 12), (7.8, 20)], [(11, 13), (15, 20), (11, 23)])
     half = [(0, 19), (4, 17), (5, 12), *sleeve, (10.5, 26), (7.5, 40)]
     pen.shape(mirrored([*half, (flare, hem), (flare * 0.5, hem + 2), (0, hem + 1)]), smooth=1)

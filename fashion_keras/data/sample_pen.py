@@ -53,9 +53,10 @@ Colour = tuple[int, int, int]
 
 def blend(a: Colour, b: Colour, share: float) -> Colour:
     """Return the colour `share` of the way from `a` to `b`, never pure white."""
-    return tuple(
+    red, green, blue = (
         min(_BRIGHTEST, max(0, round(x + (y - x) * share))) for x, y in zip(a, b, strict=True)
     )
+    return red, green, blue
 
 
 def mirrored(half: list[Point]) -> list[Point]:
@@ -91,7 +92,8 @@ class Pen:
         self.rng = rng
         jitter = rng.integers(-9, 10) if grey else rng.integers(-9, 10, size=3)
         rgb = np.clip(np.array(COLOURS[colour]) + jitter, 0, _BRIGHTEST)
-        self.base: Colour = tuple(int(c) for c in rgb)
+        red, green, blue = (int(c) for c in rgb)
+        self.base: Colour = (red, green, blue)
         self.dark = blend(self.base, (0, 0, 0), 0.4)
         self.light = blend(self.base, (255, 255, 255), 0.45)
         self.accent = self._accent(grey)
@@ -142,8 +144,8 @@ class Pen:
 
     def line(self, points, fill: Colour, width: float = 0.7) -> None:
         """Draw a polyline `width` pixels thick."""
-        width = max(1, round(width * SUPERSAMPLING))
-        self._draw.line(_scaled(points), fill=fill, width=width, joint="curve")
+        thickness = max(1, round(width * SUPERSAMPLING))
+        self._draw.line(_scaled(points), fill=fill, width=thickness, joint="curve")
 
     def arc(self, x, y, rx, ry, start, stop, fill: Colour, width: float = 0.7) -> None:
         """Draw a part of an ellipse, degrees clockwise from the right."""
@@ -184,8 +186,8 @@ class Pen:
 
     def _light(self, size: tuple[int, int]) -> np.ndarray:
         """Return brightness factors [height, width, 1]: light from a side, and soft folds."""
-        folds = Image.fromarray(self.rng.normal(0, 0.07, (7, 5)).astype(np.float32))
-        folds = np.asarray(folds.resize(size, Image.Resampling.BICUBIC))
+        few = Image.fromarray(self.rng.normal(0, 0.07, (7, 5)).astype(np.float32))
+        folds = np.asarray(few.resize(size, Image.Resampling.BICUBIC))
         across = np.linspace(-1, 1, size[0])[None, :] * self.uniform(-0.16, 0.16)
         down = np.linspace(-1, 1, size[1])[:, None] * self.uniform(-0.14, 0.06)
         return (1 + folds + across + down)[..., None]

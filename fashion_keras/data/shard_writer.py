@@ -17,8 +17,8 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TypeVar
@@ -68,14 +68,14 @@ _function: Callable | None = None  # in a forked process, what it was forked for
 
 def map_in_order(
     function: Callable[[_Task], _Result], tasks: Iterable[_Task], workers: int
-) -> Iterator[_Result]:
+) -> Generator[_Result, None, None]:
     """Yield `function(task)` for each task, in order; works a few tasks ahead.
 
     Tasks and results are copied from process to process, so keep them small. Closing the
     generator drops what has not begun. Raises `UserError` where a process dies.
     """
     with _pool(function, max(1, workers)) as (pool, call):
-        results = deque()
+        results: deque[Future[_Result]] = deque()
         try:
             for task in tasks:
                 results.append(pool.submit(call, task))
@@ -92,6 +92,7 @@ def map_in_order(
 
 @contextlib.contextmanager
 def _pool(function: Callable, workers: int) -> Iterator[tuple[Executor, Callable]]:
+    pool: Executor
     if _can_fork():
         context = multiprocessing.get_context("fork")
         pool, call = ProcessPoolExecutor(workers, context, _begin, (function,)), _call
@@ -116,11 +117,14 @@ def _begin(function: Callable) -> None:
 
 
 def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # a forked process has one
+    parent.join()
     os._exit(1)
 
 
 def _call(task):
+    assert _function is not None  # `_begin` has set it
     return _function(task)
 
 
@@ -229,6 +233,7 @@ class ShardWriter:
         result = []
         for id in ids:
             product = self.products[id]
+            assert product.photo is not None  # as in all of a catalogue's `products`
             data = self.archive.read(product.photo)
             data, height, width = stored_photo(data, self.photos[id], self.max_size, product.photo)
             record = tfrecord.Record(

@@ -178,8 +178,8 @@ def grouped_split(
         for split, count in zip(SPLITS, counts, strict=True):
             splits[split] += alone[start : start + count]
             start += count
-    for id, split in placed.items():
-        splits[SPLITS[split]].append(id)
+    for id, place in placed.items():
+        splits[SPLITS[place]].append(id)
     # Mixes the classes; by a hash again, so that the order of rows plays no part.
     return {name: sorted(ids, key=hashes.__getitem__) for name, ids in splits.items()}
 
