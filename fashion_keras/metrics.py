@@ -42,12 +42,12 @@ class Metric:
     title: str
     note: str
     rule: str
-    compute: Callable[[Counts], np.ndarray]
+    compute: Callable[[Counts], np.ndarray | np.floating]
     logged: bool | str = False
     compared: bool = False
 
 
-def _macro_f1(counts: Counts) -> np.ndarray:
+def _macro_f1(counts: Counts) -> np.ndarray | np.floating:
     if counts.hits.ndim == 1:
         return counts.f1[counts.occurs].mean() if counts.occurs.any() else np.float64(0)
     return _ratio(counts.f1.sum(axis=-1), counts.occurs.sum(axis=-1))

@@ -82,7 +82,9 @@ def _by_place(model: keras.Model) -> dict[tuple, keras.layers.Layer]:
     """Map (stack, block, position, kind) to the layer there; the stem is stack -1."""
     kinds = {"Conv2D": "conv", "BatchNormalization": "bn"}
     layers = [(layer, kinds[type(layer).__name__]) for layer in model.layers if layer.weights]
-    places = {(*_place(layer.name), kind): layer for layer, kind in layers}
+    places: dict[tuple, keras.layers.Layer] = {
+        (*_place(layer.name), kind): layer for layer, kind in layers
+    }
     # KerasCV counts blocks from 1, KerasHub from 0.
     first = min(block for stack, block, *_ in places if stack >= 0)
     return {
@@ -91,7 +93,7 @@ def _by_place(model: keras.Model) -> dict[tuple, keras.layers.Layer]:
     }
 
 
-def _place(name: str) -> tuple[int, int, int]:
+def _place(name: str) -> tuple[int, ...]:
     # KerasCV: conv1_conv, v2_stack_0_block1_0_conv. KerasHub: conv1_conv, stack0_block0_1_bn.
     numbers = [int(number) for number in re.findall(r"\d+", name)]
     return tuple(numbers[-3:]) if "stack" in name else (-1, 0, numbers[0])

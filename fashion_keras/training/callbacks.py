@@ -150,8 +150,8 @@ class EpochLine(keras.callbacks.Callback):
     def __init__(self, epochs: int, steps: int, say: Callable[[str], object], bars: bool):
         super().__init__()
         self._epochs, self._steps, self._say, self._bars = epochs, steps, say, bars
-        self._bar = None
-        self._seconds = []
+        self._bar = tqdm(disable=True)
+        self._seconds: list[float] = []
 
     def on_epoch_begin(self, epoch, logs=None):
         """Open the bar."""

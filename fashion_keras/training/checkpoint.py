@@ -101,7 +101,7 @@ class RunCheckpoint(keras.callbacks.Callback):
             "seeds": [np.array(seed).tolist() for seed in _seeds(self.model)],
         }
         # It takes no part in a frozen stage, and has no state before it takes part.
-        if hasattr(self._early_stopping, "best_epoch"):
+        if self._early_stopping and hasattr(self._early_stopping, "best_epoch"):
             state["early_stopping"] = {
                 name: getattr(self._early_stopping, name) for name in ("best", "wait", "best_epoch")
             }

@@ -31,13 +31,13 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         self.momentum = momentum
         self.every = every
         self.step = 0
-        self._averages: list[keras.Variable] | None = None
+        self._averages: list[keras.Variable] = []
         self._is_stepping = False
 
     def set_model(self, model):
         """Start the average at the model's weights, unless a checkpoint has restored one."""
         super().set_model(model)
-        if self._averages is None:
+        if not self._averages:
             self._averages = [_variable(np.array(v)) for v in self._variables()]
         self._update = _updater(self._variables(), self._averages)
 

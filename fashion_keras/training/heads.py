@@ -80,7 +80,7 @@ def retrain_heads(
     augmentation = _augmentation(run)
     if augmentation is None:
         views = 1
-    if views > 1:
+    elif views > 1:
         varied = embed_varied(run, records, augmentation, views - 1, seed=seed, progress=progress)
         train = _both(train, varied)
     validation = embed(run, records, ["validation"], progress=progress)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 CLASS_WEIGHTS = ("none", "balanced", "effective-number")
 
@@ -24,8 +25,8 @@ class HeadLoss(keras.losses.Loss):
     def __init__(
         self,
         label_smoothing: float = 0.0,
-        class_weights: Sequence[float] | None = None,
-        offsets: Sequence[float] | None = None,
+        class_weights: Iterable[float] | None = None,
+        offsets: Iterable[float] | None = None,
         name: str = "head_loss",
         **kwargs,
     ):
@@ -61,7 +62,7 @@ class HeadLoss(keras.losses.Loss):
         }
 
 
-def class_weights(rule: str, counts: Sequence[int], beta: float = 0.999) -> np.ndarray | None:
+def class_weights(rule: str, counts: ArrayLike, beta: float = 0.999) -> np.ndarray | None:
     """Compute a weight a class from its training count, float64 `[C]`, or None for `none`.
 
     `balanced` is n / (C · count), as scikit-learn's; `effective-number` is
@@ -85,7 +86,7 @@ def class_weights(rule: str, counts: Sequence[int], beta: float = 0.999) -> np.n
     return weights
 
 
-def logit_offsets(tau: float, counts: Sequence[float]) -> np.ndarray | None:
+def logit_offsets(tau: float, counts: ArrayLike) -> np.ndarray | None:
     """Compute tau · log prior of each class, float64 `[C]`, or None for tau 0.
 
     Added to the logits in the loss it makes the classifier minimise the balanced error at

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -41,7 +42,7 @@ class ConfusionMatrix(keras.metrics.Metric):
         self.threshold = threshold
         # float32 whatever Keras's default: half precision does not count beyond 2,048.
         options = {"initializer": "zeros", "dtype": "float32"}
-        self.matrix = self._margins = None
+        self.matrix: keras.Variable | None = None
         if num_classes <= MATRIX_CLASSES:
             self.matrix = self.add_weight(
                 shape=(num_classes, num_classes), name="matrix", **options
@@ -172,7 +173,7 @@ def _counting(model, counts):
     original = model.compute_metrics
 
     def compute_metrics(x=None, y=None, y_pred=None, sample_weight=None):
-        counts = compute_metrics.counts
+        counts = counting.counts
         counts.told = False
         logs = original(x, y, y_pred, sample_weight)
         if not counts.counts_for(model):
@@ -181,8 +182,9 @@ def _counting(model, counts):
             counts.update_state(y, y_pred, sample_weight)
         return logs
 
-    compute_metrics.counts = counts
-    return compute_metrics
+    counting: Any = compute_metrics  # a function, with an attribute
+    counting.counts = counts
+    return counting
 
 
 class HeadCounts(keras.metrics.Metric):
@@ -275,7 +277,7 @@ class HeadCounts(keras.metrics.Metric):
         for name in wanted:
             if name not in self._names:
                 raise UserError(f"MacroF1: no output {name!r} among {', '.join(self._names)}")
-        found = {}
+        found: dict[str, ConfusionMatrix] = {}
         for name in wanted:
             shape, loss = outputs[name].shape, _Loss(losses.get(name))
             if len(shape) == 2 and shape[-1] > 1:
@@ -374,7 +376,7 @@ class MacroF1(keras.callbacks.Callback):
     def __init__(self, heads: Sequence[str] | None = None, threshold: float | None = None):
         super().__init__()
         self._asked = Asked(None if heads is None else tuple(heads), threshold)
-        self._counts: HeadCounts | None = None
+        self._counts: HeadCounts  # from `set_model` on
         self._in_epoch = self._trained = False
         self.train_scores: dict[str, Scores] = {}
         self.validation_scores: dict[str, Scores] = {}

@@ -40,7 +40,7 @@ def plan_stages(config: Config) -> list[Stage]:
     Progressive resizing is Howard's (fastai; Tan and Le, 2021, section 4). Raises `UserError`
     where the parts leave no epoch for the whole network at full size.
     """
-    training, full = config.training, tuple(config.data.image_size)
+    training, full = config.training, config.data.image_size
     smaller = sum(part.epochs for part in training.progressive)
     if smaller and training.head_epochs + smaller >= training.epochs:
         raise UserError(
@@ -49,7 +49,7 @@ def plan_stages(config: Config) -> list[Stage]:
             "Raise training.epochs, or shorten them"
         )
     heads = min(training.head_epochs, training.epochs)
-    sizes = [(part.epochs, tuple(part.image_size)) for part in training.progressive]
+    sizes = [(part.epochs, part.image_size) for part in training.progressive]
     sizes.append((training.epochs - heads - smaller, full))
     stages = [Stage(0, heads, "heads", sizes[0][1], (0, heads), training.head_learning_rate)]
     start = heads

@@ -156,6 +156,7 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
     for before, stage in zip([None, *stages], stages, strict=False):
         if done >= stage.end or checkpoint.stopped:
             continue
+        assert model is not None  # new, or of the checkpoint
         if done <= stage.start:
             goes_on = before is not None and before.schedule == stage.schedule
             optimizer = model.optimizer if goes_on else None
@@ -245,9 +246,7 @@ def _compile(model, config, stage, steps, info):
         losses[name] = HeadLoss(
             training.label_smoothing, weights, offsets, name=f"{head_name(name)}_loss"
         )
-    weights = {
-        name: 1.0 if name == label else config.data.auxiliary_labels[name] for name in losses
-    }
+    shares = {name: 1.0 if name == label else config.data.auxiliary_labels[name] for name in losses}
     start, end = stage.schedule
     model.compile(
         build_optimizer(
@@ -258,7 +257,7 @@ def _compile(model, config, stage, steps, info):
             accumulation=training.gradient_accumulation,
         ),
         loss=losses,
-        loss_weights=weights,
+        loss_weights=shares,
         jit_compile=devices.jit_compile(),
     )
     create_variables(model)
