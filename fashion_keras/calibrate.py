@@ -85,7 +85,7 @@ def calibrate(
         run = load_run(model, info, decided=False)
         run, steps = calibrate_run(run, data, options, progress=report_to.bars)
     report_to.say(steps_table(steps))
-    report_to.say(acceptance_line(run.decision))
+    report_to.say(acceptance_line(run))
     report_to.say(f"written to {folder / DECISION_FILE}")
     return run
 

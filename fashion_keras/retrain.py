@@ -98,7 +98,7 @@ def _retrain(file, model, data, info, config, report_to, epochs, sampling, views
         return load_run(model, info)  # with its decision
     run, steps = calibrate_run(run, data, config.decision, progress=report_to.bars)
     report_to.say(steps_table(steps))
-    report_to.say(acceptance_line(run.decision))
+    report_to.say(acceptance_line(run))
     report_to.say(f"written to {file}; next: export it again, evaluate it on test")
     return run
 

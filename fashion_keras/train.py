@@ -322,7 +322,9 @@ def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
     report_to.say(f"best epoch: {trained.best_epoch}; scoring it on the validation split")
     run = load_run(workdir, decided=is_current(workdir, DECISION_FILE, BEST_MODEL_FILE))
     note(workdir, BEST_MODEL_FILE)
-    training = run.config.training
+    config = run.config
+    assert config is not None  # `train` has written it
+    training = config.training
     if training.retrain_epochs and not is_current(workdir, HEADS_FILE, BEST_MODEL_FILE):
         with report_to:
             found = retrain_heads(
@@ -337,9 +339,9 @@ def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
         report_to.say(f"{heads_table(found)}\n")
     # A finished run resumed keeps its decision: fashion_keras.calibrate may have fitted another.
     if not is_current(workdir, DECISION_FILE, BEST_MODEL_FILE):
-        run, steps = calibrate_run(run, records, run.config.decision)
+        run, steps = calibrate_run(run, records, config.decision)
         report_to.say(steps_table(steps))
-    report_to.say(f"{acceptance_line(run.decision)}\n")
+    report_to.say(f"{acceptance_line(run)}\n")
     result, predictions = evaluate_run(run, records, "validation")
     save_json(workdir / EVALUATION_FILE, result)
     photos, captions = surest_mistakes(run, records, predictions)
@@ -404,15 +406,15 @@ def _asked(recipe, config, settings, data, arch, label, weights, teacher, epochs
 def _resolve(file, overrides, workdir, resume) -> tuple[Config, Path]:
     """Return the config from file and overrides, and the workdir."""
     if not resume:
-        config = load_config(file, overrides)
-        return config, place(workdir) if workdir else _next_run(config.model.arch)
+        new = load_config(file, overrides)
+        return new, place(workdir) if workdir else _next_run(new.model.arch)
     if not workdir:
         raise UserError("--resume needs --workdir DIR: the run to go on with")
     workdir = place(workdir)
     saved = workdir / CONFIG_FILE
-    if not saved.is_file():
-        raise UserError(f"nothing to resume at {workdir}: it has no {CONFIG_FILE}")
     config = load_run_config(workdir)
+    if config is None:
+        raise UserError(f"nothing to resume at {workdir}: it has no {CONFIG_FILE}")
     asked = load_config(saved if file is None else file, overrides)
     if not asked.data.records:  # found where they are by default, as they were at the start
         data = dataclasses.replace(asked.data, records=config.data.records)

@@ -63,9 +63,9 @@ def write_fold(
         "validation": ("validation", lambda id: True),
         "test": ("train", lambda id: fold_of[id] == fold),
     }
-    splits = {}
+    splits: dict[str, SplitInfo] = {}
     for split, (source, belongs) in parts.items():
-        counts = {label: Counter() for label in labels}
+        counts: dict[str, Counter[int]] = {label: Counter() for label in labels}
 
         def examples(source=source, belongs=belongs, counts=counts):
             for serialised, id, indices in _read(info.shard_paths(records, source), labels):

@@ -182,7 +182,7 @@ def audit_duplicates(options, info: DatasetInfo, predictions, report_to: Reporte
             **duplicates_report(photos, pairs),
             "in_any_colour": _in_train(photos, wide),
         }
-        files = {
+        files: dict[str, list | bytes] = {
             "pairs.csv": pair_rows(photos, pairs),
             "conflicts.csv": found,
             "pairs.png": _cross_sheet(options.data, photos, pairs, label),

@@ -129,7 +129,7 @@ def audit_labels(options, info: DatasetInfo, config: Config | None, report_to: R
             ).most_common()
         ],
     }
-    files = {
+    files: dict[str, dict | list | bytes] = {
         REPORT_FILE: report,
         ISSUES_FILE: rows,
         SHEET_FILE: _sheet(options.data, rows, label),

@@ -77,7 +77,7 @@ def photo_bytes(records: str | os.PathLike, ids: Collection[str]) -> dict[str, b
     """Return the stored JPEG or PNG of each of a few products."""
     info = DatasetInfo.load(records)
     wanted = {id.encode() for id in ids}
-    found = {}
+    found: dict[str, bytes] = {}
     for split, described in info.splits.items():
         if described.num_examples and len(found) < len(wanted):
             for batch in _batches(records, info, split, list(info.labels)[:1]):

@@ -207,7 +207,9 @@ def conflicts_sheet(
 
 def _sheet(records, photos, pairs, chosen, label, title, similarity, max_difference=None) -> bytes:
     some = Pairs(
-        *(values[chosen] for values in (pairs.first, pairs.second, pairs.distance)),
+        pairs.first[chosen],
+        pairs.second[chosen],
+        pairs.distance[chosen],
         pairs.difference[chosen],
     )
     rows = pair_rows(photos, some)

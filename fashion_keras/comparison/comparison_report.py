@@ -52,7 +52,7 @@ def curves_figure(groups: Mapping[str, Sequence[StoredRun]]) -> Figure:
     for axes, (_, title) in zip(panels, _PANELS, strict=True):
         axes.set_title(title, fontsize=11)
         axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
         axes.grid(color="#e5e5e5")
         axes.spines[["top", "right"]].set_visible(False)
     columns = max(1, min(4, len(handles)))
@@ -90,7 +90,7 @@ def differences_figure(result: dict, *, most: int = 20) -> Figure:
         text.set_parse_math(False)  # a class may be called $5 or $10
     axes.axvline(0, color="black", linewidth=0.8)
     axes.margins(x=0.12)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
     axes.set_xlabel(f"photos that only {row['a']} (left) or only {row['b']} (right) has right")
     axes.spines[["top", "right", "left"]].set_visible(False)

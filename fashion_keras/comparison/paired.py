@@ -60,8 +60,8 @@ def paired_bootstrap(
         size = min(at_once, resamples - start)
         drawn = generator.multinomial(total, counts / total, size=size).astype(np.float64)
         support = drawn @ by_truth
-        counts = [Counts(drawn @ (by_truth * one), support, drawn @ one) for one in by_prediction]
-        parts.append({m.key: np.stack([m.compute(c) for c in counts], axis=1) for m in COMPARED})
+        by_model = [Counts(drawn @ (by_truth * one), support, drawn @ one) for one in by_prediction]
+        parts.append({m.key: np.stack([m.compute(c) for c in by_model], axis=1) for m in COMPARED})
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 

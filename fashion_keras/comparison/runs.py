@@ -98,13 +98,13 @@ def seed_of(run: StoredRun) -> int | None:
 
 def _load(path: Path, split: str) -> StoredRun:
     folder, evaluation = _find_evaluation(path, split)
-    ids, truth, prediction = _read_predictions(evaluation / PREDICTIONS_FILE)
+    ids, true_names, predicted_names = _read_predictions(evaluation / PREDICTIONS_FILE)
     raw = read_json(evaluation / EVALUATION_FILE, _MEND)
     try:
         label, classes = raw["label"], tuple(row["class"] for row in raw["per_class"])
         index = {name: i for i, name in enumerate(classes)} | {"": MISSING}
-        truth = np.array([index[name] for name in truth], np.int64)
-        prediction = np.array([index[name] for name in prediction], np.int64)
+        truth = np.array([index[name] for name in true_names], np.int64)
+        prediction = np.array([index[name] for name in predicted_names], np.int64)
         if int((truth >= 0).sum()) != raw["num_examples"]:
             raise ValueError(f"{len(ids):,} photos, expected {raw['num_examples']:,}")
     except (KeyError, TypeError, ValueError) as error:
@@ -209,11 +209,11 @@ def _is_seed_of(run: StoredRun, group: Sequence[StoredRun]) -> bool:
     if run.config is None or group[0].config is None:
         return False
     is_new = seed_of(run) not in map(seed_of, group)
-    return is_new and _without_seed(run) == _without_seed(group[0])
+    return is_new and _without_seed(run.config) == _without_seed(group[0].config)
 
 
-def _without_seed(run: StoredRun) -> dict:
-    raw = run.config.to_dict()
+def _without_seed(config: Config) -> dict:
+    raw = config.to_dict()
     del raw["training"]["seed"]
     return raw
 

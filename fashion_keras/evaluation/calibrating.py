@@ -57,7 +57,7 @@ def joint_counts(
         lambda product: product["index"], num_parallel_calls=tf.data.AUTOTUNE
     )
     indices = np.concatenate([*indices.batch(4096).as_numpy_iterator()])
-    counts = {}
+    counts: dict[str, dict[str, np.ndarray]] = {}
     for column, name in enumerate(labels):
         counts[name] = {}
         for other_column, other in enumerate(labels):
@@ -81,8 +81,10 @@ def steps_table(steps: list[Step]) -> str:
     return "\n".join(lines)
 
 
-def acceptance_line(decision: Decision) -> str:
-    """Say which photos need no person."""
+def acceptance_line(run: Run) -> str:
+    """Say which photos of a calibrated run need no person."""
+    decision = run.decision
+    assert decision is not None  # as `calibrate_run` returns it
     if decision.accept is None:
         return "no threshold reaches the target error on validation: every photo needs a person"
     accept = decision.accept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fashion_keras.metrics import METRICS, Counts
 
@@ -10,7 +11,7 @@ _CELLS_AT_ONCE = 1 << 21  # numbers drawn at a time: 16 MB, whatever the size of
 
 
 def bootstrap_intervals(
-    matrix: np.ndarray,
+    matrix: ArrayLike,
     *,
     resamples: int = 2000,
     confidence: float = 0.95,
@@ -42,7 +43,7 @@ def bootstrap_intervals(
 
 
 def resampled_scores(
-    matrix: np.ndarray, *, resamples: int = 2000, seed: int = 0, stratified: bool = False
+    matrix: ArrayLike, *, resamples: int = 2000, seed: int = 0, stratified: bool = False
 ) -> dict[str, np.ndarray]:
     """Return each score of `METRICS` of every bootstrap resample, float64 `[resamples]`."""
     matrix = np.asarray(matrix, np.int64)

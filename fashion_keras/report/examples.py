@@ -61,7 +61,7 @@ def load_photos(
         cache="none",
         with_ids=True,
     )
-    found = {}
+    found: dict[str, np.ndarray] = {}
     if not wanted:
         return found
     for images, _, batch_ids in dataset:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -120,8 +121,12 @@ def calibration(
     """
     truth, logits = predictions.truth[label], predictions.logits[label].astype(np.float64)
     built_in = decision.temperature.get(label) if decision else None
-    found = {"temperature": built_in, "built_in": built_in is not None, "fitted_on": None}
-    if built_in is not None:
+    found: dict[str, Any] = {
+        "temperature": built_in,
+        "built_in": built_in is not None,
+        "fitted_on": None,
+    }
+    if decision and built_in is not None:
         before, after = logits * built_in, logits
         found |= {"fitted_on": decision.fitted_on, "num_fitted": decision.num_examples}
     elif validation is not None and (validation.truth[label] >= 0).any():
@@ -149,7 +154,8 @@ def automation(
     own = decision.accept if decision else None
     target_error = target_error or (own.target_error if own else TARGET_ERROR)
     confidence, correct, prediction = _sureness(predictions, label)
-    accept, chosen_on = own, decision.fitted_on if own else None
+    accept = own
+    chosen_on: str | None = decision.fitted_on if decision and own else None
     if own is None or own.target_error != target_error:
         accept, chosen_on = _choose(validation, label, target_error)
     found = {
