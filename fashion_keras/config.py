@@ -144,6 +144,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), _AS_WRITTEN]
 WholeNumber = Annotated[int, Field(ge=0), _AS_WRITTEN]
 Count = Annotated[int, Field(ge=1), _AS_WRITTEN]
 Pixels = Annotated[int, Field(ge=32, le=2048), _AS_WRITTEN]
+Resize = Literal["stretch", "pad", "crop"]
 ImageSize = Annotated[tuple[Pixels, Pixels], BeforeValidator(_height_and_width)]
 Place = Annotated[str, AfterValidator(_at_hand)]  # a file or folder of this machine
 # As a section with nothing below it, a null mapping is an empty one.
@@ -162,7 +163,7 @@ class DataConfig:
     """Further labels, a head each, with their weight in the loss: `{gender: 0.25}`."""
     image_size: ImageSize = (80, 60)
     """Height and width in pixels that photos are resized to."""
-    resize: Literal["stretch", "pad", "crop"] = "stretch"
+    resize: Resize = "stretch"
     """How photos of another shape are brought to `image_size`; `pad` fills with white."""
     cache: Literal["auto", "none", "encoded", "decoded"] = "auto"
     """What the training photos are kept in memory as; `auto` decides by the memory that is free."""
@@ -392,18 +393,21 @@ def _parse(assignment: str) -> tuple[str, Any]:
 def _known_keys() -> dict[str, list[str]]:
     """Return the dotted keys of each section."""
     return {
-        section.name: [
-            f"{section.name}.{field.name}" for field in dataclasses.fields(section.default_factory)
-        ]
+        section.name: [f"{section.name}.{field.name}" for field in _keys_of(section)]
         for section in dataclasses.fields(Config)
     }
+
+
+def _keys_of(section: dataclasses.Field) -> tuple[dataclasses.Field, ...]:
+    kind: Any = section.default_factory
+    return dataclasses.fields(kind)
 
 
 def _text_keys() -> list[str]:
     return [
         f"{section.name}.{field.name}"
         for section in dataclasses.fields(Config)
-        for field in dataclasses.fields(section.default_factory)
+        for field in _keys_of(section)
         if isinstance(field.default, str) or f"{section.name}.{field.name}" == _SEVERAL
     ]
 

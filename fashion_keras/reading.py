@@ -14,13 +14,14 @@ import os
 import reprlib
 import stat
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, TypeVar
 
 import annotated_types
 import yaml
 
 from fashion_keras.errors import UserError
 
+_T = TypeVar("_T")
 # How a dataclass whose file we write ourselves is validated, as its `__pydantic_config__`.
 STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
 Whole = Annotated[int, annotated_types.Interval(ge=0, le=2**53)]
@@ -154,7 +155,7 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(f": not valid YAML ({_reason(error)})") from None
 
 
-def validated(kind: type, raw: Any) -> Any:
+def validated(kind: type[_T], raw: Any) -> _T:
     """Return JSON's values as a dataclass, checked; `ValueError` that names the wrong key.
 
     `kind` says in its annotations what is allowed, and in `__pydantic_config__` how strictly.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from fashion_keras.config import Config, load_config, read_sections
+from fashion_keras.config import Config, Resize, load_config, read_sections
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.decision.parameters import Decision
 from fashion_keras.errors import UserError
@@ -33,6 +34,7 @@ DECISION_FILE = "decision.json"
 HEADS_FILE = "heads.json"
 TEACHER_FILE = "teacher.npz"
 CHECKPOINTS, TENSORBOARD, SAVED_MODEL = "checkpoints", "tensorboard", "model"
+_T = TypeVar("_T")
 _SECTIONS = ("data", "model", "optimizer", "training")  # of every version's configs
 _MEND = "restore it, or train anew"
 FEATURES = "features"  # the pooling layer between backbone and heads, see models.classifier
@@ -54,7 +56,7 @@ class Run:
     labels: dict[str, tuple[str, ...]]
     label: str
     image_size: tuple[int, int]
-    resize: str
+    resize: Resize
     config: Config | None
     decision: Decision | None = None
 
@@ -119,7 +121,7 @@ def load_run(
     height, width = _photo_size(model, file)
     if config is None:
         LOGGER.warning("%s: no %s beside it, assuming data.resize 'stretch'", path, CONFIG_FILE)
-    resize = config.data.resize if config else "stretch"
+    resize: Resize = config.data.resize if config else "stretch"
     decision = None
     if decided and (folder / DECISION_FILE).is_file():
         decision = _load_decision(folder, labels)
@@ -166,7 +168,7 @@ def load_labels(folder: str | os.PathLike) -> dict[str, tuple[str, ...]] | None:
     return labels
 
 
-def save_labels(folder: str | os.PathLike, labels: dict[str, tuple[str, ...]]) -> None:
+def save_labels(folder: str | os.PathLike, labels: Mapping[str, Sequence[str]]) -> None:
     """Write the class names of each head into a run's folder."""
     with changing(folder, LABELS_FILE):
         write_json(Path(folder) / LABELS_FILE, labels)
@@ -247,7 +249,7 @@ def _read_records(folder: Path) -> _Records | None:
     return _read(folder, RECORDS_FILE, _Records)
 
 
-def _read(folder: Path, name: str, kind):
+def _read(folder: Path, name: str, kind: type[_T]) -> _T | None:
     """Return what a file of a run holds, None where there is none; `UserError` if damaged."""
     path = folder / name
     if not path.is_file():

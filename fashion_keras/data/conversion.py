@@ -29,10 +29,9 @@ from fashion_keras.data.work_folder import (
     existing_records,
     put_in_place,
     work_folder,
-    write_json,
 )
 from fashion_keras.errors import UserError
-from fashion_keras.io import place
+from fashion_keras.io import place, write_json
 
 Progress = Callable[[str, int, int], None]
 DEFAULT_LABEL = "subCategory"
@@ -54,7 +53,7 @@ class Request:
     source: str
     split: str | None = None
     split_label: str = DEFAULT_LABEL
-    fractions: tuple[float, float, float] = FRACTIONS
+    fractions: tuple[float, ...] = FRACTIONS
     seed: int = 0
     max_size: int = 320
     shards: int | None = None

@@ -12,9 +12,10 @@ import errno
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import fashion_keras
+from fashion_keras.config import Resize
 from fashion_keras.errors import UserError
 from fashion_keras.io import place, scratch_folder, sync_folder, write_sealed
 from fashion_keras.provenance import fingerprints
@@ -60,7 +61,7 @@ class ModelInfo:
     label: str
     labels: dict[str, tuple[str, ...]]
     image_size: tuple[Count, Count]
-    resize: Literal["stretch", "pad", "crop"]
+    resize: Resize
     top: Count
     accept: Share | None = None
     made_from: Mapping[str, str] = dataclasses.field(default_factory=dict)
