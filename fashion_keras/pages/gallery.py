@@ -226,7 +226,7 @@ def _write_products(bundle, records, info, folder, total, progress):
 def _write_examples(bundle, records, info, folder):
     if "validation" not in info.splits or not info.splits["validation"].num_examples:
         return
-    seen = set()
+    seen: set[str] = set()
     for products in _products(records, info, "validation", bundle.info.label, _EXAMPLES_AMONG):
         for product in products:
             if product["label"] in seen or len(seen) == _NUM_EXAMPLES:

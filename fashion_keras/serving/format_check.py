@@ -55,7 +55,8 @@ def load_photos(
     dataset = make_dataset(
         records, split, heads, image_size, 256, resize=resize, cache="none"
     ).unbatch()
-    images, truth = [], {label: [] for label in heads}
+    images: list[np.ndarray] = []
+    truth: dict[str, list[int]] = {label: [] for label in heads}
     for image, one_hot in dataset.take(count).as_numpy_iterator():
         images.append(image)
         for label in heads:

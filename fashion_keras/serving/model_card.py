@@ -8,6 +8,7 @@ from __future__ import annotations
 import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -182,7 +183,7 @@ def _is_kaggle(source):
 
 def _front_matter(run, name, source, evaluation):
     kaggle = _is_kaggle(source)
-    data = {
+    data: dict[str, Any] = {
         "language": "en",
         "license": "apache-2.0" if kaggle else "other",
         "library_name": "keras",

@@ -100,7 +100,7 @@ def _start(function, *arguments) -> Future:
 
     A pool's threads it would wait for, and so Ctrl-C for a server that hangs.
     """
-    future = Future()
+    future: Future = Future()
 
     def work():
         try:

@@ -92,9 +92,9 @@ class LineFormat:
         classes = map(printable, prediction.classes)
         best, *others = zip(classes, prediction.scores, strict=True)
         line = f"{path}  {best[0]:<{self._class}}  {best[1]:.3f}"
-        others = [f"{name} {score:.3f}" for name, score in others[: self._top - 1]]
-        if others:
-            line = f"{line}  ({', '.join(others)})"
+        further = [f"{name} {score:.3f}" for name, score in others[: self._top - 1]]
+        if further:
+            line = f"{line}  ({', '.join(further)})"
         decision = table_row(prediction, self._threshold).decision
         return f"{line}  {decision}" if decision else line
 

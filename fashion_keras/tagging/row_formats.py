@@ -41,8 +41,8 @@ class CsvRows:
         try:
             (texts,) = csv.reader([record.decode("utf-8")], strict=True)
             id, path, *cells = map(from_cell, texts)
-        except csv.Error as error:
-            raise ValueError(str(error)) from error
+        except csv.Error as failure:
+            raise ValueError(str(failure)) from failure
         label, score, runner_up, runner_up_score, decision, error = (text or None for text in cells)
         return Row(
             id, path, label, _number(score), runner_up, _number(runner_up_score), decision, error

@@ -21,7 +21,7 @@ from fashion_keras.tagging.row_formats import CsvRows, JsonRows, read_parquet, w
 try:
     import fcntl
 except ImportError:  # Windows has no such lock
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 PARQUET = ".parquet"
 _FORMATS = {".csv": CsvRows, ".jsonl": JsonRows, PARQUET: JsonRows}

@@ -174,8 +174,9 @@ def batches(photos: Iterable[Photo], size: int) -> Iterator[list[Photo]]:
             yield batch
 
 
-def _grouped(photos, size):
-    batch, cost = [], 0
+def _grouped(photos: Iterable[Photo], size: int) -> Iterator[list[Photo]]:
+    batch: list[Photo] = []
+    cost = 0
     for photo in photos:
         if batch and (len(batch) == size or cost + photo.cost > MAX_BATCH_BYTES):
             yield batch
