@@ -83,7 +83,8 @@ class Screen:
 
     def write(self, text: str) -> int:
         """Write `text`, made harmless."""
-        before, shown, after = _BAR.fullmatch(text).groups() if self._bars else ("", text, "")
+        bar = _BAR.fullmatch(text) if self._bars else None
+        before, shown, after = bar.groups() if bar else ("", text, "")
         self._stream.write(f"{before}{printable(shown, keep=_LINES)}{after}")
         return len(text)
 

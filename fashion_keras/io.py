@@ -47,7 +47,7 @@ def place_text(path: str | os.PathLike) -> str:
 try:
     import fcntl
 except ImportError:  # Windows has no such locks
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 _LONGEST_NAME = 200  # bytes of a name that a scratch folder's can hold beside its own 55
 _LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)

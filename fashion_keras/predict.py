@@ -218,6 +218,7 @@ def _conclude(tally: Tally, source: PhotoSource, report_to: Reporter, **before: 
 @contextlib.contextmanager
 def _table(request: _Request, report_to: Reporter) -> Iterator[Table]:
     """Open the table, and say what it keeps where it comes to no good end."""
+    assert request.output is not None
     table = None
     try:
         with open_table(request.output, resume=request.resume) as table:
@@ -238,6 +239,7 @@ def _classified(
 @contextlib.contextmanager
 def _model(request: _Request, version: Path | None, report_to: Reporter) -> Iterator[Model]:
     if request.server:
+        assert request.name is not None  # `_check` has seen to it
         retries = Retries(request.retries, request.server, report_to.note)
         try:
             with contextlib.closing(
@@ -247,6 +249,7 @@ def _model(request: _Request, version: Path | None, report_to: Reporter) -> Iter
         finally:
             retries.stop()
         return
+    assert version is not None  # of the model, as there is no server
     # Imported here, so that --help and a wrong path are answered at once.
     load_tensorflow()
     from fashion_keras.tagging.loading import load_local
