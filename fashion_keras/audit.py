@@ -1,4 +1,4 @@
-"""`python -m fashion_keras.audit`: records in; near-duplicates, leaks and doubtful labels out."""
+"""`fashion-keras audit`: records in; near-duplicates, leaks and doubtful labels out."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from fashion_keras.run import check_run
 EXAMPLES = """\
 examples:
   which photos are stored twice, and is the test split honest?
-    python -m fashion_keras.audit --data tfrecords/small --output audit
+    fashion-keras audit --data tfrecords/small --output audit
   the same, with the score with and without such photos, and with look-alikes by a model:
-    python -m fashion_keras.audit --data tfrecords/small --model runs/resnet18-1 \\
+    fashion-keras audit --data tfrecords/small --model runs/resnet18-1 \\
         --predictions runs/resnet18-1/evaluation-test/predictions.csv.gz --output audit
   which labels of validation and test, that the run did not train on, are probably wrong?
-    python -m fashion_keras.audit --labels --data tfrecords/small --model runs/resnet18-1 \\
+    fashion-keras audit --labels --data tfrecords/small --model runs/resnet18-1 \\
         --output audit
   and which of the training split? Trains five models:
-    python -m fashion_keras.audit --labels --data tfrecords/small --folds 5 \\
-        --config configs/quick_resnet18.yaml --output audit
+    fashion-keras recipes resnet18-quick > quick.yaml
+    fashion-keras audit --labels --data tfrecords/small --folds 5 --config quick.yaml \\
+        --output audit
 
 Writes CSVs, picture sheets and a JSON. Look at the sheets, delete the rows of label_issues.csv
-that you disagree with, and give it to python -m fashion_keras.convert --relabel.
+that you disagree with, and give it to fashion-keras convert --relabel.
 """
 
 
@@ -232,7 +233,7 @@ def _check_limits(options) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m fashion_keras.audit",
+        prog="fashion-keras audit",
         description="Look for near-identical photos within and across splits, and with --labels "
         "for labels that are probably wrong.",
         epilog=EXAMPLES,

@@ -1,4 +1,4 @@
-"""`python -m fashion_keras.calibrate`: a run and records in, the run's `decision.json` out."""
+"""`fashion-keras calibrate`: a run and records in, the run's `decision.json` out."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from fashion_keras.training.workdir import held
 
 _EPILOG = """\
 examples:
-  python -m fashion_keras.calibrate --model runs/resnet18-1 --data tfrecords/small
-  python -m fashion_keras.calibrate --model runs/resnet18-1 --data tfrecords/small \\
+  fashion-keras calibrate --model runs/resnet18-1 --data tfrecords/small
+  fashion-keras calibrate --model runs/resnet18-1 --data tfrecords/small \\
       --flip --combine --class-bias --target-error 0.02
 
 What is not given is taken from the run's config. Everything is fitted on the validation split,
@@ -101,7 +101,7 @@ def _command(argv: Sequence[str] | None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m fashion_keras.calibrate",
+        prog="fashion-keras calibrate",
         description="Fit on validation how a trained model's outputs become decisions.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

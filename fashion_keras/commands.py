@@ -200,7 +200,7 @@ def _explain_tensorflow(error: Exception) -> str | None:
         r"Decode(Png|Jpeg|Image)", str(error)
     ):
         return (
-            "a photo in the records does not decode: python -m fashion_keras.convert --verify DIR "
+            "a photo in the records does not decode: fashion-keras convert --verify DIR "
             "says which.\nConvert the catalogue again"
         )
     if isinstance(error, tf.errors.NotFoundError) and "No such file" in first:

@@ -1,4 +1,4 @@
-"""`python -m fashion_keras.compare`: evaluated runs in, a table of differences and curves out."""
+"""`fashion-keras compare`: evaluated runs in, a table of differences and curves out."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ CURVES_FILE, CLASSES_FILE = "curves.png", "classes.png"
 EXAMPLES = """\
 examples:
   is the second run better than the first, on the same test photos?
-    python -m fashion_keras.compare runs/resnet18-1 runs/efficientnetb0-1 --output comparison
+    fashion-keras compare runs/resnet18-1 runs/efficientnetb0-1 --output comparison
   while choosing, look at validation and leave test alone:
-    python -m fashion_keras.compare runs/a runs/b --split validation
+    fashion-keras compare runs/a runs/b --split validation
   three seeds of each config are pooled, and shown as mean ± standard deviation:
-    python -m fashion_keras.compare runs/a-seed{0,1,2} runs/b-seed{0,1,2}
+    fashion-keras compare runs/a-seed{0,1,2} runs/b-seed{0,1,2}
 
-Each run is first scored with python -m fashion_keras.evaluate --split SPLIT. Prints a Markdown
+Each run is first scored with fashion-keras evaluate --split SPLIT. Prints a Markdown
 table; with --output also writes it, comparison.json, curves.png and classes.png.
 """
 
@@ -120,7 +120,7 @@ def _write(folder: Path, result: dict, text: str, groups) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m fashion_keras.compare",
+        prog="fashion-keras compare",
         description="Say whether one run is better than another on the same photos: paired "
         "bootstrap intervals of the differences, McNemar's exact test, wins and losses a class.",
         epilog=EXAMPLES,

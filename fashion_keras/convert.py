@@ -1,6 +1,6 @@
 """Command: a catalogue of photos in, TFRecords out.
 
-python -m fashion_keras.convert --source ARCHIVE --output tfrecords/small
+fashion-keras convert --source ARCHIVE --output tfrecords/small
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from fashion_keras.progress import Reporter, Terminal, reporter
 _EXAMPLES = """\
 examples:
   the Kaggle archive, small or large, as downloaded:
-    python -m fashion_keras.convert --source archive.zip --output tfrecords/small
+    fashion-keras convert --source archive.zip --output tfrecords/small
   one's own catalogue, a folder with a CSV and photos:
-    python -m fashion_keras.convert --source shop/ --csv products.csv \\
+    fashion-keras convert --source shop/ --csv products.csv \\
         --id-column sku --image-column photo --label-column category --output tfrecords/shop
   several photos of a product, each a row: none of a product's photos in two splits:
-    python -m fashion_keras.convert --source shop/ --csv products.csv --image-column photo \\
+    fashion-keras convert --source shop/ --csv products.csv --image-column photo \\
         --group-column handle --label-column category --output tfrecords/shop
   keep near-identical photos in one split, so that the test is honest:
-    python -m fashion_keras.convert --source archive.zip --split grouped --output tfrecords/grouped
-  act on what `python -m fashion_keras.audit` found and a person has confirmed:
-    python -m fashion_keras.convert --source archive.zip --output tfrecords/corrected \\
+    fashion-keras convert --source archive.zip --split grouped --output tfrecords/grouped
+  act on what `fashion-keras audit` found and a person has confirmed:
+    fashion-keras convert --source archive.zip --output tfrecords/corrected \\
         --exclude wrong.txt --relabel label_issues.csv
   check records that are there:
-    python -m fashion_keras.convert --verify tfrecords/small
+    fashion-keras convert --verify tfrecords/small
 """
 
 
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
     result = argparse.ArgumentParser(
-        prog="python -m fashion_keras.convert",
+        prog="fashion-keras convert",
         description="Convert a catalogue of product photos into TFRecords. Photos are read from "
         "the archive as it is; a conversion that was stopped goes on where it was.",
         epilog=_EXAMPLES,

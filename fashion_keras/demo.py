@@ -1,7 +1,7 @@
-"""`python -m fashion_keras.demo`: a bundle in, a web page to drop photos on out.
+"""`fashion-keras demo`: a bundle in, a web page to drop photos on out.
 
-python -m fashion_keras.demo --model BUNDLE [--index DIR] [--run RUN] [--examples DIR]
-python -m fashion_keras.demo --model BUNDLE --index DIR --build-index RECORDS
+fashion-keras demo --model BUNDLE [--index DIR] [--run RUN] [--examples DIR]
+fashion-keras demo --model BUNDLE --index DIR --build-index RECORDS
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from fashion_keras.text import command
 
 _EXAMPLES = """\
 examples:
-  python -m fashion_keras.demo --model models/fashion
+  fashion-keras demo --model models/fashion
       drop photos at http://127.0.0.1:7860 and see every label's best classes, and whether the
       photo would be accepted or reviewed
-  python -m fashion_keras.demo --model models/fashion --index models/fashion-index \\
+  fashion-keras demo --model models/fashion --index models/fashion-index \\
       --build-index tfrecords/small
       embed the training products once; then
-  python -m fashion_keras.demo --model models/fashion --index models/fashion-index \\
+  fashion-keras demo --model models/fashion --index models/fashion-index \\
       --run runs/efficientnetb0-1
       shows the most similar of them beside each photo, and, by the Keras model that the bundle
       was exported from, a heat map of where it looked
@@ -189,7 +189,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m fashion_keras.demo",
+        prog="fashion-keras demo",
         description="Show a web page that classifies the photos dropped on it.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -199,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         type=place,
         metavar="BUNDLE",
-        help="a SavedModel that fashion_keras.export has written: its folder, or a version's",
+        help="a SavedModel that fashion-keras export has written: its folder, or a version's",
     )
     parser.add_argument(
         "--run",

@@ -1,4 +1,4 @@
-"""`python -m fashion_keras.evaluate`: a model and records in, a folder of scores out."""
+"""`fashion-keras evaluate`: a model and records in, a folder of scores out."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  python -m fashion_keras.evaluate --model runs/resnet18 --data tfrecords/small --split test
-  python -m fashion_keras.evaluate --model runs/resnet18/best.keras --data tfrecords/small \\
+  fashion-keras evaluate --model runs/resnet18 --data tfrecords/small --split test
+  fashion-keras evaluate --model runs/resnet18/best.keras --data tfrecords/small \\
       --split validation --output /tmp/scores
-  python -m fashion_keras.evaluate --model runs/resnet18 --data tfrecords/small --split test \\
+  fashion-keras evaluate --model runs/resnet18 --data tfrecords/small --split test \\
       --report reports/resnet18 --target-error 0.01
 
 Writes evaluation.json, per_class.csv, confusion_matrix.csv, confusion_matrix.png and
@@ -233,7 +233,7 @@ def _command(argv: Sequence[str] | None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m fashion_keras.evaluate",
+        prog="fashion-keras evaluate",
         description="Score a trained model on a split of the records, with 95% intervals.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,6 +1,6 @@
 """A run's folder or `.keras` file in; a SavedModel that TF Serving loads, or a small model, out.
 
-python -m fashion_keras.export --model RUN --output DIR [--name NAME] [--version N] [--top K]
+fashion-keras export --model RUN --output DIR [--name NAME] [--version N] [--top K]
     [--format saved_model|litert|litert-int8|onnx …] [--data RECORDS]
 """
 
@@ -37,12 +37,12 @@ CHECK_SPLIT = "validation"
 
 _EXAMPLES = """\
 examples:
-  python -m fashion_keras.export --model runs/efficientnetb0-1 --output models --name fashion
+  fashion-keras export --model runs/efficientnetb0-1 --output models --name fashion
       models/fashion/1, and beside it models.config, batching_parameters.txt and
       docker-compose.yml; a second time it is models/fashion/2
-  python -m fashion_keras.export --model runs/efficientnetb0-1 --output models/fashion
+  fashion-keras export --model runs/efficientnetb0-1 --output models/fashion
       models/fashion/1 alone
-  python -m fashion_keras.export --model runs/efficientnetb0-1 --output models --name fashion \\
+  fashion-keras export --model runs/efficientnetb0-1 --output models --name fashion \\
       --format litert litert-int8 onnx --data tfrecords/small
       models/fashion/litert/1/model.tflite (float16), models/fashion/litert-int8/1/model.tflite and
       models/fashion/onnx/1/model.onnx, and a table of what each loses against the Keras model
@@ -211,7 +211,7 @@ def _command(argv: Sequence[str] | None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m fashion_keras.export",
+        prog="fashion-keras export",
         description="Write a trained model as a SavedModel, photo bytes in and class names out, "
         "or as a small model for a phone or a small box.",
         epilog=_EXAMPLES,

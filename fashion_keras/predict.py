@@ -1,6 +1,6 @@
 """Photos, folders, zips or CSVs of paths in; each photo's class and score, on screen or in a table.
 
-python -m fashion_keras.predict --model DIR PHOTO|FOLDER|ZIP|CSV… [--output out.csv]
+fashion-keras predict --model DIR PHOTO|FOLDER|ZIP|CSV… [--output out.csv]
 """
 
 from __future__ import annotations
@@ -297,8 +297,8 @@ def _check(request: _Request) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m fashion_keras.predict",
-        description="Classify photos with a SavedModel made by fashion_keras.export, here or "
+        prog="fashion-keras predict",
+        description="Classify photos with a SavedModel made by fashion-keras export, here or "
         "behind TF Serving. Ends with 0 if at least one photo was classified; those that cannot "
         "be read are listed with a reason.",
         epilog=_EXAMPLES,
@@ -400,12 +400,12 @@ def _share(text: str) -> float:
 _EXAMPLES = """\
 examples:
   two photos, on screen:
-    python -m fashion_keras.predict --model models/fashion a.jpg b.png
+    fashion-keras predict --model models/fashion a.jpg b.png
   a catalogue overnight, and on from where it was interrupted:
-    python -m fashion_keras.predict --model models/fashion photos/ --output tags.parquet
-    python -m fashion_keras.predict --model models/fashion photos/ --output tags.parquet --resume
+    fashion-keras predict --model models/fashion photos/ --output tags.parquet
+    fashion-keras predict --model models/fashion photos/ --output tags.parquet --resume
   the photos that a CSV names, by a running TF Serving:
-    python -m fashion_keras.predict --server http://localhost:8501 --name fashion \\
+    fashion-keras predict --server http://localhost:8501 --name fashion \\
         products.csv --path-column photo --id-column sku --output tags.csv
 """
 

@@ -1,4 +1,4 @@
-"""`python -m fashion_keras.retrain`: a run and records in; its heads trained anew out."""
+"""`fashion-keras retrain`: a run and records in; its heads trained anew out."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from fashion_keras.training.workdir import held
 
 _EPILOG = """\
 examples:
-  python -m fashion_keras.retrain --model runs/resnet18-1 --data tfrecords/small
-  python -m fashion_keras.retrain --model runs/resnet18-1 --data tfrecords/small \\
+  fashion-keras retrain --model runs/resnet18-1 --data tfrecords/small
+  fashion-keras retrain --model runs/resnet18-1 --data tfrecords/small \\
       --sampling square-root
 
 The backbone stays as it is and sees each photo once; the heads are trained on what it says, for
 many epochs in seconds. It is the rare classes that gain. Of a head's old and new weights the mean
 is taken, with the share of the new ones that gives the most accuracy + macro-F1 on validation (0%
-leaves it alone); then the decision is fitted anew, as fashion_keras.calibrate does.
+leaves it alone); then the decision is fitted anew, as fashion-keras calibrate does.
 Training ends with this step by itself, unless the config sets training.retrain_epochs to 0.
 """
 
@@ -114,7 +114,7 @@ def _command(argv: Sequence[str] | None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m fashion_keras.retrain",
+        prog="fashion-keras retrain",
         description="Train the heads of a trained model anew on its finished features.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -46,7 +46,7 @@ class Run:
 
     `labels` maps each head to its class names in index order, the headline's (`label`) first;
     `image_size` is height and width in pixels; `resize` how photos are brought to it; `config`
-    is None for a bare `.keras` file; `decision` is what `fashion_keras.calibrate` has fitted, if
+    is None for a bare `.keras` file; `decision` is what `fashion-keras calibrate` has fitted, if
     it has. `model` is what was trained: take features and gradients from it, and predictions
     from `predictor`.
     """

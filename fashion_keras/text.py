@@ -75,6 +75,6 @@ def command(name: str, *arguments: object) -> str:
     Example:
 
         >>> command("evaluate", "--model", "runs/my run", "--data", "DIR")
-        "python -m fashion_keras.evaluate --model 'runs/my run' --data DIR"
+        "fashion-keras evaluate --model 'runs/my run' --data DIR"
     """
-    return shlex.join(["python", "-m", f"fashion_keras.{name}", *map(str, arguments)])
+    return shlex.join(["fashion-keras", name, *map(str, arguments)])

@@ -1,6 +1,6 @@
 """Command: records in, a trained model with its history, board, scores and SavedModel out.
 
-python -m fashion_keras.train --arch efficientnetb0
+fashion-keras train --arch efficientnetb0
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ _MANY_CLASSES, _FEW_PHOTOS = 200, 3
 
 _EXAMPLES = """\
 examples:
-  python -m fashion_keras.train --arch efficientnetb0
-  python -m fashion_keras.train --recipe resnet18 --data tfrecords/small
-  python -m fashion_keras.train --arch resnet18 --label articleType --epochs 20 \\
+  fashion-keras train --arch efficientnetb0
+  fashion-keras train --recipe resnet18 --data tfrecords/small
+  fashion-keras train --arch resnet18 --label articleType --epochs 20 \\
       --set optimizer.learning_rate=1e-3 --set data.augment=rand-augment
-  python -m fashion_keras.train --workdir runs/resnet18-1 --resume
+  fashion-keras train --workdir runs/resnet18-1 --resume
   tensorboard --logdir runs
 
 fashion-keras recipes lists the recipes. docs/config.md has every key that --set takes, and
@@ -74,7 +74,7 @@ fashion-keras recipes lists the recipes. docs/config.md has every key that --set
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
     result = argparse.ArgumentParser(
-        prog="python -m fashion_keras.train",
+        prog="fashion-keras train",
         description="Train a classifier on records, keep its best epoch by validation macro-F1, "
         "score that on the validation split and export it for TF Serving.",
         epilog=_EXAMPLES,
@@ -337,7 +337,7 @@ def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
                 progress=report_to.update,
             )
         report_to.say(f"{heads_table(found)}\n")
-    # A finished run resumed keeps its decision: fashion_keras.calibrate may have fitted another.
+    # A finished run resumed keeps its decision: fashion-keras calibrate may have fitted another.
     if not is_current(workdir, DECISION_FILE, BEST_MODEL_FILE):
         run, steps = calibrate_run(run, records, config.decision)
         report_to.say(steps_table(steps))

@@ -5,7 +5,7 @@ python scripts/benchmark_predict.py --model models/fashion --run runs/efficientn
 
 Plain Keras is what a notebook does: Pillow opens, converts and resizes each photo of the archive,
 `numpy.stack` makes one array, `model.predict` classifies it. Bulk tagging is what
-`python -m fashion_keras.predict --output` does, from the archive to the finished CSV. Neither the
+`fashion-keras predict --output` does, from the archive to the finished CSV. Neither the
 start of TensorFlow nor loading the model is counted, and both have classified a batch before. They
 take turns, so that other work on the machine slows both; the ratio of their medians is printed.
 """

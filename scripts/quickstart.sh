@@ -14,15 +14,15 @@ catalogue=data/sample-catalogue records=tfrecords/sample runs=runs/quickstart mo
 workdir=$runs/$(date +%Y%m%d-%H%M%S)
 
 say "A catalogue of 2,000 drawn photos"
-run python -m fashion_keras.data.sample $catalogue
+run fashion-keras sample $catalogue
 say "Its records"
-run python -m fashion_keras.convert --source $catalogue --output $records
+run fashion-keras convert --source $catalogue --output $records
 say "A short training (watch it: tensorboard --logdir $runs)"
-run python -m fashion_keras.train --recipe quickstart --data $records --workdir "$workdir"
+run fashion-keras train --recipe quickstart --data $records --workdir "$workdir"
 say "Its scores on the test split"
-run python -m fashion_keras.evaluate --model "$workdir" --data $records --split test
+run fashion-keras evaluate --model "$workdir" --data $records --split test
 say "A SavedModel for TF Serving"
-run python -m fashion_keras.export --model "$workdir" --output $models --name $name
+run fashion-keras export --model "$workdir" --output $models --name $name
 say "One photo"
 photos=("$catalogue"/images/*.jpg)
-run python -m fashion_keras.predict --model $models/$name "${photos[0]}"
+run fashion-keras predict --model $models/$name "${photos[0]}"

@@ -79,10 +79,10 @@ def test_python_m_is_the_same_as_the_script():
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_help_of_a_command_needs_no_tensorflow(name):
-    module = cli.COMMANDS[name][0]
     code, out, err, loaded = run_and_look("fashion_keras.cli", name, "--help")
     assert (code, err, loaded) == (0, "", [])
-    assert out.startswith((f"usage: python -m {module}", f"usage: fashion-keras {name}"))
+    assert out.startswith(f"usage: fashion-keras {name} ")
+    assert "python -m" not in out
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

@@ -107,7 +107,7 @@ def test_a_photo_that_does_not_decode_ends_with_2(capsys):
         list(tf.data.Dataset.from_tensors(png).map(decode))
 
     assert run_command(command) == 2
-    assert "does not decode: python -m fashion_keras.convert --verify" in printed(capsys)
+    assert "does not decode: fashion-keras convert --verify" in printed(capsys)
 
 
 def test_a_closed_pipe_is_met_in_silence_but_is_no_success(tmp_path):

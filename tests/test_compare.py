@@ -115,7 +115,7 @@ def test_different_columns_are_refused(tmp_path, capsys):
 def test_a_run_without_that_evaluation_is_told_how_to_make_it(runs, tmp_path, capsys):
     first = write_run(tmp_path / "läufe 1", ["Bags"], ["Bags"])
     message = refused([first, runs[0], "--split", "validation"], capsys)
-    assert f"python -m fashion_keras.evaluate --model '{first}' --data DIR" in message
+    assert f"fashion-keras evaluate --model '{first}' --data DIR" in message
     assert "--split validation" in message
 
 

@@ -44,7 +44,7 @@ def refusal(capsys, *argv):
 
 
 def test_no_bundle_is_answered_with_how_to_make_one(tmp_path, capsys):
-    assert "fashion_keras.export" in refusal(capsys, "--model", tmp_path)
+    assert "fashion-keras export" in refusal(capsys, "--model", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_help_needs_no_tensorflow():
 
 @needs_server
 def test_the_page_is_served_on_this_machine_until_interrupted(shop):
-    # As python -m fashion_keras.demo, but a shell's background job inherits an ignored SIGINT.
+    # As fashion-keras demo, but a shell's background job inherits an ignored SIGINT.
     command = (
         "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "runpy.run_module('fashion_keras.demo', run_name='__main__')"

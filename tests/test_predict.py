@@ -303,7 +303,7 @@ def test_a_damaged_zip_is_an_error(model, tmp_path, capsys):
 
 def test_a_missing_model_is_an_error(folder, tmp_path, capsys):
     assert "no SavedModel at" in error_of(capsys, "--model", tmp_path / "none", folder)
-    assert "fashion_keras.export" in error_of(capsys, "--model", folder, folder)
+    assert "fashion-keras export" in error_of(capsys, "--model", folder, folder)
 
 
 def test_a_savedmodel_of_another_kind_is_an_error(folder, tmp_path, capsys):

@@ -162,11 +162,13 @@ def test_markdown_shows_a_name_and_nothing_of_it_works(text):
 @pytest.mark.parametrize("path", ["läufe 1/run", "a'b", "$(touch x)", "`id`", "a;b", "-x", "*"])
 def test_a_shell_reads_back_the_path_that_a_printed_command_names(path):
     line = command("evaluate", "--model", Path(path))
-    assert shlex.split(line) == ["python", "-m", "fashion_keras.evaluate", "--model", path]
+    assert shlex.split(line) == ["fashion-keras", "evaluate", "--model", path]
     printed = subprocess.run(
-        ["sh", "-c", line.replace("python -m", "printf '%s\\n'", 1)], capture_output=True, text=True
+        ["sh", "-c", line.replace("fashion-keras", "printf '%s\\n'", 1)],
+        capture_output=True,
+        text=True,
     )
-    assert printed.stdout.splitlines() == ["fashion_keras.evaluate", "--model", path]
+    assert printed.stdout.splitlines() == ["evaluate", "--model", path]
 
 
 def sources():
@@ -183,13 +185,13 @@ def test_every_command_with_a_path_in_it_is_quoted(path):
             written = "".join(
                 part.value if isinstance(part, ast.Constant) else "\0" for part in node.values
             )
-            if re.search(r"(-m fashion_keras\.|--logdir |compose -f )[^\n]*\0", written):
+            if re.search(r"(fashion-keras [a-z]+ |--logdir |compose -f )[^\n]*\0", written):
                 for part in node.values:
                     if isinstance(part, ast.FormattedValue) and not isinstance(
                         part.value, ast.Call | ast.Name
                     ):
                         bare.append(ast.unparse(node))
-                if "-m fashion_keras." in written and "prog=" not in written:
+                if "fashion-keras " in written:
                     bare.append(ast.unparse(node))
     assert not bare
 

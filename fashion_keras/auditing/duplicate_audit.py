@@ -53,7 +53,7 @@ def read_predictions(path: str | os.PathLike) -> tuple[list[str], list[str], lis
             if not set(COLUMNS) <= set(reader.fieldnames or ()):
                 raise UserError(
                     f"{path} has columns {', '.join(reader.fieldnames or ())}: expected "
-                    f"{', '.join(COLUMNS)}, as python -m fashion_keras.evaluate writes them"
+                    f"{', '.join(COLUMNS)}, as fashion-keras evaluate writes them"
                 )
             rows = [tuple(row[name] for name in COLUMNS) for row in reader]
             if any(None in row for row in rows):

@@ -143,8 +143,8 @@ def audit_labels(options, info: DatasetInfo, config: Config | None, report_to: R
             f"  {row['id']}: {row['given']} → {row[label]}? ({row['p_suggested']:.2f})"
             for row in rows[:10]
         ),
-        f"Look at {SHEET_FILE}; delete the rows of {ISSUES_FILE} that you disagree with, and give "
-        "it to\npython -m fashion_keras.convert --relabel",
+        f"Look at {SHEET_FILE}; delete the rows of {ISSUES_FILE} that you disagree with, and "
+        "give it to fashion-keras convert --relabel",
     ]
     return "\n".join(lines)
 

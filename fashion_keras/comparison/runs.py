@@ -28,7 +28,7 @@ _MEND = "evaluate the run again"
 
 @dataclasses.dataclass(frozen=True)
 class StoredRun:
-    """One run's evaluation of a split, as `fashion_keras.evaluate` left it.
+    """One run's evaluation of a split, as `fashion-keras evaluate` left it.
 
     `ids` are the photos; `truth` (-1 where there is no label) and `prediction` index `classes`,
     int64 `[N]`. `config` is None where there is none that this version can read, `history` the
@@ -48,7 +48,7 @@ class StoredRun:
 
 
 def load_stored_runs(paths: Sequence[str | os.PathLike], split: str) -> list[StoredRun]:
-    """Read what `fashion_keras.evaluate` stored of each run, and check that they can be compared.
+    """Read what `fashion-keras evaluate` stored of each run, and check that they can be compared.
 
     A path is a run's folder, or a folder that holds the evaluation itself. The runs' photos are
     brought into the first one's order. Raises `UserError` where an evaluation is missing or

@@ -39,7 +39,7 @@ DEFAULT_LABEL = "subCategory"
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What to convert and how; see the options of `python -m fashion_keras.convert`.
+    """What to convert and how; see the options of `fashion-keras convert`.
 
     `split` None takes the published split where the catalogue is the published one and neither
     fractions nor seed are given, and a stratified one elsewhere. `max_size` is the longer side

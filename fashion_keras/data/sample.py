@@ -3,7 +3,7 @@
 `styles.csv` and `images/<id>.jpg`, with the real vocabulary and the real archive's troubles: a
 long tail, grey photos, odd sizes, empty cells, a malformed row, a row without a photo.
 
-    python -m fashion_keras.data.sample OUTPUT [--count N] [--seed N]
+    fashion-keras sample OUTPUT [--count N] [--seed N]
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def _counts(count: int) -> list[int]:
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line, draw, print where to; return the exit code."""
     parser = argparse.ArgumentParser(
-        prog=f"python -m {_DRAWN_BY}",
+        prog="fashion-keras sample",
         description="Draw a sample catalogue in the layout of the small Kaggle archive.",
     )
     parser.add_argument("output", type=place, help="a new or empty folder")

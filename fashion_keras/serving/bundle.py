@@ -21,7 +21,7 @@ Heads = dict[str, tuple[tuple[str, float], ...]]
 
 
 class Bundle:
-    """A version folder that `fashion_keras.export` has written, loaded into this process.
+    """A version folder that `fashion-keras export` has written, loaded into this process.
 
     Raises `UserError` where it is not ours or cannot be loaded.
 

@@ -104,7 +104,7 @@ class ModelInfo:
         if not path.is_file():
             raise UserError(
                 f"{version} is a SavedModel of another kind ({ASSETS}/{INFO_ASSET} is missing): "
-                "expected one that fashion_keras.export has made"
+                "expected one that fashion-keras export has made"
             )
         raw = read_json(path, _MEND)
         if raw.get("format", FORMAT) != FORMAT:

@@ -102,7 +102,7 @@ class GrpcModel:
     def _foreign(self, reason):
         return UserError(
             f"grpc://{self._target} is not as expected: {reason}.\n"
-            "Expected TF Serving's gRPC API with a model that fashion_keras.export has made"
+            "Expected TF Serving's gRPC API with a model that fashion-keras export has made"
         )
 
 

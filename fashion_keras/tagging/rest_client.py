@@ -104,7 +104,7 @@ class RestModel:
     def _foreign(self, reason):
         return UserError(
             f"{self._url} is not as expected: {reason}.\n"
-            "Expected TF Serving's REST API with a model that fashion_keras.export has made"
+            "Expected TF Serving's REST API with a model that fashion-keras export has made"
         )
 
 

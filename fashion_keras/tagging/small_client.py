@@ -23,7 +23,7 @@ from fashion_keras.tagging.client import error_reason
 
 
 class SmallModel:
-    """A small model that `fashion_keras.export --format` has written, loaded into this process.
+    """A small model that `fashion-keras export --format` has written, loaded into this process.
 
     Args:
         version: the version folder; `layout.find_version` with `small` finds it.

@@ -146,7 +146,7 @@ def test_the_matrix_data_for_the_script_is_the_matrix(html, result):
 
 
 def test_the_command_can_be_pasted_whatever_folders_are_called(page):
-    (command,) = [text for text in page.text if text.startswith("python -m")]
+    (command,) = [text for text in page.text if text.startswith("fashion-keras evaluate")]
     options = shlex.split(command)
     assert options[options.index("--model") + 1] == ORIGIN["model"]
     assert options[options.index("--data") + 1] == ORIGIN["records"]

@@ -45,7 +45,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-# As python -m fashion_keras.predict, but a shell's background job inherits an ignored SIGINT.
+# As fashion-keras predict, but a shell's background job inherits an ignored SIGINT.
 COMMAND = (
     "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "runpy.run_module('fashion_keras.predict', run_name='__main__')"
