@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 
@@ -40,7 +41,7 @@ class Reporter:
         if phase != self._phase or self._bar is None:
             self.close()
             self._phase = phase
-            self._bar = tqdm(total=total, desc=phase, unit=f" {self._unit}", disable=not self.bars)
+            self._bar = open_bar(total, phase, f" {self._unit}", shown=self.bars)
         self._bar.update(done - self._bar.n)
 
     def say(self, line: str) -> None:
@@ -86,5 +87,32 @@ def reporter(progress: bool | Reporter) -> Reporter:
     return Reporter(bars=None if progress else False)
 
 
+def open_bar(total: int, phase: str, unit: str, *, shown: bool, leave: bool = True) -> tqdm:
+    """Return a bar for a terminal or a notebook; not `leave`, a terminal's goes when it is full."""
+    if _in_notebook():
+        kind, where = _NotebookBar, {"file": io.StringIO(), "ascii": False}
+    else:
+        kind, where = tqdm, {"leave": leave}
+    return kind(total=total, desc=phase, unit=unit, disable=not shown, **where)
+
+
+class _NotebookBar(tqdm):
+    """A line a cell, that each of its bars is drawn in: it needs no widgets and no terminal."""
+
+    _cell: str | None = None
+
+    def display(self, msg=None, pos=None):
+        from IPython import display, get_ipython
+
+        cell = f"fashion_keras-{get_ipython().execution_count}"
+        known, _NotebookBar._cell = cell == _NotebookBar._cell, cell
+        display.display({"text/plain": str(self)}, raw=True, display_id=cell, update=known)
+
+
+def _in_notebook() -> bool:
+    shell = sys.modules["IPython"].get_ipython() if "ipykernel" in sys.modules else None
+    return hasattr(shell, "kernel")
+
+
 def _somebody_watches() -> bool:
-    return sys.stderr is not None and (sys.stderr.isatty() or "ipykernel" in sys.modules)
+    return _in_notebook() or (sys.stderr is not None and sys.stderr.isatty())

@@ -6,13 +6,14 @@ import logging
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
 
 import fashion_keras as fk
 from fashion_keras.cli import COMMANDS
-from fashion_keras.progress import Reporter, Terminal, reporter
+from fashion_keras.progress import Reporter, Terminal, open_bar, reporter
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STEPS = sorted(set(COMMANDS) & set(fk.__all__))
@@ -119,6 +120,29 @@ def test_a_terminal_prints_lines_and_keeps_warnings_apart(capsys):
     printed = capsys.readouterr()
     assert printed.out == "done\n"
     assert printed.err == "warning: look\nthree left\n"
+
+
+def test_a_notebook_shows_one_line_a_cell_that_its_bars_take_turns_in(monkeypatch, capsys):
+    display = pytest.importorskip("IPython.display")
+    pytest.importorskip("ipykernel")
+    shell = types.SimpleNamespace(kernel=True, execution_count=1)
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    drawn = []
+    monkeypatch.setattr(display, "display", lambda data, **options: drawn.append((data, options)))
+    with Reporter() as own:
+        own.update("hashing", 1, 2)
+        own.update("hashing", 2, 2)
+        own.update("comparing", 2, 2)
+    assert [options["update"] for _, options in drawn] == [False] + [True] * (len(drawn) - 1)
+    assert drawn[-1][0]["text/plain"].startswith("comparing: 100%|█")
+    shell.execution_count = 2
+    with open_bar(3, "epoch 1/1", " batches", shown=True):
+        pass
+    assert not drawn[-2][1]["update"] and len({o["display_id"] for _, o in drawn}) == 2
+    count = len(drawn)
+    with reporter(False) as silent:
+        silent.update("hashing", 2, 2)
+    assert len(drawn) == count and capsys.readouterr() == ("", "")
 
 
 def test_bars_are_shown_or_not_as_asked(capsys):

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from fashion_keras.data.pipeline import class_indices, make_dataset
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
+from fashion_keras.progress import open_bar
 from fashion_keras.run import Run
 
 
@@ -106,7 +106,7 @@ def predict(
 ) -> Predictions:
     """Run a model over every photo of a split, once and in the records' order.
 
-    `progress` draws a bar on stderr. Raises `UserError` where the records or the split are
+    `progress` draws a bar. Raises `UserError` where the records or the split are
     missing, where the records have other classes than the model was trained on, and where the
     model yields numbers that are not finite.
     """
@@ -126,7 +126,7 @@ def predict(
     truth: dict[str, list[np.ndarray]] = {label: [] for label in run.labels}
     logits: dict[str, list[np.ndarray]] = {label: [] for label in run.labels}
     total = info.splits[split].num_examples
-    with tqdm(total=total, desc=split, unit="photo", leave=False, disable=not progress) as bar:
+    with open_bar(total, split, "photo", shown=progress, leave=False) as bar:
         for images, one_hot, batch_ids in dataset:
             outputs = run.predictor.predict_on_batch(images.numpy())
             ids += [identifier.decode() for identifier in batch_ids.numpy()]

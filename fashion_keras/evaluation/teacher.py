@@ -25,7 +25,7 @@ def ask_teachers(
     """Run teachers, each with its decision, over every training photo, and take the mean.
 
     Of `labels`, those count that a teacher has a head for, and of the teachers those that have
-    it. `progress` draws a bar on stderr. Raises `UserError` where one has none of the labels, or
+    it. `progress` draws a bar. Raises `UserError` where one has none of the labels, or
     was trained on other classes.
     """
     info = DatasetInfo.load(records)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from fashion_keras.errors import UserError
 from fashion_keras.io import replacing
 from fashion_keras.metrics import METRICS
+from fashion_keras.progress import open_bar
 from fashion_keras.training.ema import ExponentialMovingAverage, averaged
 from fashion_keras.training.macro_f1 import MacroF1
 
@@ -155,13 +155,8 @@ class EpochLine(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Open the bar."""
-        self._bar = tqdm(
-            total=self._steps,
-            desc=f"epoch {epoch + 1}/{self._epochs}",
-            unit="batch",
-            leave=False,
-            disable=not self._bars,
-        )
+        phase = f"epoch {epoch + 1}/{self._epochs}"
+        self._bar = open_bar(self._steps, phase, "batch", shown=self._bars, leave=False)
 
     def on_train_batch_begin(self, batch, logs=None):
         """Move the bar to the batches before this one."""

@@ -9,8 +9,8 @@ from evaluation.fake_run import COUNTS, LABELS, product, write_records, write_ru
 from scipy.special import softmax
 from sklearn.metrics import top_k_accuracy_score
 
+from fashion_keras import progress
 from fashion_keras.errors import UserError
-from fashion_keras.evaluation import predictions as module
 from fashion_keras.evaluation.predictions import Predictions, predict
 from fashion_keras.run import load_run
 
@@ -87,8 +87,7 @@ def test_in_top_counts_the_first_of_equals_as_prediction_does_and_no_missing_lab
 
 def test_progress_draws_a_bar_and_silence_none(run, records, capsys, monkeypatch):
     # A bar draws itself ten times a second, and a fast machine has the twelve photos sooner.
-    every_step = functools.partial(module.tqdm, mininterval=0)
-    monkeypatch.setattr(module, "tqdm", every_step)
+    monkeypatch.setattr(progress, "tqdm", functools.partial(progress.tqdm, mininterval=0))
     predict(run, records, "validation", progress=True)
     assert "12/12" in capsys.readouterr().err
     predict(run, records, "validation")
