@@ -27,6 +27,10 @@ examples:
   one's own catalogue, a folder with a CSV and photos:
     fashion-keras convert --source shop/ --csv products.csv \\
         --id-column sku --image-column photo --label-column category --output tfrecords/shop
+  keep the products' text too, for a model that sees photo and title:
+    python -m fashion_keras.convert --source shop/ --csv products.csv --image-column photo \\
+        --text-column title --text-column description --label-column category \\
+        --output tfrecords/shop
   several photos of a product, each a row: none of a product's photos in two splits:
     fashion-keras convert --source shop/ --csv products.csv --image-column photo \\
         --group-column handle --label-column category --output tfrecords/shop
@@ -106,6 +110,13 @@ def parser() -> argparse.ArgumentParser:
         help="what to learn; give it several times for several labels",
     )
     own.add_argument(
+        "--text-column",
+        metavar="NAME",
+        action="append",
+        help="text to keep beside the photo, such as the title; several times for several columns "
+        "(default: Kaggle's productDisplayName in its layouts, else none)",
+    )
+    own.add_argument(
         "--group-column",
         metavar="NAME",
         help="keep rows that have the same value here in one split: the photos of a product, a "
@@ -148,6 +159,7 @@ def convert(
     id_column: str | None = None,
     image_column: str | None = None,
     label_column: str | Sequence[str] | None = None,
+    text_column: str | Sequence[str] | None = None,
     group_column: str | None = None,
     merge_names: bool = False,
     split: str | None = None,
@@ -172,6 +184,8 @@ def convert(
         id_column: the column of ids. Defaults to the photo's name.
         image_column: the column of the photos' paths. Defaults to `images/<id>`.
         label_column: what to learn, one column or several. Defaults to Kaggle's.
+        text_column: text to keep beside the photo, one column or several. Defaults to Kaggle's
+            `productDisplayName` in its layouts.
         group_column: rows with the same value stay in one split: products, brands, shoots.
         merge_names: make class names that differ in case, spaces or Unicode form alone the most
             frequent of them.
@@ -201,7 +215,7 @@ def convert(
     for name, value in (("max-size", max_size), ("shards", shards)):
         if value is not None and value < 1:
             raise UserError(f"--{name} {value}: expected at least 1")
-    labels = (label_column,) if isinstance(label_column, str) else tuple(label_column or ()) or None
+    labels, texts = _columns(label_column), _columns(text_column)
     request = conversion.Request(
         source=place_text(source),
         split=split,
@@ -218,12 +232,17 @@ def convert(
         relabel=place_text(relabel) if relabel else None,
         group_column=group_column,
         merge_names=merge_names,
+        text_columns=texts,
     )
     with report_to:
         info = conversion.convert(
             request, output, overwrite=overwrite, progress=report_to.update, say=report_to.say
         )
     return Records(place(output), info)
+
+
+def _columns(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    return (given,) if isinstance(given, str) else tuple(given or ()) or None
 
 
 def _verify(records: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fashion_keras.data.archive import Archive
 from fashion_keras.data.photo_finder import IMAGES
+from fashion_keras.data.schema import NAME_COLUMN
 from fashion_keras.errors import UserError
 
 # What programs and people write for "nothing", whatever the case.
@@ -107,7 +108,8 @@ class Product:
 
     `photo` is None where there is none; `repaired` says that the row was malformed. `group` is
     what it shares with those that must be in its split, "" where it stands alone, and None where
-    nobody has asked for groups.
+    nobody has asked for groups. `texts` maps each text column that was asked for to its text, ""
+    where there is none.
     """
 
     id: str
@@ -116,6 +118,11 @@ class Product:
     photo: str | None
     repaired: bool
     group: str | None = None
+    texts: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def text(self, column: str) -> str:
+        """Return the text of a column, "" where there is none; `name` is Kaggle's."""
+        return self.name if column == NAME_COLUMN else self.texts[column]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

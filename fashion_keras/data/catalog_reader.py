@@ -30,9 +30,9 @@ from fashion_keras.data.catalog_rows import (
     merge_look_alikes,
     read_rows,
 )
-from fashion_keras.data.csv_reader import NAME_COLUMN, Table, parse_csv
+from fashion_keras.data.csv_reader import Table, parse_csv
 from fashion_keras.data.photo_finder import PhotoFinder
-from fashion_keras.data.schema import LABEL_COLUMNS, did_you_mean
+from fashion_keras.data.schema import LABEL_COLUMNS, NAME_COLUMN, did_you_mean
 from fashion_keras.errors import UserError
 
 ID_COLUMN = "id"
@@ -45,6 +45,7 @@ def read_catalog(
     id_column: str | None = None,
     image_column: str | None = None,
     label_columns: Sequence[str] | None = None,
+    text_columns: Sequence[str] | None = None,
     group_column: str | None = None,
     merge_names: bool = False,
 ) -> Catalog:
@@ -59,6 +60,8 @@ def read_catalog(
         image_column: column of the photos' paths, relative to the CSV or to `images/` beside
             it, with or without `.jpg`, `.jpeg` or `.png`. Defaults to `images/<id>`.
         label_columns: columns to learn from. Defaults to those of the Kaggle dataset.
+        text_columns: columns of text to keep beside the photo, such as title and description.
+            Defaults to Kaggle's name alone, as `Product.name`.
         group_column: column of what must stay together in a split. With it, rows of one id that
             name different photos are all read, with ids such as `id/photo`, and a label that a
             row lacks is filled from its group.
@@ -70,7 +73,8 @@ def read_catalog(
     names = archive.names()
     kaggle = find_styles(names)
     own = any(
-        option is not None for option in (csv, id_column, image_column, label_columns, group_column)
+        option is not None
+        for option in (csv, id_column, image_column, label_columns, text_columns, group_column)
     )
     if csv is None:
         csv = kaggle or find_own_csv(archive, names, own)
@@ -83,7 +87,15 @@ def read_catalog(
         layout = "large"
 
     table = parse_csv(archive.read(csv), f"{csv} in {archive.source}")
-    columns = _columns(table, layout == "own", id_column, image_column, label_columns, group_column)
+    columns = _columns(
+        table,
+        layout == "own",
+        id_column,
+        image_column,
+        label_columns,
+        text_columns or (),
+        group_column,
+    )
     photos = PhotoFinder(names, posixpath.dirname(csv), layout == "own", archive.start)
     catalog = _collect(table, columns, photos, merge_names)
     notes = (*catalog.notes, *filter(None, [photos.note()]))
@@ -97,7 +109,7 @@ def read_catalog(
     return catalog
 
 
-def _columns(table: Table, own: bool, id, image, labels, group) -> Columns:
+def _columns(table: Table, own: bool, id, image, labels, texts, group) -> Columns:
     """Find columns by their names; `UserError` where one is not there, or there twice."""
     if labels is None:
         labels = LABEL_COLUMNS
@@ -116,6 +128,7 @@ def _columns(table: Table, own: bool, id, image, labels, group) -> Columns:
         name=table.index(NAME_COLUMN) if NAME_COLUMN in table.header else None,
         group=None if group is None else table.index(group, "--group-column"),
         labels={label: table.index(label, "--label-column") for label in dict.fromkeys(labels)},
+        texts={text: table.index(text, "--text-column") for text in dict.fromkeys(texts)},
     )
 
 

@@ -14,7 +14,7 @@ from fashion_keras.data.catalog import (
     look_alikes,
     spelled_out,
 )
-from fashion_keras.data.csv_reader import NAME_COLUMN, Table
+from fashion_keras.data.csv_reader import Table
 from fashion_keras.data.photo_finder import PhotoFinder
 from fashion_keras.data.product_groups import (
     Filled,
@@ -25,6 +25,7 @@ from fashion_keras.data.product_groups import (
     photo_names,
     product_column,
 )
+from fashion_keras.data.schema import NAME_COLUMN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Columns:
     name: int | None
     group: int | None
     labels: Mapping[str, int]
+    texts: Mapping[str, int]
 
 
 @dataclasses.dataclass(slots=True)
@@ -54,6 +56,7 @@ class Row:
     text: str
     photo: str | None
     labels: dict[str, str | None]
+    texts: dict[str, str]
     id: str = ""
     group: str | None = None
     kept: Row | None = None
@@ -66,7 +69,7 @@ class Row:
     def as_product(self, columns: Columns) -> Product:
         """Return it as a product of the catalogue."""
         name = "" if columns.name is None else label_value(self.cells[columns.name]) or ""
-        return Product(self.id, name, self.labels, self.photo, self.mended, self.group)
+        return Product(self.id, name, self.labels, self.photo, self.mended, self.group, self.texts)
 
 
 def read_rows(
@@ -106,7 +109,8 @@ def read_rows(
             bad.append((line, LeftOut(id, BAD_ROW, f"row {line} has no id")))
         else:
             labels = {name: label_value(cells[place]) for name, place in columns.labels.items()}
-            rows.append(Row(line, cells, mended, id, text, photo, labels, id))
+            written = {name: label_value(cells[at]) or "" for name, at in columns.texts.items()}
+            rows.append(Row(line, cells, mended, id, text, photo, labels, written, id))
     return rows, bad
 
 
@@ -134,6 +138,7 @@ def group_rows(rows: Sequence[Row], column: int) -> Filled:
     """Give each row its group, an id of its own, and the labels it lacks; return what was filled.
 
     A label comes from the rows of the same product, and where these have none from the group's.
+    A text comes from the first of the product's rows that has it: a group may be a brand.
     """
     products = [row.product for row in rows]
     groups = group_names([row.cells[column] for row in rows], products)
@@ -141,8 +146,14 @@ def group_rows(rows: Sequence[Row], column: int) -> Filled:
     ids = photo_ids(products, [row.text for row in rows], shown)
     labels, within = fill_labels([row.labels for row in rows], products)
     labels, filled = fill_labels(labels, groups)
+    first: dict[tuple[str, str], str] = {}
+    for row in rows:
+        for column, text in row.texts.items():
+            if text:
+                first.setdefault((row.product, column), text)
     for row, group, id, found in zip(rows, groups, ids, labels, strict=True):
         row.group, row.id, row.labels = group, id, found
+        row.texts = {k: text or first.get((row.product, k), "") for k, text in row.texts.items()}
     return Filled(within.cells + filled.cells, filled.contradictions)
 
 

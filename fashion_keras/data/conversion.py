@@ -47,7 +47,8 @@ class Request:
     4,000 photos). `exclude` and `relabel` are files as `read_corrections` reads them; the split
     is made before they are applied, so that every product that stays stays in its split.
     `group_column` names what must stay together in a split; `merge_names` makes class names that
-    look alike one.
+    look alike one. `text_columns` are kept as text beside the photo (None: Kaggle's name, where
+    there is one, as ever).
     """
 
     source: str
@@ -65,6 +66,7 @@ class Request:
     relabel: str | None = None
     group_column: str | None = None
     merge_names: bool = False
+    text_columns: tuple[str, ...] | None = None
 
 
 def convert(
@@ -93,6 +95,7 @@ def convert(
             id_column=request.id_column,
             image_column=request.image_column,
             label_columns=request.label_columns,
+            text_columns=request.text_columns,
             group_column=request.group_column,
             merge_names=request.merge_names,
         )
@@ -125,6 +128,10 @@ def convert(
         labels = describe_labels(catalog.label_columns, (p.labels for p in catalog.products))
         for line in label_lines(labels):
             say(line)
+        texts = schema.text_keys(request.text_columns, catalog.layout)
+        without = {k: sum(not p.text(k) for p in catalog.products) for k in texts}
+        for column, count in without.items():
+            say(f"text of {column}: {count:,} of {len(catalog.products):,} products have none")
         with work_folder(output, plan, say, overwrite) as folder:
             words = vocabularies(catalog)
             writer = ShardWriter(
@@ -150,6 +157,8 @@ def convert(
                 "labels": labels,
                 "splits": {k: len(ids) for k, ids in splits.items()},
             }
+            if request.text_columns:
+                report["without_text"] = without
             write_json(folder / REPORT_FILE, report, indent=1)
             info = _info(request, catalog, splits, described, shards, sizes, plan)
             info.save(folder)
@@ -172,13 +181,13 @@ def _plan(request: Request, archive: Archive, corrections: Corrections) -> dict:
     options = json.loads(json.dumps(dataclasses.asdict(request)))
     for name in ("source", "exclude", "relabel"):
         options.pop(name)  # the same photos and corrections at another path are the same
-    for name in ("group_column", "merge_names"):
+    for name in ("group_column", "merge_names", "text_columns"):
         if not options[name]:
             options.pop(name)  # records made before there were such options are still the same
     if corrections:
         options["corrections"] = corrections.describe()
     plan = {
-        "schema_version": schema.SCHEMA_VERSION,
+        "schema_version": schema.SCHEMA_VERSION if request.text_columns else 1,
         "fingerprint": archive.fingerprint(),
         "request": options,
     }
@@ -289,4 +298,5 @@ def _info(request, catalog, splits, described, shards, sizes, plan) -> DatasetIn
         split=described,
         settings={"max_size": request.max_size, "jpeg_quality": JPEG_QUALITY},
         left_out=left_out,
+        texts=schema.text_keys(request.text_columns, catalog.layout),
     )

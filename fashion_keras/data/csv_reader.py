@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from fashion_keras.data.schema import did_you_mean
+from fashion_keras.data.schema import NAME_COLUMN, did_you_mean
 from fashion_keras.errors import UserError
 from fashion_keras.reading import read_bytes
 
@@ -141,8 +141,6 @@ def _word_at(text: str, position: int) -> str:
         begin -= 1
     return re.split(r"[\s,;]", text[begin : begin + 40], maxsplit=1)[0]
 
-
-NAME_COLUMN = "productDisplayName"  # the last one of Kaggle's file
 
 _DELIMITERS = ",;\t"
 _SEP_LINE = re.compile(r'"?sep=(?P<delimiter>[^"\w\s]|\t)"?[,;\t]*', re.IGNORECASE)

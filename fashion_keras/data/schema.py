@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from fashion_keras.errors import UserError
@@ -16,7 +17,7 @@ from fashion_keras.io import place, write_sealed
 from fashion_keras.reading import STRICT, Whole, damaged, read_json, short, unsealed, validated
 from fashion_keras.text import command
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 INFO_FILE = "dataset_info.json"
 SHARD_SUFFIX = ".tfrecord"
 SPLITS = ("train", "validation", "test")
@@ -32,14 +33,17 @@ LABEL_COLUMNS = (
     "usage",
 )
 
+NAME_COLUMN = "productDisplayName"  # the last one of Kaggle's file
+
 # tf.Example feature keys, named as TensorFlow's own image datasets name them.
 ID = "id"
-NAME = "name"
+NAME = "name"  # the text of NAME_COLUMN, "" where a catalogue has no such column
 GROUP = "group"  # only where the catalogue was converted with --group-column
 IMAGE = "image/encoded"
 HEIGHT = "image/height"
 WIDTH = "image/width"
 _MEND = "convert the catalogue again"
+_KAGGLE = ("small", "large")  # its layouts
 MISSING = -1  # index of a product that has no value in a label column
 
 
@@ -51,6 +55,21 @@ def label_text_key(label: str) -> str:
 def label_index_key(label: str) -> str:
     """Return the feature key of a label's index, e.g. `label/subCategory/index`."""
     return f"label/{label}/index"
+
+
+def text_key(column: str) -> str:
+    """Return the feature key of a text column, e.g. `text/description`."""
+    return NAME if column == NAME_COLUMN else f"text/{column}"
+
+
+def text_keys(columns: Iterable[str] | None, layout: object) -> dict[str, str]:
+    """Return the feature key of each text column of a conversion.
+
+    Without `columns` that is Kaggle's own, which the records of its layouts have always held.
+    """
+    if not columns:
+        columns = (NAME_COLUMN,) if layout in _KAGGLE else ()
+    return {column: text_key(column) for column in columns}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +102,8 @@ class DatasetInfo:
     `labels` maps each label column to its vocabulary (class names in index order),
     `image_sizes` gives smallest and largest height and width in pixels, `source` the
     catalogue and its fingerprint, `split` the strategy with seed and fractions, `settings`
-    the options that shaped the photos, `left_out` the count of products left out by reason.
+    the options that shaped the photos, `left_out` the count of products left out by reason,
+    `texts` the feature that each text column is stored in (since schema version 2).
     """
 
     __pydantic_config__ = STRICT
@@ -96,6 +116,7 @@ class DatasetInfo:
     split: dict[str, object]
     settings: dict[str, object]
     left_out: dict[str, Whole]
+    texts: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def vocabulary(self, label: str) -> tuple[str, ...]:
         """Return a label's class names in index order; `UserError` if there is no such label."""
@@ -130,8 +151,16 @@ class DatasetInfo:
         return [str(Path(records) / shard.file) for shard in self.splits[split].shards]
 
     def save(self, records: str | os.PathLike) -> None:
-        """Write `dataset_info.json` into the folder `records`, whole or not at all."""
-        write_sealed(Path(records) / INFO_FILE, dataclasses.asdict(self))
+        """Write `dataset_info.json` into the folder `records`, whole or not at all.
+
+        Records that version 1 can describe are written as version 1: they are the same to the
+        byte, and earlier fashion_keras read them.
+        """
+        raw = dataclasses.asdict(self)
+        if self.texts == text_keys(None, self.source.get("layout")):
+            raw["schema_version"] = 1
+            del raw["texts"]
+        write_sealed(Path(records) / INFO_FILE, raw)
 
     @classmethod
     def load(cls, records: str | os.PathLike) -> DatasetInfo:
@@ -147,17 +176,25 @@ class DatasetInfo:
             )
         raw = read_json(path, _MEND)
         version = raw.get("schema_version")
-        if version is not None and version != SCHEMA_VERSION:
+        if version is not None and version not in range(1, SCHEMA_VERSION + 1):
             raise UserError(
-                f"{path} has schema version {short(version)}, this fashion_keras reads version "
-                f"{SCHEMA_VERSION}: convert the catalogue again"
+                f"{path} has schema version {short(version)}, this fashion_keras reads versions "
+                f"1 to {SCHEMA_VERSION}: convert the catalogue again"
             )
         try:
-            info = validated(cls, unsealed(raw))
+            info = validated(cls, _migrated(unsealed(raw)))
             _check(info)
         except ValueError as error:
             raise damaged(path, error, _MEND) from None
         return info
+
+
+def _migrated(raw: dict) -> dict:
+    """Return what a `dataset_info.json` of version 1 says in version 2, others as they are."""
+    if raw.get("schema_version") != 1 or not isinstance(raw.get("source"), dict):
+        return raw
+    texts = text_keys(None, raw["source"].get("layout"))
+    return {**raw, "schema_version": SCHEMA_VERSION, "texts": texts}
 
 
 def _check(info: DatasetInfo) -> None:
@@ -165,6 +202,9 @@ def _check(info: DatasetInfo) -> None:
     for label, names in info.labels.items():
         if not label or not all(names) or len(set(names)) < len(names):
             raise ValueError(f"labels.{label}: its classes need names, each another one")
+    for column, key in info.texts.items():
+        if not column or key != text_key(column):
+            raise ValueError(f"texts.{column}: {short(key)} is not the feature of this column")
     files = set()
     for name, split in info.splits.items():
         where = f"splits.{name}"

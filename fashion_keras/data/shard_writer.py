@@ -237,7 +237,14 @@ class ShardWriter:
             data = self.archive.read(product.photo)
             data, height, width = stored_photo(data, self.photos[id], self.max_size, product.photo)
             record = tfrecord.Record(
-                id, product.name, data, height, width, product.labels, product.group
+                id,
+                product.name,
+                data,
+                height,
+                width,
+                product.labels,
+                product.group,
+                product.texts,
             )
             result.append((tfrecord.to_example(record, self.vocabularies), height, width))
         return result

@@ -30,7 +30,8 @@ class Record:
     """One product as it is stored: `encoded` JPEG or PNG bytes, sizes in pixels, labels as text.
 
     `group` is what keeps it in one split with others, "" where nothing does, and None where the
-    catalogue was converted without groups: then it is not stored.
+    catalogue was converted without groups: then it is not stored. `texts` maps text columns to
+    their text; that of Kaggle's is stored as `name` anyway.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Record:
     width: int
     labels: dict[str, str | None]
     group: str | None = None
+    texts: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def to_example(record: Record, vocabularies: dict[str, dict[str, int]]) -> bytes:
@@ -56,6 +58,9 @@ def to_example(record: Record, vocabularies: dict[str, dict[str, int]]) -> bytes
     ]
     if record.group is not None:
         entries.append((schema.GROUP, _entry(schema.GROUP, record.group.encode())))
+    for column, text in record.texts.items():
+        if (key := schema.text_key(column)) != schema.NAME:
+            entries.append((key, _entry(key, text.encode())))
     for label, indices in vocabularies.items():
         text = record.labels.get(label)
         index = schema.MISSING if text is None else indices[text]
@@ -125,10 +130,13 @@ def _checksum(data: bytes) -> bytes:
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-def feature_spec(labels: Sequence[str], *, texts: bool = False) -> dict[str, tf.io.FixedLenFeature]:
+def feature_spec(
+    labels: Sequence[str], *, texts: bool = False, titles: Iterable[str] = ()
+) -> dict[str, tf.io.FixedLenFeature]:
     """Return what `tf.io.parse_example` needs to read the records' features.
 
     Photo, id and each label's index; with `texts` also name, height, width and labels' texts.
+    `titles` are the features of text columns, the values of `DatasetInfo.texts`.
     """
     import tensorflow as tf
 
@@ -138,7 +146,7 @@ def feature_spec(labels: Sequence[str], *, texts: bool = False) -> dict[str, tf.
     if texts:
         spec |= {schema.NAME: text, schema.HEIGHT: number, schema.WIDTH: number}
         spec |= {schema.label_text_key(label): text for label in labels}
-    return spec
+    return spec | {key: text for key in titles}
 
 
 def read_records(
@@ -148,6 +156,7 @@ def read_records(
     labels: Sequence[str],
     *,
     texts: bool = False,
+    titles: bool = False,
     parallel_reads: int = 4,
 ) -> tf.data.Dataset:
     """Read a split's shards, always in the same order.
@@ -157,7 +166,9 @@ def read_records(
 
     Yields dicts: `id` and `encoded` string scalars, `index` int64 `[len(labels)]` with -1 where
     a label has no value; with `texts` also `name`, `height`, `width`, and `text` string
-    `[len(labels)]`. Raises `UserError` where a shard is missing or not of the recorded size.
+    `[len(labels)]`; with `titles` also `title` string `[len(info.texts)]`, the product's text of
+    each text column, empty where it has none. Raises `UserError` where a shard is missing or not
+    of the recorded size, and where `titles` are asked of records without text.
     """
     import tensorflow as tf
 
@@ -165,7 +176,13 @@ def read_records(
         info.vocabulary(label)
     paths = info.shard_paths(records, split)
     _check_sizes(paths, info.splits[split].shards)
-    features = feature_spec(labels, texts=texts)
+    if titles and not info.texts:
+        raise UserError(
+            f"the records {records} hold no text of their products: convert the catalogue again "
+            "with --text-column NAME"
+        )
+    columns = list(info.texts.values()) if titles else []
+    features = feature_spec(labels, texts=texts, titles=columns)
 
     def parse(serialised):
         raw = tf.io.parse_single_example(serialised, features)
@@ -181,6 +198,8 @@ def read_records(
                 "width": raw[schema.WIDTH],
                 "text": tf.stack([raw[schema.label_text_key(k)] for k in labels]),
             }
+        if titles:
+            product["title"] = tf.stack([raw[key] for key in columns])
         return product
 
     dataset = tf.data.TFRecordDataset(paths)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +28,10 @@ def verify(records: str | os.PathLike, *, progress: Progress | None = None) -> i
     """Re-read all records with TensorFlow and compare them with `dataset_info.json`.
 
     Checks the shards' presence, size, sha256 and record count, that there are no other shards,
-    that every tf.Example parses, every label's index stands for its text, every id occurs once
-    in all splits, no group of `--group-column` is in two, every photo decodes to its recorded
-    size, and the counts of classes and the range of sizes. `progress` is called with a phase,
-    records done and records in all.
+    that every tf.Example parses, every label's index stands for its text, every text is UTF-8,
+    every id occurs once in all splits, no group of `--group-column` is in two, every photo decodes
+    to its recorded size, and the counts of classes and the range of sizes. `progress` is called
+    with a phase, records done and records in all.
 
     Returns the number of records. Raises `UserError` with the first few problems, each with
     its file and record.
@@ -127,7 +127,7 @@ class _Check:
         count = 0
         try:
             grouped = "groups" in self._info.split
-            for batch in _read(path, list(self._info.labels), grouped):
+            for batch in _read(path, self._info, grouped):
                 batch = {key: value.numpy() for key, value in batch.items()}
                 count += len(batch[schema.ID])
                 self._check_batch(shard.file, batch)
@@ -144,6 +144,10 @@ class _Check:
             if id in self._seen:
                 self._found(file, f"record {_text(id)} is in {self._seen[id]} too")
             self._seen[id] = file
+        for column, key in self._info.texts.items():
+            for id, text in zip(batch[schema.ID], batch[key], strict=True):
+                if not _is_text(text):
+                    self._found(file, f"record {_text(id)}: its {column} is no UTF-8 text")
         for group in set(batch.get(schema.GROUP, ())) - {b""}:
             other = self._split_of.setdefault(group, self._split)
             if other != self._split:
@@ -200,7 +204,7 @@ class _Check:
 
     def _first_broken(self, path: Path) -> str:
         """Say which record of a shard is broken and how, reading one after the other."""
-        number, spec = -1, feature_spec(list(self._info.labels), texts=True)
+        number, spec = -1, _spec(self._info)
         try:
             for number, serialised in enumerate(tf.data.TFRecordDataset(os.fspath(path))):
                 try:
@@ -216,9 +220,13 @@ class _Check:
         return "cannot be read"
 
 
-def _read(path: Path, labels: Sequence[str], grouped: bool) -> tf.data.Dataset:
+def _spec(info: DatasetInfo) -> dict[str, tf.io.FixedLenFeature]:
+    return feature_spec(list(info.labels), texts=True, titles=info.texts.values())
+
+
+def _read(path: Path, info: DatasetInfo, grouped: bool) -> tf.data.Dataset:
     """Read a shard in batches: all features but the photo, and `decoded_size` int64 `[N, 2]`."""
-    spec = feature_spec(labels, texts=True)
+    spec = _spec(info)
     if grouped:
         spec[schema.GROUP] = tf.io.FixedLenFeature([], tf.string)
 
@@ -233,6 +241,14 @@ def _read(path: Path, labels: Sequence[str], grouped: bool) -> tf.data.Dataset:
 
     dataset = tf.data.TFRecordDataset(os.fspath(path)).batch(_BATCH)
     return dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _text(value: bytes) -> str:
