@@ -113,12 +113,12 @@ def test_verify_knows_text(texts, tmp_path):
     assert verify(folder) == 20
     info = DatasetInfo.load(folder)
     dataclasses.replace(info, texts={"subtitle": "text/subtitle"}).save(folder)
-    with pytest.raises(UserError, match="is no tf.Example of this schema"):
+    with pytest.raises(UserError, match=r"is no tf\.Example of this schema"):
         verify(folder)
 
 
 def test_a_column_that_is_not_there_is_named(shop, tmp_path):
-    with pytest.raises(UserError, match="'titel'.*did you mean 'title'") as error:
+    with pytest.raises(UserError, match=r"'titel'.*did you mean 'title'") as error:
         convert(request(shop, text_columns=("titel",)), tmp_path / "out")
     assert "--text-column" in str(error.value)
 
