@@ -150,7 +150,7 @@ class EpochLine(keras.callbacks.Callback):
     def __init__(self, epochs: int, steps: int, say: Callable[[str], object], bars: bool):
         super().__init__()
         self._epochs, self._steps, self._say, self._bars = epochs, steps, say, bars
-        self._bar = tqdm(disable=True)
+        self._bar = open_bar(steps, "", "batch", shown=False)
         self._seconds: list[float] = []
 
     def on_epoch_begin(self, epoch, logs=None):
