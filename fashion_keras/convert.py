@@ -99,7 +99,12 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--shards", type=int, metavar="N", help="training shards")
     result.add_argument("--overwrite", action="store_true", help="replace other records at DIR")
-    own = result.add_argument_group("one's own catalogue")
+    _add_own(result.add_argument_group("one's own catalogue"))
+    return result
+
+
+def _add_own(own) -> None:
+    """Add the options that say what the columns of a shop's own CSV are."""
     own.add_argument("--csv", metavar="NAME", help="the CSV in the archive")
     own.add_argument("--id-column", metavar="NAME", help="(default: the photo's name)")
     own.add_argument("--image-column", metavar="NAME", help="paths of the photos")
@@ -128,7 +133,6 @@ def parser() -> argparse.ArgumentParser:
         help="make class names that differ in case, spaces or Unicode form alone the most "
         "frequent of them",
     )
-    return result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,10 +176,7 @@ def convert(
     overwrite: bool = False,
     progress: bool | Reporter = True,
 ) -> Records:
-    """Convert a catalogue of product photos into TFRecords.
-
-    Photos are read from the archive as it is. A conversion that was stopped is continued; records
-    of the same source and options are left as they are.
+    """Convert a catalogue of product photos into TFRecords, or go on with a stopped conversion.
 
     Args:
         source: the Kaggle archive as downloaded, or a folder or zip with a CSV and photos.
@@ -184,11 +185,9 @@ def convert(
         id_column: the column of ids. Defaults to the photo's name.
         image_column: the column of the photos' paths. Defaults to `images/<id>`.
         label_column: what to learn, one column or several. Defaults to Kaggle's.
-        text_column: text to keep beside the photo, one column or several. Defaults to Kaggle's
-            `productDisplayName` in its layouts.
+        text_column: text to keep, one column or several. Defaults to Kaggle's `productDisplayName`.
         group_column: rows with the same value stay in one split: products, brands, shoots.
-        merge_names: make class names that differ in case, spaces or Unicode form alone the most
-            frequent of them.
+        merge_names: make class names that look alike the most frequent of them.
         split: `published`, `stratified` or `grouped` (near-identical photos kept together).
             Defaults to published for the published catalogue, else stratified.
         fractions: shares of train, validation and test.
@@ -200,44 +199,35 @@ def convert(
         overwrite: replace other records at `output`.
         progress: False for no bars, or a `Reporter`.
 
-    Raises:
-        UserError: the source, a column or an option is wrong; no row has a photo.
-
-    Example:
+    Raises `UserError`: the source, a column or an option is wrong; no row has a photo. Example:
 
         records = fk.convert("shop/", "tfrecords/shop", csv="products.csv", id_column="sku",
                              image_column="photo", label_column=["category", "colour"])
-        print(records, records.info.labels["category"])
     """
+    options = {**locals()}
+    report_to = reporter(options.pop("progress"))
+    with report_to:
+        return _convert(report_to, **options)
+
+
+def _convert(report_to, *, output, overwrite, label_column, text_column, **options) -> Records:
     from fashion_keras.data import conversion
 
-    report_to = reporter(progress)
-    for name, value in (("max-size", max_size), ("shards", shards)):
-        if value is not None and value < 1:
-            raise UserError(f"--{name} {value}: expected at least 1")
-    labels, texts = _columns(label_column), _columns(text_column)
+    for name in ("max_size", "shards"):
+        if options[name] is not None and options[name] < 1:
+            raise UserError(f"--{name.replace('_', '-')} {options[name]}: expected at least 1")
+    for name in ("source", "exclude", "relabel"):
+        options[name] = place_text(options[name]) if options[name] else None
+    labels = _columns(label_column)
     request = conversion.Request(
-        source=place_text(source),
-        split=split,
+        **options | {"fractions": tuple(options["fractions"])},
         split_label=labels[0] if labels else conversion.DEFAULT_LABEL,
-        fractions=tuple(fractions),
-        seed=seed,
-        max_size=max_size,
-        shards=shards,
-        csv=csv,
-        id_column=id_column,
-        image_column=image_column,
         label_columns=labels,
-        exclude=place_text(exclude) if exclude else None,
-        relabel=place_text(relabel) if relabel else None,
-        group_column=group_column,
-        merge_names=merge_names,
-        text_columns=texts,
+        text_columns=_columns(text_column),
     )
-    with report_to:
-        info = conversion.convert(
-            request, output, overwrite=overwrite, progress=report_to.update, say=report_to.say
-        )
+    info = conversion.convert(
+        request, output, overwrite=overwrite, progress=report_to.update, say=report_to.say
+    )
     return Records(place(output), info)
 
 

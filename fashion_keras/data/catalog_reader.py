@@ -70,22 +70,8 @@ def read_catalog(
     Raises `UserError` where the CSV or a column is missing or a column stands twice, the text
     has no known encoding, or no row has a photo.
     """
-    names = archive.names()
-    kaggle = find_styles(names)
-    own = any(
-        option is not None
-        for option in (csv, id_column, image_column, label_columns, text_columns, group_column)
-    )
-    if csv is None:
-        csv = kaggle or find_own_csv(archive, names, own)
-    elif (csv := posixpath.normpath(csv)) not in names:
-        raise UserError(f"{archive.source} holds no {csv!r}" + did_you_mean(csv, csv_names(names)))
-    layout = "small"
-    if csv != kaggle or image_column or id_column not in (None, ID_COLUMN):
-        layout = "own"
-    elif LARGE in csv:
-        layout = "large"
-
+    asked = (id_column, image_column, label_columns, text_columns, group_column)
+    csv, layout = _csv_and_layout(archive, csv, asked)
     table = parse_csv(archive.read(csv), f"{csv} in {archive.source}")
     columns = _columns(
         table,
@@ -96,7 +82,7 @@ def read_catalog(
         text_columns or (),
         group_column,
     )
-    photos = PhotoFinder(names, posixpath.dirname(csv), layout == "own", archive.start)
+    photos = PhotoFinder(archive.names(), posixpath.dirname(csv), layout == "own", archive.start)
     catalog = _collect(table, columns, photos, merge_names)
     notes = (*catalog.notes, *filter(None, [photos.note()]))
     catalog = dataclasses.replace(catalog, source=str(archive.source), layout=layout, notes=notes)
@@ -107,6 +93,21 @@ def read_catalog(
             + ".\nPhotos are expected in images/<id>.jpg beside it, or where --image-column says"
         )
     return catalog
+
+
+def _csv_and_layout(archive: Archive, csv: str | None, asked: Sequence) -> tuple[str, str]:
+    """Return which CSV to read, and whether it is Kaggle's `small`, `large` or one's `own`."""
+    names = archive.names()
+    kaggle = find_styles(names)
+    if csv is None:
+        is_own = any(option is not None for option in asked)
+        csv = kaggle or find_own_csv(archive, names, is_own)
+    elif (csv := posixpath.normpath(csv)) not in names:
+        raise UserError(f"{archive.source} holds no {csv!r}" + did_you_mean(csv, csv_names(names)))
+    id_column, image_column, *_ = asked
+    if csv != kaggle or image_column or id_column not in (None, ID_COLUMN):
+        return csv, "own"
+    return csv, "large" if LARGE in csv else "small"
 
 
 def _columns(table: Table, own: bool, id, image, labels, texts, group) -> Columns:

@@ -105,65 +105,82 @@ def convert(
         if existing:
             say(f"{output} holds these records already: nothing to do")
             return existing
-        # Before all photos are looked at, so that a wrong option is answered at once.
-        splits, described = _splits(catalog, request)
-        count = len(catalog.products)
-        catalog, photos = check_photos(
-            catalog,
-            archive,
-            workers=workers,
-            progress=lambda done: progress("checking photos", done, count),
+        catalog, photos, splits, described = _looked_at(
+            request, catalog, archive, workers, progress, say
         )
-        say(catalog.summary())
-        groups = None
-        if request.split == "grouped":
-            groups = _groups(catalog, archive, photos, request.max_size, workers, progress)
-        if groups is not None or len(catalog.products) < count:
-            splits, described = _splits(catalog, request, groups)
-        say(_split_line(described))
         corrected: dict[str, Any] = {}
         if corrections:
             catalog, corrected = apply_corrections(catalog, corrections, say)
             splits = _remaining(splits, catalog)
-        labels = describe_labels(catalog.label_columns, (p.labels for p in catalog.products))
-        for line in label_lines(labels):
-            say(line)
-        texts = schema.text_keys(request.text_columns, catalog.layout)
-        without = {k: sum(not p.text(k) for p in catalog.products) for k in texts}
-        for column, count in without.items():
-            say(f"text of {column}: {count:,} of {len(catalog.products):,} products have none")
+        report = {**corrected, **_described(request, catalog, say)}
         with work_folder(output, plan, say, overwrite) as folder:
-            words = vocabularies(catalog)
-            writer = ShardWriter(
-                archive=archive,
-                products={product.id: product for product in catalog.products},
-                photos=photos,
-                vocabularies={k: {n: i for i, n in enumerate(v)} for k, v in words.items()},
-                max_size=request.max_size,
-                workers=workers,
-                folder=folder,
+            shards, sizes = _write_shards(
+                request, catalog, archive, photos, splits, folder, workers, progress
             )
-            parts = {
-                name: plan_shards(name, ids, len(splits["train"]), request.shards)
-                for name, ids in splits.items()
-            }
-            total = sum(len(ids) for ids in splits.values())
-            shards, sizes = writer.write(
-                parts, lambda done: progress("writing records", done, total)
+            counts = {name: len(ids) for name, ids in splits.items()}
+            write_json(
+                folder / REPORT_FILE, {**catalog.report(), **report, "splits": counts}, indent=1
             )
-            report = {
-                **catalog.report(),
-                **corrected,
-                "labels": labels,
-                "splits": {k: len(ids) for k, ids in splits.items()},
-            }
-            if request.text_columns:
-                report["without_text"] = without
-            write_json(folder / REPORT_FILE, report, indent=1)
             info = _info(request, catalog, splits, described, shards, sizes, plan)
             info.save(folder)
             put_in_place(folder, output)
     return info
+
+
+def _looked_at(request, catalog, archive, workers, progress, say):
+    """Return the catalogue without unreadable photos, the others' facts, the splits, what they are.
+
+    Splits are made before all photos are looked at, so that a wrong option is answered at once,
+    and anew where photos were left out.
+    """
+    splits, described = _splits(catalog, request)
+    count = len(catalog.products)
+    catalog, photos = check_photos(
+        catalog,
+        archive,
+        workers=workers,
+        progress=lambda done: progress("checking photos", done, count),
+    )
+    say(catalog.summary())
+    groups = None
+    if request.split == "grouped":
+        groups = _groups(catalog, archive, photos, request.max_size, workers, progress)
+    if groups is not None or len(catalog.products) < count:
+        splits, described = _splits(catalog, request, groups)
+    say(_split_line(described))
+    return catalog, photos, splits, described
+
+
+def _described(request, catalog, say) -> dict[str, Any]:
+    """Say what a person must know of labels and texts; return the same for the report."""
+    labels = describe_labels(catalog.label_columns, (p.labels for p in catalog.products))
+    for line in label_lines(labels):
+        say(line)
+    texts = schema.text_keys(request.text_columns, catalog.layout)
+    without = {k: sum(not p.text(k) for p in catalog.products) for k in texts}
+    for column, count in without.items():
+        say(f"text of {column}: {count:,} of {len(catalog.products):,} products have none")
+    return {"labels": labels, **({"without_text": without} if request.text_columns else {})}
+
+
+def _write_shards(request, catalog, archive, photos, splits, folder, workers, progress):
+    """Write the shards of all splits; return them by split, and the photos' sizes."""
+    words = vocabularies(catalog)
+    writer = ShardWriter(
+        archive=archive,
+        products={product.id: product for product in catalog.products},
+        photos=photos,
+        vocabularies={k: {n: i for i, n in enumerate(v)} for k, v in words.items()},
+        max_size=request.max_size,
+        workers=workers,
+        folder=folder,
+    )
+    parts = {
+        name: plan_shards(name, ids, len(splits["train"]), request.shards)
+        for name, ids in splits.items()
+    }
+    total = sum(len(ids) for ids in splits.values())
+    return writer.write(parts, lambda done: progress("writing records", done, total))
 
 
 def vocabularies(catalog: Catalog) -> dict[str, tuple[str, ...]]:

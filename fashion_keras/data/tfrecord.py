@@ -202,16 +202,22 @@ def read_records(
             product["title"] = tf.stack([raw[key] for key in columns])
         return product
 
-    dataset = tf.data.TFRecordDataset(paths)
-    if parallel_reads > 1 and len(paths) > 1:
-        dataset = tf.data.Dataset.from_tensor_slices(paths).interleave(
-            tf.data.TFRecordDataset,
-            cycle_length=min(parallel_reads, len(paths)),
-            block_length=16,
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
+    dataset = _serialised(paths, parallel_reads)
     return dataset.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _serialised(paths: Sequence[str], parallel_reads: int) -> tf.data.Dataset:
+    import tensorflow as tf
+
+    if parallel_reads == 1 or len(paths) == 1:
+        return tf.data.TFRecordDataset(paths)
+    return tf.data.Dataset.from_tensor_slices(paths).interleave(
+        tf.data.TFRecordDataset,
+        cycle_length=min(parallel_reads, len(paths)),
+        block_length=16,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
 
 
 def _check_sizes(paths: Sequence[str], shards: Sequence[ShardInfo]) -> None:

@@ -78,8 +78,7 @@ def fit_decision(
         raise ValueError(f"Decisions are fitted on validation. Received: {predictions.split!r}")
     headline = next(iter(labels))
     truth = predictions.truth[headline]
-    known = truth >= 0
-    if not known.any():
+    if not (truth >= 0).any():
         raise ValueError(f"No validation photo has a {headline}.")
     logits = {name: predictions.logits[name].astype(np.float64) for name in labels}
     steps = [_step("flip" if options.flip else "logits", logits[headline], truth)]
@@ -101,7 +100,7 @@ def fit_decision(
         steps.append(_step("temperature", logits[headline], truth))
     decision = Decision(
         headline,
-        num_examples=int(known.sum()),
+        num_examples=int((truth >= 0).sum()),
         flip=options.flip,
         combine=combine,
         bias=bias,

@@ -122,7 +122,6 @@ def confusion_matrix_figure(
     names = [short_name(classes[index]) for index in shown]
     size, cell, font = len(shown), _cell_inches(len(shown)), _font_points(len(shown))
     totals = [f"{total:,}" for total in counts.sum(axis=1)]
-
     of_totals = _text_inches(totals, font) + 0.15
     left = _text_inches(names, font) + of_totals + 0.55
     bottom = _text_inches(names, font) + 0.8
@@ -137,11 +136,9 @@ def confusion_matrix_figure(
     axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
     axes.set(xticks=[], yticks=[])
     depth = _depth(counts, shows)
-    if size:
-        _shade(axes, counts, depth)
+    _shade(axes, counts, depth)
     if cell >= _CELL_TEXT_FROM:
         _write_numbers(axes, counts, depth, cell, font, percent=shows == "shares")
-
     a_cell = side / max(size, 1)  # inches: few cells are drawn larger
     gap = 0.05 / a_cell
     _write_names(axes, "bottom", size - 0.5 + gap, names, font)
@@ -155,10 +152,9 @@ def confusion_matrix_figure(
     axes.set_xlabel("prediction", labelpad=72 * (bottom - 0.55), **style)
     axes.set_ylabel("truth, and its number of photos", labelpad=72 * (left - 0.4), **style)
     figure.text(0.12 / width, 1 - 0.3 / height, title, fontsize=12, color=INK, parse_math=False)
-    absent = len(matrix) - size
-    note = _NOTES[shows] + (
-        f"\n{absent} of {len(matrix)} classes do not occur and are left out." if absent else ""
-    )
+    note = _NOTES[shows]
+    if absent := len(matrix) - size:
+        note += f"\n{absent} of {len(matrix)} classes do not occur and are left out."
     figure.text(0.12 / width, 0.1 / height, note, fontsize=8, color=MUTED)
     return figure
 
@@ -179,6 +175,8 @@ def _depth(counts, shows):
 
 
 def _shade(axes, counts, depth):
+    if not len(counts):
+        return
     right = np.eye(len(counts), dtype=bool)[..., None]
     # From 0.12 on: the palest colours cannot be told from an empty cell. Deepness is opacity, so
     # that the picture can lie on a light page and on a dark one.

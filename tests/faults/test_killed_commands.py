@@ -132,9 +132,15 @@ def test_predict_that_replaces_goes_on_to_the_same_rows(shop, tmp_path, figures)
 
 def version(folder: Path):
     """What a bundle's version says and has learnt; the graph's order of nodes is free."""
+    info = json.loads((folder / "assets" / "fashion_keras.json").read_text())
+    graph = {name: info["files"].pop(name) for name in ("saved_model.pb", "fingerprint.pb")}
+    for name, sha256 in graph.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256
+    del info["sha256"]
     return {
         "names": names(folder),
-        **contents(folder, "assets/*"),
+        "info": info,
+        **contents(folder, "assets/labels.json"),
         **contents(folder, "variables/variables.data*"),
     }
 
