@@ -148,9 +148,9 @@ def group_rows(rows: Sequence[Row], column: int) -> Filled:
     labels, filled = fill_labels(labels, groups)
     first: dict[tuple[str, str], str] = {}
     for row in rows:
-        for column, text in row.texts.items():
+        for name, text in row.texts.items():
             if text:
-                first.setdefault((row.product, column), text)
+                first.setdefault((row.product, name), text)
     for row, group, id, found in zip(rows, groups, ids, labels, strict=True):
         row.group, row.id, row.labels = group, id, found
         row.texts = {k: text or first.get((row.product, k), "") for k, text in row.texts.items()}

@@ -62,9 +62,9 @@ def to_example(record: Record, vocabularies: dict[str, dict[str, int]]) -> bytes
         if (key := schema.text_key(column)) != schema.NAME:
             entries.append((key, _entry(key, text.encode())))
     for label, indices in vocabularies.items():
-        text = record.labels.get(label)
-        index = schema.MISSING if text is None else indices[text]
-        entries += _label_entries(label, text or "", index)
+        value = record.labels.get(label)
+        index = schema.MISSING if value is None else indices[value]
+        entries += _label_entries(label, value or "", index)
     # A map's order is otherwise free, and the same catalogue must give the same shards.
     return _field(1, b"".join(entry for _, entry in sorted(entries)))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from markupsafe import escape
@@ -148,7 +149,7 @@ def confusion_matrix_figure(
     if both_sides:
         _write_names(axes, "top", -0.5 - gap, names, font)
         _write_names(axes, "right", size - 0.5 + gap, names, font)
-    style = {"fontsize": 10, "color": INK}
+    style: dict[str, Any] = {"fontsize": 10, "color": INK}
     axes.set_xlabel("prediction", labelpad=72 * (bottom - 0.55), **style)
     axes.set_ylabel("truth, and its number of photos", labelpad=72 * (left - 0.4), **style)
     figure.text(0.12 / width, 1 - 0.3 / height, title, fontsize=12, color=INK, parse_math=False)

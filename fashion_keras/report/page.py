@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined
@@ -239,7 +240,7 @@ def make_report(
     embeddings = None
     if with_embeddings:
         say("features of every photo")
-        options = {"batch_size": batch_size, "progress": report_to.update}
+        options: dict[str, Any] = {"batch_size": batch_size, "progress": report_to.update}
         with report_to:
             embeddings = embed(run, records, [predictions.split], **options).values
     table = predictions_parquet(predictions, label, classes, embeddings)
