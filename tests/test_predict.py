@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import os
 import shutil
 import zipfile
 
@@ -15,6 +16,8 @@ from serving.rest import request_from_json, response_to_json
 from serving.tiny import PHOTOS, photo, tiny_run
 from tensorflow_serving.apis.predict_pb2 import PredictResponse
 
+import fashion_keras as fk
+from fashion_keras.errors import UserError
 from fashion_keras.predict import main
 from fashion_keras.serving.layout import ModelInfo
 from fashion_keras.serving.savedmodel import export_saved_model
@@ -349,6 +352,13 @@ def test_a_csv_that_cannot_be_written_is_an_error(model, folder, tmp_path, capsy
 )
 def test_options_that_do_not_go_together_are_an_error(options, reason, capsys):
     assert reason in error_of(capsys, "a.jpg", *options)
+
+
+def test_photos_may_be_any_path_like_object(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"")
+    (entry,) = os.scandir(tmp_path)
+    with pytest.raises(UserError, match="no SavedModel"):
+        fk.predict(entry, tmp_path / "models")
 
 
 def test_an_input_is_not_written_over(capsys):
