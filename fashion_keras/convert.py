@@ -28,7 +28,7 @@ examples:
     fashion-keras convert --source shop/ --csv products.csv \\
         --id-column sku --image-column photo --label-column category --output tfrecords/shop
   keep the products' text too, for a model that sees photo and title:
-    python -m fashion_keras.convert --source shop/ --csv products.csv --image-column photo \\
+    fashion-keras convert --source shop/ --csv products.csv --image-column photo \\
         --text-column title --text-column description --label-column category \\
         --output tfrecords/shop
   several photos of a product, each a row: none of a product's photos in two splits:
