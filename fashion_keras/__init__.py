@@ -18,6 +18,28 @@ import importlib
 import os
 import sys
 import types
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what `__getattr__` gives, for editors and type checkers
+    from fashion_keras.audit import audit as audit
+    from fashion_keras.calibrate import calibrate as calibrate
+    from fashion_keras.compare import compare as compare
+    from fashion_keras.config import Config as Config
+    from fashion_keras.config import load_config as load_config
+    from fashion_keras.convert import convert as convert
+    from fashion_keras.data.pipeline import make_dataset as make_dataset
+    from fashion_keras.errors import UserError as UserError
+    from fashion_keras.evaluate import Evaluation as Evaluation
+    from fashion_keras.evaluate import evaluate as evaluate
+    from fashion_keras.export import export as export
+    from fashion_keras.models.classifier import build_classifier as build_classifier
+    from fashion_keras.predict import predict as predict
+    from fashion_keras.progress import Reporter as Reporter
+    from fashion_keras.retrain import retrain as retrain
+    from fashion_keras.run import Run as Run
+    from fashion_keras.run import load_run as load_run
+    from fashion_keras.train import train as train
+    from fashion_keras.training.macro_f1 import MacroF1 as MacroF1
 
 __version__ = "0.1.0"
 
@@ -55,12 +77,14 @@ _NAMES = {
 __all__ = [*_NAMES, "__version__"]
 
 
-def __getattr__(name: str):
-    if name not in _NAMES:
-        raise AttributeError(f"module 'fashion_keras' has no attribute {name!r}")
-    found = getattr(importlib.import_module(_NAMES[name]), name)
-    globals()[name] = found
-    return found
+if not TYPE_CHECKING:  # for which any name would be right
+
+    def __getattr__(name: str):
+        if name not in _NAMES:
+            raise AttributeError(f"module 'fashion_keras' has no attribute {name!r}")
+        found = getattr(importlib.import_module(_NAMES[name]), name)
+        globals()[name] = found
+        return found
 
 
 def __dir__() -> list[str]:

@@ -1,5 +1,6 @@
 """The package as it is used from Python: what `import fashion_keras as fk` gives."""
 
+import ast
 import inspect
 import itertools
 import logging
@@ -50,6 +51,17 @@ def test_a_step_has_an_example_and_names_every_argument(name):
     assert "Example:" in text and f"fk.{name}(" in text
     for argument in inspect.signature(function).parameters:
         assert f"{argument}:" in text, argument
+
+
+def test_type_checkers_see_the_names_that_are_loaded():
+    tree = ast.parse(Path(fk.__file__).read_text(encoding="utf-8"))
+    block = next(
+        node
+        for node in tree.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    seen = {name.asname: found.module for found in block.body for name in found.names}
+    assert seen == fk._NAMES
 
 
 def test_importing_the_package_loads_nothing_heavy():
