@@ -37,7 +37,6 @@ FILES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 def test_imports_keep_the_contracts_of_setup_cfg():
-
     ended = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
         capture_output=True,
@@ -46,6 +45,14 @@ def test_imports_keep_the_contracts_of_setup_cfg():
         cwd=REPOSITORY,
     )
     assert ended.returncode == 0, ended.stdout
+
+
+def test_types_hold():
+    pytest.importorskip("mypy", reason="needs the extra [dev]")
+    ended = subprocess.run(
+        [sys.executable, "-m", "mypy"], capture_output=True, text=True, timeout=300, cwd=REPOSITORY
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def test_no_two_modules_share_a_name():
