@@ -10,6 +10,8 @@ from tqdm import tqdm
 
 LOGGER = logging.getLogger("fashion_keras")
 
+_LINE = "{desc}: {percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+
 tqdm.monitor_interval = 0  # no thread that watches the bar: while there is one, nothing can fork
 
 
@@ -90,7 +92,7 @@ def reporter(progress: bool | Reporter) -> Reporter:
 def open_bar(total: int, phase: str, unit: str, *, shown: bool, leave: bool = True) -> tqdm:
     """Return a bar for a terminal or a notebook; not `leave`, a terminal's goes when it is full."""
     if _in_notebook():
-        kind, where = _NotebookBar, {"file": io.StringIO(), "ascii": False}
+        kind, where = _NotebookBar, {"file": io.StringIO(), "ascii": False, "bar_format": _LINE}
     else:
         kind, where = tqdm, {"leave": leave}
     return kind(total=total, desc=phase, unit=unit, disable=not shown, **where)

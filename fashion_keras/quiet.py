@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import sys
 import tempfile
 import threading
+import warnings
 
 from fashion_keras.errors import UserError
 
@@ -25,6 +27,7 @@ def load_tensorflow():
 
 @functools.cache
 def _load():
+    ours = "tensorflow" not in sys.modules
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as notes:
@@ -42,6 +45,8 @@ def _load():
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+    if ours:
+        _keep_out_of_notebooks(tensorflow.get_logger())
     return tensorflow
 
 
@@ -83,3 +88,14 @@ def _wrong_settings(error: BaseException) -> UserError | None:
         return None
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return UserError(f"Keras does not start ({reason[:120]}): mend {_settings()}")
+
+
+def _keep_out_of_notebooks(logger: logging.Logger) -> None:
+    """Leave out of a cell's output what TensorFlow and KerasCV say in notebooks alone.
+
+    There TensorFlow logs at INFO. It warns of retracing where several models predict in one
+    process, as steps called one after another do. KerasCV imports bars that miss their widgets.
+    """
+    logger.setLevel(max(logger.level, logging.WARNING))
+    logger.addFilter(lambda record: "tf.function retracing" not in record.getMessage())
+    warnings.filterwarnings("ignore", "IProgress not found")
