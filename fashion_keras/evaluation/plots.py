@@ -146,9 +146,8 @@ def confusion_matrix_figure(
     # A column of their own: in one text with the names, the page would run the two together.
     _write_names(axes, "left", -0.5 - gap, totals, font, color=MUTED)
     _write_names(axes, "left", -0.5 - gap - of_totals / a_cell, names, font)
-    if both_sides:
-        _write_names(axes, "top", -0.5 - gap, names, font)
-        _write_names(axes, "right", size - 0.5 + gap, names, font)
+    for edge, at in (("top", -0.5 - gap), ("right", size - 0.5 + gap)) if both_sides else ():
+        _write_names(axes, edge, at, names, font)
     style: dict[str, Any] = {"fontsize": 10, "color": INK}
     axes.set_xlabel("prediction", labelpad=72 * (bottom - 0.55), **style)
     axes.set_ylabel("truth, and its number of photos", labelpad=72 * (left - 0.4), **style)
