@@ -1,6 +1,6 @@
 """What validation has taught about turning a run's logits into decisions, as `decision.json`.
 
-Holds plain numbers and imports no TensorFlow; `models.decision` builds them into a Keras model.
+Holds plain numbers and imports no TensorFlow; `decision.layer` builds them into a Keras model.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ def export_saved_model(run: Run, output: Path, *, version: int | None = None, to
 
     `output` is the model's folder, and its name the model's. `version` defaults to the one above
     the highest present; `top` is k, at most as many as a label has classes. In the folder are a
-    SavedModel with the signatures of `serving.signatures`; the class names in
+    SavedModel with the signatures of `serving.savedmodel`; the class names in
     `assets/labels.json`, and what else a client must know in `assets/fashion_keras.json`; warm-up
     requests for TF Serving; and a model card, `README.md`.
 

@@ -35,7 +35,7 @@ def served_photo(data: bytes) -> tuple[bytes, int]:
 
 
 def graph_orientation(jpeg: bytes) -> int:
-    """Return the orientation that `serving.orientation` reads from a JPEG within the graph.
+    """Return the orientation that `serving.decoding` reads from a JPEG within the graph.
 
     Pillow knows more places for it, and other ways to be damaged.
     """
