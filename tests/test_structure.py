@@ -24,7 +24,7 @@ LIGHT = (
     *("decision.parameters", "models.registry", "training.stages", "tagging.loading"),
     *STEPS,
 )
-HEAVY = ("tensorflow", "keras", "keras_cv", "keras_hub", "torch", "jax")
+HEAVY = ("tensorflow", "keras", "keras_cv", "keras_hub", "torch", "jax", "starlette")
 
 
 def module_name(path: Path) -> str:

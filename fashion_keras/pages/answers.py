@@ -12,8 +12,8 @@ from jinja2 import Environment, StrictUndefined
 
 from fashion_keras.data.photo import encode
 from fashion_keras.errors import UserError
+from fashion_keras.pages import MAX_BYTES
 from fashion_keras.pages.gallery import Gallery
-from fashion_keras.pages.guard import MAX_BYTES
 from fashion_keras.serving.bundle import Bundle, Heads
 from fashion_keras.serving.served_photo import served_photo
 from fashion_keras.text import printable

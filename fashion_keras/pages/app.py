@@ -20,7 +20,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from fashion_keras.errors import UserError
-from fashion_keras.pages.guard import MAX_BYTES
+from fashion_keras.pages import MAX_BYTES
 
 MAX_HELD = 4 * MAX_BYTES  # bytes of all the photos that are received or wait at one time
 _TOO_LARGE = f"This file is larger than {MAX_BYTES // 2**20} MiB."

@@ -22,9 +22,8 @@ from PIL import Image
 pytest.importorskip("starlette", reason="needs the extra [demo]")
 pytest.importorskip("uvicorn", reason="needs the extra [demo]")
 
-from fashion_keras.pages import app
+from fashion_keras.pages import MAX_BYTES, app
 from fashion_keras.pages.app import MAX_HELD
-from fashion_keras.pages.guard import MAX_BYTES
 
 pytestmark = pytest.mark.faults
 PATIENCE = 30  # seconds: the machine may be busy
