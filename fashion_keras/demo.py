@@ -18,7 +18,6 @@ from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.io import place
 from fashion_keras.pages.app import LOOPBACK, check_server_installed, make_app
-from fashion_keras.pages.guard import serve
 from fashion_keras.run import check_run, load_run
 from fashion_keras.serving.layout import ModelInfo, find_version
 from fashion_keras.text import command
@@ -99,6 +98,7 @@ def _serve(version, options):
     load_tensorflow()
     from fashion_keras.pages.answers import answer_html, answer_photo
     from fashion_keras.pages.gallery import Gallery
+    from fashion_keras.pages.guard import serve
     from fashion_keras.serving.bundle import Bundle
 
     gallery = Gallery.load(options.index) if options.index else None
