@@ -88,7 +88,7 @@ def test_an_empty_split_is_refused(tmp_path):
 def test_a_folder_without_records_is_answered_with_the_command_that_makes_them(tmp_path):
     message = refusal(DatasetInfo.load, tmp_path / "none")
     assert message.startswith(f"no records at {tmp_path}/none")
-    assert f"fashion_keras.convert --source ARCHIVE --output {tmp_path}/none" in message
+    assert f"fashion-keras convert --source ARCHIVE --output {tmp_path}/none" in message
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", "3", '{"schema_version": 1}'])

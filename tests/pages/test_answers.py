@@ -73,7 +73,7 @@ def test_a_photo_is_accepted_from_the_threshold_on(bundle, distance, accepted):
 def test_without_a_threshold_the_page_says_how_to_get_one(bundle):
     answer = answer_photo(bundle, *GOOD)
     assert answer.accepted is None
-    assert "fashion_keras.calibrate" in answer_html(bundle, answer)
+    assert "fashion-keras calibrate" in answer_html(bundle, answer)
 
 
 def test_the_threshold_is_the_one_that_was_fitted(tmp_path):
