@@ -194,6 +194,13 @@ class ModelConfig:
     upsampling: Annotated[int, Field(ge=1, le=4), _AS_WRITTEN] = 1
     """How many times the network enlarges the photos first. Its last map has a 32nd of their size,
     which of 80×60 leaves six cells. Twice is four times the work."""
+    title: bool = False
+    """Take the product's text beside its photo, from records that hold it. Such a model answers
+    with the photo alone, too. Its heads are not retrained afterwards."""
+    title_dropout: Fraction = 0.3
+    """With `title`: share of the products whose text is left out in training."""
+    photo_dropout: Fraction = 0.1
+    """With `title`: share of the products whose photo is left out in training."""
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -24,6 +24,7 @@ from fashion_keras.quiet import load_tensorflow
 from fashion_keras.run import (
     BEST_MODEL_FILE,
     CONFIG_FILE,
+    SEES,
     TENSORBOARD,
     Run,
     check_run,
@@ -46,7 +47,8 @@ examples:
 
 Writes evaluation.json, per_class.csv, confusion_matrix.csv, confusion_matrix.png and
 predictions.csv.gz into the run, where compare and export look for them: evaluation-SPLIT, with
--LABEL after it for another label than the run's own. --output adds a copy of them elsewhere.
+-LABEL after it for another label than the run's own, and -title or -both for what it --sees.
+--output adds a copy of them elsewhere.
 --report adds one with report.html, one page to open, print or send, with what is confused, the
 photos it got wrong and where it looked, how far its probabilities can be trusted, and how many
 photos need no person; and with predictions.parquet and the page's pictures as PNG.
@@ -113,6 +115,7 @@ def evaluate(
     split: str,
     *,
     label: str | None = None,
+    sees: str = "photo",
     output: str | os.PathLike | None = None,
     report: str | os.PathLike | None = None,
     target_error: float | None = None,
@@ -131,6 +134,7 @@ def evaluate(
         data: the records that it was trained on.
         split: `train`, `validation` or `test`. Choose on validation; look at test once.
         label: the head to report first. Defaults to the run's own.
+        sees: of a run that takes titles, what it is given: `photo`, `title` or `both`.
         output: a folder for a copy.
         report: a folder for a copy with `report.html`, one page to open or send.
         target_error: of the report: mistakes allowed among the photos that need no person.
@@ -153,29 +157,30 @@ def evaluate(
     model, data = place(model), place(data)
     output = place(output) if output else None
     report = place(report) if report else None
+    if report and sees != "photo":
+        raise UserError(f"a report is of the photo alone: leave --report or --sees {sees} out")
     info = _checked_records(model, data, split, label, report_to)
-    places = _places(model, split, label, output, report, tensorboard, report_to)
+    own = _own_folder(model, split, label, sees)
+    places = _places(model, own, output, report, tensorboard, report_to)
     load_tensorflow()
     run = _with_headline(load_run(model, info), label)
-    found = _score(run, data, split, places, resamples, batch_size, report_to)
+    options = {"resamples": resamples, "batch_size": batch_size, "sees": sees}
+    found = _score(run, data, split, places, report_to, **options)
     if report:
         options = {"target_error": target_error, "with_embeddings": embeddings}
         found = _report(found, run, data, report, report_to, batch_size=batch_size, **options)
     if tensorboard:
         from fashion_keras.report.board import write_board
 
-        own = _own_folder(model, split, label)
         write_board(run, data, found.predictions, model / TENSORBOARD / own.name)
     return found
 
 
-def _score(run, data, split, places, resamples, batch_size, report_to) -> Evaluation:
+def _score(run, data, split, places, report_to, **options) -> Evaluation:
     """Score the split and write the scores into each of the folders."""
     from fashion_keras.evaluation.results import evaluate_run
 
-    result, predictions = evaluate_run(
-        run, data, split, resamples=resamples, batch_size=batch_size, progress=report_to.bars
-    )
+    result, predictions = evaluate_run(run, data, split, progress=report_to.bars, **options)
     # The run's own first, and before the report: whatever becomes of the others, it is there.
     for folder in places:
         write_evaluation(folder, result, predictions, run.labels)
@@ -258,6 +263,12 @@ def _parser() -> argparse.ArgumentParser:
         help="the head to report first, where the model has several (default: the run's own)",
     )
     parser.add_argument(
+        "--sees",
+        choices=SEES,
+        default="photo",
+        help="of a run that takes titles, what it is given (default: photo)",
+    )
+    parser.add_argument(
         "--output",
         type=place,
         metavar="DIR",
@@ -320,12 +331,11 @@ def _share(text: str) -> float:
     return share
 
 
-def _places(model, split, label, output, report, tensorboard, report_to) -> list[Path]:
+def _places(model, own, output, report, tensorboard, report_to) -> list[Path]:
     """Return the folders that the scores go to, the run's own first; the report's is not one.
 
     The run's own is left out, with a warning, where it cannot be written and another is named.
     """
-    own = _own_folder(model, split, label)
     if tensorboard and not model.is_dir():
         raise UserError(f"the board is written into a run's folder, {model} is none")
     if tensorboard and not can_write(model / TENSORBOARD):
@@ -353,11 +363,13 @@ def _places(model, split, label, output, report, tensorboard, report_to) -> list
     return others
 
 
-def _own_folder(model: Path, split: str, label: str | None) -> Path:
+def _own_folder(model: Path, split: str, label: str | None, sees: str) -> Path:
     """Return where a run keeps its evaluation of a split: compare and export look there."""
     name = f"evaluation-{split}"
     if label and label != _own_label(model):
         name += "-" + re.sub(r"[^\w. -]", "_", label)  # Farbe/Muster is no folder in another
+    if sees != "photo":
+        name += f"-{sees}"
     if model.is_dir():
         return model / name
     # Several files may lie in one folder: each has an evaluation of its own.

@@ -37,6 +37,7 @@ CHECKPOINTS, TENSORBOARD, SAVED_MODEL = "checkpoints", "tensorboard", "model"
 _T = TypeVar("_T")
 _SECTIONS = ("data", "model", "optimizer", "training")  # of every version's configs
 _MEND = "restore it, or train anew"
+SEES = ("photo", "title", "both")  # what of a product a model that takes titles is given
 FEATURES = "features"  # the pooling layer between backbone and heads, see models.classifier
 
 
@@ -48,7 +49,9 @@ class Run:
     `image_size` is height and width in pixels; `resize` how photos are brought to it; `config`
     is None for a bare `.keras` file; `decision` is what `fashion-keras calibrate` has fitted, if
     it has. `model` is what was trained: take features and gradients from it, and predictions
-    from `predictor`.
+    from `predictor`. Where the run takes titles, `titled` is what was trained, and `model` the
+    same for the photo alone: all that knows photos only, the decision and what is exported
+    included, works with that.
     """
 
     path: Path
@@ -59,6 +62,7 @@ class Run:
     resize: Resize
     config: Config | None
     decision: Decision | None = None
+    titled: keras.Model | None = None
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)
@@ -87,6 +91,22 @@ class Run:
 
         return apply_decision(self.model, self.labels, self.decision)
 
+    def predictor_of(self, sees: str) -> keras.Model:
+        """Return what predicts from one of `SEES`.
+
+        The decision is fitted to the photo alone: with a title it is left out. Raises `UserError`
+        where the run takes no titles.
+        """
+        if sees == "photo":
+            return self.predictor
+        if self.titled is None:
+            raise UserError(f"{self.path} takes no titles: it was trained on photos alone")
+        if sees == "both":
+            return self.titled
+        from fashion_keras.models.title_encoder import title_alone
+
+        return title_alone(self.titled, _head_layers(self.labels))
+
     @functools.cached_property
     def features(self) -> keras.Model:
         """The model as far as its layer `features`: float `[N, D]`, the backbone's output pooled.
@@ -95,6 +115,10 @@ class Run:
         """
         import keras
 
+        if self.titled is not None:
+            from fashion_keras.models.title_encoder import photo_alone
+
+            return photo_alone(self.titled)
         return keras.Model(self.model.inputs[0], self.model.get_layer(FEATURES).output)
 
 
@@ -125,7 +149,8 @@ def load_run(
     decision = None
     if decided and (folder / DECISION_FILE).is_file():
         decision = _load_decision(folder, labels)
-    return Run(path, model, labels, label, (height, width), resize, config, decision)
+    model, titled = _views(model, labels)
+    return Run(path, model, labels, label, (height, width), resize, config, decision, titled)
 
 
 def check_run(path: str | os.PathLike) -> Path:
@@ -297,8 +322,24 @@ def _outputs(model, file):
     return outputs
 
 
+def _head_layers(labels) -> dict[str, str]:
+    from fashion_keras.models.classifier import head_name
+
+    return {label: head_name(label) for label in labels}
+
+
+def _views(model, labels):
+    """Return a model for the photo alone, and the one that takes titles, if it does."""
+    from fashion_keras.models.title_encoder import has_title, photo_alone
+
+    if not has_title(model):
+        return model, None
+    return photo_alone(model, _head_layers(labels)), model
+
+
 def _photo_size(model, file) -> tuple[int, int]:
-    shape = model.input_shape
+    shapes = {tensor.name: tuple(tensor.shape) for tensor in model.inputs}
+    shape = shapes.get("image") if len(shapes) == 2 else model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:] or shape[3] != 3:
         raise UserError(f"{file} takes {shape}: expected photos of [height, width, 3]")
     return shape[1], shape[2]

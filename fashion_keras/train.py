@@ -239,6 +239,8 @@ def _check(config, records, info, workdir, resume, report_to) -> None:
         check_run(weights)
     for label in config.labels:
         info.trainable_vocabulary(label)
+    if config.model.title:
+        _check_titles(config, records, info)
     for split in ("train", "validation"):
         info.shard_paths(records, split)
         if not any(info.splits[split].class_counts[config.data.label]):
@@ -257,6 +259,21 @@ def _check(config, records, info, workdir, resume, report_to) -> None:
             check_teacher(teacher, info, records)
     if resume:
         check_records(workdir, info, records)
+
+
+def _check_titles(config: Config, records, info: DatasetInfo) -> None:
+    """Raise `UserError` where there is no text, or photos of several products are mixed."""
+    if not info.texts:
+        raise UserError(
+            f"model.title: {records} holds no text of its products.\n"
+            "Convert the catalogue again with --text-column NAME, or set model.title=false"
+        )
+    for name in ("mixup", "cutmix"):
+        if getattr(config.data, name):
+            raise UserError(
+                f"data.{name}: photos of two products have no common title. Set data.{name}=0, or "
+                "model.title=false"
+            )
 
 
 def _warn_of_names(config: Config, info: DatasetInfo, report_to: Reporter) -> None:
@@ -325,7 +342,9 @@ def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
     config = run.config
     assert config is not None  # `train` has written it
     training = config.training
-    if training.retrain_epochs and not is_current(workdir, HEADS_FILE, BEST_MODEL_FILE):
+    if training.retrain_epochs and run.titled is not None:
+        report_to.say("heads: left as trained, since photo and title were left out in turns")
+    elif training.retrain_epochs and not is_current(workdir, HEADS_FILE, BEST_MODEL_FILE):
         with report_to:
             found = retrain_heads(
                 run,
@@ -354,6 +373,8 @@ def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
     # After the epochs' own: with the heads and the decision that were fitted since.
     trained.board.write_best(best, step=len(trained.history) + 1)
     report_to.say(table(result))
+    if run.titled is not None:
+        _score_titles(run, records, report_to)
     if _is_exported(workdir):
         return  # a finished run resumed: its model is there
     if keras.backend.backend() != "tensorflow":
@@ -366,6 +387,21 @@ def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
     report_to.say(f"SavedModel: {saved}")
     of = ("--model", workdir, "--data", records, "--split", "test")
     report_to.say(f"next: {command('evaluate', *of)}")
+
+
+def _score_titles(run: Run, records: Path, report_to: Reporter) -> None:
+    """Score the title alone and both on validation, which the table above is not of."""
+    from fashion_keras.evaluation.results import evaluate_run, write_evaluation
+
+    for sees, what in (("title", "the title alone"), ("both", "photo and title")):
+        result, predictions = evaluate_run(run, records, "validation", sees=sees)
+        write_evaluation(
+            run.path / f"evaluation-validation-{sees}", result, predictions, run.labels
+        )
+        report_to.say(
+            f"{what}: accuracy {result['accuracy']['value']:.4f}, "
+            f"macro-F1 {result['macro_f1']['value']:.4f}"
+        )
 
 
 def _is_exported(workdir: Path) -> bool:

@@ -42,10 +42,11 @@ def write_tiny_records(
     size=(40, 32),
     seed=0,
     called=tuple(LABELS),
+    title=None,
 ) -> DatasetInfo:
     """Write records of three shapes in two colours; every seventh product has no colour.
 
-    `called` are the names of the two labels.
+    `called` are the names of the two labels. `title` makes a text of number, shape and colour.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -60,7 +61,9 @@ def write_tiny_records(
             colour = None if i % 7 == 6 else tuple(COLOURS)[i % 2]
             labels = dict(zip(called, (shape, colour), strict=True))
             photo = draw(shape, colour or "Blue", rng, *size)
-            records.append(Record(f"{number}", f"{shape} {number}", photo, *size, labels))
+            texts = {"title": title(number, shape, colour)} if title else {}
+            name = f"{shape} {number}"
+            records.append(Record(f"{number}", name, photo, *size, labels, texts=texts))
         half = count // 2
         shards = tuple(
             write_shard(folder / shard_name(split, part, 2), [to_example(r, indices) for r in some])
@@ -85,6 +88,7 @@ def write_tiny_records(
         split={"strategy": "stratified"},
         settings={},
         left_out={},
+        texts={"title": "text/title"} if title else {},
     )
     info.save(folder)
     return info

@@ -24,6 +24,7 @@ from fashion_keras.data import augment, image
 from fashion_keras.data.schema import MISSING, DatasetInfo, did_you_mean
 from fashion_keras.data.shard_writer import available_memory
 from fashion_keras.data.tfrecord import read_records
+from fashion_keras.data.title_terms import COUNTS, TITLE_IDS, tensorflow_terms
 from fashion_keras.errors import UserError
 from fashion_keras.io import replacing
 from fashion_keras.reading import damaged
@@ -192,6 +193,7 @@ def make_dataset(
     cache: str = "auto",
     seed: int = 0,
     with_ids: bool = False,
+    with_titles: bool = False,
 ) -> tf.data.Dataset:
     """Make batches of a split, for `fit` or for evaluation.
 
@@ -216,11 +218,14 @@ def make_dataset(
         cache: `encoded` keeps the photos' bytes in memory, `decoded` their pixels, `auto` takes
             the most that fits in a quarter of the free memory.
         with_ids: yield the product ids too, for evaluation; refused in training.
+        with_titles: yield what is written of the products too, for a model that takes it.
 
     Yields:
         `(images, labels)`: images uint8 or float32 `[N, height, width, 3]` in [0, 255]; labels
         a dict of float32 one-hot `[N, C]` a label, a row of zeros where a product has none.
-        With `with_ids`, `(images, labels, ids)`, ids string `[N]`.
+        With `with_ids`, `(images, labels, ids)`, ids string `[N]`. With `with_titles` a dict of
+        `image` and `title_ids` stands in the images' place: int32 `[N, columns * sum(COUNTS)]` of
+        `data.title_terms`, of the columns that `DatasetInfo.texts` names.
 
     Raises:
         UserError: records missing, damaged or of another schema; label or split unknown.
@@ -246,18 +251,32 @@ def make_dataset(
     classes = [len(info.vocabulary(name)) for name in labels]
     cache = resolve_cache(cache, info, split, image_size)
     # Training shuffles anyway and reads several shards at a time; evaluation keeps their order.
-    dataset = read_records(records, info, split, labels, parallel_reads=4 if training else 1)
+    dataset = read_records(
+        records, info, split, labels, titles=with_titles, parallel_reads=4 if training else 1
+    )
+    terms = tensorflow_terms(len(info.texts)) if with_titles else None
 
     def decode(product):
         pixels = image.decode_and_resize(product["encoded"], image_size, resize)
-        return {"id": product["id"], "image": pixels, "index": product["index"]}
+        decoded = {"id": product["id"], "image": pixels, "index": product["index"]}
+        return {**decoded, "title": product["title"]} if with_titles else decoded
+
+    def seen(images, batch):
+        if not with_titles:
+            return images
+        return {"image": images, TITLE_IDS: terms(batch["title"])}
 
     def finish(batch):
         one_hot = {
             name: tf.one_hot(batch["index"][:, column], classes[column])
             for column, name in enumerate(labels)
         }
-        return (batch["image"], one_hot, batch["id"]) if with_ids else (batch["image"], one_hot)
+        return batch["image"], one_hot
+
+    def evaluated(batch):
+        images, one_hot = finish(batch)
+        inputs = seen(images, batch)
+        return (inputs, one_hot, batch["id"]) if with_ids else (inputs, one_hot)
 
     if cache == "decoded":
         dataset = _parallel(dataset, decode)
@@ -266,7 +285,7 @@ def make_dataset(
     if not training:
         if cache != "decoded":
             dataset = _parallel(dataset, decode)
-        dataset = _parallel(dataset.batch(batch_size), finish).prefetch(tf.data.AUTOTUNE)
+        dataset = _parallel(dataset.batch(batch_size), evaluated).prefetch(tf.data.AUTOTUNE)
         # Keras warns at the end of a validation whose length it did not know.
         batches = -(-info.splits[split].num_examples // batch_size)
         return dataset.apply(tf.data.experimental.assert_cardinality(batches))
@@ -300,7 +319,7 @@ def make_dataset(
             if mix:
                 images = tf.cast(images, tf.float32)
                 images, one_hot = mix(images, one_hot, _fold(seed, number, 2, position))
-            return images, one_hot
+            return seen(images, batch), one_hot
 
         order = _fold(seed, number, 3, 0)
         shuffled = _shuffle(source, min(count, _SHUFFLE_BUFFER), order)
@@ -322,9 +341,14 @@ def make_dataset(
     size = batch_size if count >= batch_size else None
     shapes = ([size, *image_size, 3], {n: [size, c] for n, c in zip(labels, classes, strict=True)})
 
-    def with_static_shapes(images, one_hot):
+    def with_static_shapes(inputs, one_hot):
+        if with_titles:
+            ids = tf.ensure_shape(inputs[TITLE_IDS], [size, len(info.texts) * sum(COUNTS)])
+            inputs = {"image": tf.ensure_shape(inputs["image"], shapes[0]), TITLE_IDS: ids}
+        else:
+            inputs = tf.ensure_shape(inputs, shapes[0])
         return (
-            tf.ensure_shape(images, shapes[0]),
+            inputs,
             {name: tf.ensure_shape(one_hot[name], shapes[1][name]) for name in labels},
         )
 

@@ -28,6 +28,7 @@ CHARACTERS = 96  # of the normalised text, for the n-grams
 GRAMS = (3, 4)  # characters
 # What each column of text becomes: so many words, pairs, and n-grams of each length.
 COUNTS = (WORDS, WORDS - 1, *(CHARACTERS - n + 1 for n in GRAMS))
+TITLE_IDS = "title_ids"  # what batches and models call the numbers; a shop's label may be title
 BETWEEN = "\x1f"  # ASCII's unit separator: between the columns where several come as one text
 
 # Both regular expression engines, Python's and RE2, read these alike. &amp; comes first, since

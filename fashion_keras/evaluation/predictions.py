@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from fashion_keras.data.pipeline import class_indices, make_dataset
 from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.data.title_terms import TITLE_IDS
 from fashion_keras.errors import UserError
 from fashion_keras.progress import open_bar
 from fashion_keras.run import Run
@@ -102,16 +103,21 @@ def predict(
     split: str,
     *,
     batch_size: int = 256,
+    sees: str = "photo",
     progress: bool = False,
 ) -> Predictions:
     """Run a model over every photo of a split, once and in the records' order.
 
+    `sees` is `photo`, `title` or `both`: what the model is given.
     `progress` draws a bar. Raises `UserError` where the records or the split are
     missing, where the records have other classes than the model was trained on, and where the
     model yields numbers that are not finite.
     """
     info = DatasetInfo.load(records)
     check_vocabularies(run.labels, info, run.path, records)
+    predictor = run.predictor_of(sees)
+    if sees != "photo":
+        check_texts(run, info, records)
     dataset = make_dataset(
         records,
         split,
@@ -121,6 +127,7 @@ def predict(
         resize=run.resize,
         cache="none",
         with_ids=True,
+        with_titles=sees != "photo",
     )
     ids: list[str] = []
     truth: dict[str, list[np.ndarray]] = {label: [] for label in run.labels}
@@ -128,7 +135,7 @@ def predict(
     total = info.splits[split].num_examples
     with open_bar(total, split, "photo", shown=progress, leave=False) as bar:
         for images, one_hot, batch_ids in dataset:
-            outputs = run.predictor.predict_on_batch(images.numpy())
+            outputs = predictor.predict_on_batch(_given(images, sees))
             ids += [identifier.decode() for identifier in batch_ids.numpy()]
             for label in run.labels:
                 truth[label].append(class_indices(one_hot[label].numpy()))
@@ -142,6 +149,27 @@ def predict(
     )
     _check_finite(predictions, run.path)
     return predictions
+
+
+def _given(images, sees: str):
+    if sees == "photo":
+        return images.numpy()
+    if sees == "title":
+        return images[TITLE_IDS].numpy()
+    return {name: values.numpy() for name, values in images.items()}
+
+
+def check_texts(run: Run, info: DatasetInfo, records: str | os.PathLike) -> None:
+    """Raise `UserError` unless the records have as many columns of text as the run takes."""
+    from fashion_keras.models.title_encoder import title_columns
+
+    columns = title_columns(run.titled)
+    if len(info.texts) != columns:
+        raise UserError(
+            f"{run.path} takes {columns} column{'s' * (columns > 1)} of text, {records} has "
+            f"{len(info.texts)} ({', '.join(info.texts) or 'none'}): use the records it was "
+            "trained on"
+        )
 
 
 def check_vocabularies(

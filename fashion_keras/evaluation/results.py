@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 
@@ -39,14 +40,18 @@ def evaluate_run(
     resamples: int = 2000,
     seed: int = 0,
     batch_size: int = 256,
+    sees: str = "photo",
     progress: bool = False,
 ) -> tuple[dict, Predictions]:
     """Predict a split with a run's model and score every head.
 
+    `sees` is what the model is given, as of `predict`.
     Returns `evaluate_predictions`' dict, which also says which model and records it is of, and
     the predictions. Raises `UserError` as `predict` and `evaluate_predictions` do.
     """
-    predictions = predict(run, records, split, batch_size=batch_size, progress=progress)
+    if sees != "photo":
+        run = dataclasses.replace(run, decision=None)  # it is fitted to the photo alone
+    predictions = predict(run, records, split, batch_size=batch_size, sees=sees, progress=progress)
     info = DatasetInfo.load(records)
     train = info.splits.get("train")
     result = evaluate_predictions(
@@ -68,6 +73,8 @@ def evaluate_run(
         "records_split": info.split,
         "fashion_keras": fashion_keras.__version__,
     }
+    if run.titled is not None:
+        origin["sees"] = sees
     heads = result.pop("heads")
     return {**result, **origin, "heads": heads}, predictions
 

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from fashion_keras.config import OptimizerConfig
 from fashion_keras.data.pipeline import Augmentation, drawn_counts
+from fashion_keras.errors import UserError
 from fashion_keras.features import Features, embed, embed_varied
 from fashion_keras.io import replacing, write_json
 from fashion_keras.metrics import scores_of_classes
@@ -76,6 +77,11 @@ def retrain_heads(
     the run's config. `epochs` counts passes over the photos, each in one view. Raises
     `UserError` for records that are missing or damaged.
     """
+    if run.titled is not None:
+        raise UserError(
+            f"{run.path} takes titles: its heads have learnt to do without the photo or the title, "
+            "and retrained on both they would forget it"
+        )
     train = embed(run, records, ["train"], progress=progress)
     augmentation = _augmentation(run)
     if augmentation is None:

@@ -101,10 +101,13 @@ def train(
 
 def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matrix, say, bars):
     stages = plan_stages(config)
+    texts = len(info.texts) if config.model.title else 0
     resuming = bool(checkpoints(workdir / run_files.CHECKPOINTS))
     model = None
     if not resuming:
-        model = _build_model(config, vocabularies, stages[0].image_size, config.model.weights, say)
+        model = _build_model(
+            config, vocabularies, texts, stages[0].image_size, config.model.weights, say
+        )
         run_files.save_labels(workdir, vocabularies)
     steps = steps_per_epoch(info.splits["train"].num_examples, config.training.batch_size)
     average = ExponentialMovingAverage(config.optimizer.ema) if config.optimizer.ema else None
@@ -150,7 +153,7 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         # Compiled as in the stage that saved it: its optimizer is brought back too.
         saved_in = next(stage for stage in stages if stage.start < done <= stage.end)
         # The checkpoint holds all weights: what the run began with may be gone by now.
-        model = _build_model(config, vocabularies, saved_in.image_size, "none", say)
+        model = _build_model(config, vocabularies, texts, saved_in.image_size, "none", say)
         _compile(model, config, saved_in, steps, info)
         checkpoint.restore_weights(model)
     for before, stage in zip([None, *stages], stages, strict=False):
@@ -160,7 +163,7 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         if done <= stage.start:
             goes_on = before is not None and before.schedule == stage.schedule
             optimizer = model.optimizer if goes_on else None
-            model = _enter(model, before, stage, config, vocabularies, best)
+            model = _enter(model, before, stage, config, vocabularies, texts, best)
             _compile(model, config, stage, steps, info)
             if optimizer:
                 _copy_variables(optimizer.variables, model.optimizer.variables)
@@ -193,7 +196,7 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
     return Trained(workdir, checkpoint.history.rows, best.best_epoch + 1, board)
 
 
-def _build_model(config, vocabularies, image_size, weights, say):
+def _build_model(config, vocabularies, texts, image_size, weights, say):
     model = build_classifier(
         config.model.arch,
         image_size,
@@ -201,6 +204,9 @@ def _build_model(config, vocabularies, image_size, weights, say):
         dropout=config.model.dropout,
         upsampling=config.model.upsampling,
         imagenet=weights == "imagenet",
+        title_columns=texts,
+        title_dropout=config.model.title_dropout,
+        photo_dropout=config.model.photo_dropout,
     )
     if weights not in ("none", "imagenet"):
         loaded = load_weights(model, weights)
@@ -209,7 +215,7 @@ def _build_model(config, vocabularies, image_size, weights, say):
     return model
 
 
-def _enter(model, before, stage, config, vocabularies, best):
+def _enter(model, before, stage, config, vocabularies, texts, best):
     """Return the model for `stage`, with the weights of the one that trained `before`."""
     if before is None:
         return model
@@ -217,7 +223,7 @@ def _enter(model, before, stage, config, vocabularies, best):
         return model
     # A score at another size is another score: the best is sought anew.
     best.reset()
-    resized = _build_model(config, vocabularies, stage.image_size, "none", None)
+    resized = _build_model(config, vocabularies, texts, stage.image_size, "none", None)
     _copy_variables(_state(model), _state(resized))
     return resized
 
@@ -283,4 +289,5 @@ def _dataset(config, records, split, labels, stage, done=0, soft_targets=None):
         resize=data.resize,
         cache=data.cache,
         seed=config.training.seed,
+        with_titles=config.model.title,
     )
