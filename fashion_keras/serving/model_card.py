@@ -247,6 +247,11 @@ def _calling(run, name, signatures):
         ),
         "serve_pixels": (f"`pixels` uint8 [N, {height}, {width}, 3]", "the same"),
         "embed": ("`image_bytes` string [N]", "`embedding` float32 [N, D], length 1, `valid` [N]"),
+        "with_title": (
+            "`image_bytes`, `title` string [N]",
+            "as `serving_default`; not what the scores, the temperature and the threshold are of",
+        ),
+        "title_only": ("`title` string [N]", "the same"),
     }
     address = f"http://localhost:8501/v1/models/{urllib.parse.quote(name, safe='')}:predict"
     rows_table = table(

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from fashion_keras.data.title_terms import BETWEEN, tensorflow_terms
 from fashion_keras.io import write_json
+from fashion_keras.models.title_encoder import title_columns
 from fashion_keras.run import FEATURES, LABELS_FILE, Run
 from fashion_keras.serving.decoding import decode_photos
 from fashion_keras.serving.layout import (
@@ -27,18 +29,23 @@ from fashion_keras.serving.model_card import CARD_FILE, model_card
 from fashion_keras.serving.server_files import MAX_BATCH_SIZE
 
 
-def signatures(run: Run, top: int) -> dict[str, tf.types.experimental.ConcreteFunction]:
+def signatures(
+    run: Run, top: int, terms: tf.Module | None = None
+) -> dict[str, tf.types.experimental.ConcreteFunction]:
     """Build the functions by the names of their signatures.
 
     - `serving_default`: `image_bytes` string `[N]`, JPEG or PNG of any size.
     - `serve_pixels`: `pixels` uint8 `[N, height, width, 3]`.
     - `embed`: `image_bytes` as above; only where the model has a layer `features`.
+    - `with_title`: `image_bytes` and `title`, string `[N]` each, and `title_only`: `title`; only
+      with `terms`, of `data.title_terms`, for a run that takes titles. Several columns of text
+      have U+001F between them. The run's decision is of the photo alone: here there is none.
 
-    The first two return, of the headline's label, `probabilities` float32 `[N, C]`, `classes`
+    All but `embed` return, of the headline's label, `probabilities` float32 `[N, C]`, `classes`
     string `[N, k]` and `scores` float32 `[N, k]`, best first, k being `top` or the number of
     classes; of each further label `<label>_probabilities` and so on. `embed` returns `embedding`
     float32 `[N, D]` of length 1. All return `valid` int32 `[N]`: 0 for a photo that cannot be
-    decoded, whose class names are empty and whose numbers are 0.
+    decoded, whose class names are empty and whose numbers are 0. A title is always valid.
     """
     image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
     pixels = tf.TensorSpec([None, *run.image_size, 3], tf.uint8, name="pixels")
@@ -54,6 +61,8 @@ def signatures(run: Run, top: int) -> dict[str, tf.types.experimental.ConcreteFu
     functions = {"serving_default": serve, "serve_pixels": serve_pixels}
     if FEATURES in (layer.name for layer in run.model.layers):
         functions["embed"] = _embed(run, image_bytes)
+    if terms is not None:
+        functions |= _with_titles(run, top, image_bytes, terms)
     return {name: function.get_concrete_function() for name, function in functions.items()}
 
 
@@ -71,8 +80,28 @@ def _embed(run, image_bytes):
     return embed
 
 
+def _with_titles(run, top, image_bytes, terms):
+    title = tf.TensorSpec([None], tf.string, name="title")
+    both, alone = run.predictor_of("both"), run.predictor_of("title")
+
+    @tf.function(input_signature=[image_bytes, title])
+    def with_title(image_bytes, title):
+        pixels, valid = decode_photos(image_bytes, run.image_size, run.resize)
+        return _answers(run, top, _run(both, pixels, terms(title)), valid)
+
+    @tf.function(input_signature=[title])
+    def title_only(title):
+        logits = alone(terms(title), training=False)
+        return _answers(run, top, logits, tf.ones(tf.shape(title)[:1], tf.bool))
+
+    return {"with_title": with_title, "title_only": title_only}
+
+
 def _classify(run, top, pixels, valid):
-    logits = _run(run.predictor, pixels)
+    return _answers(run, top, _run(run.predictor, pixels), valid)
+
+
+def _answers(run, top, logits, valid):
     outputs = {"valid": tf.cast(valid, tf.int32)}
     shown = valid[:, None]
     for label, classes in run.labels.items():
@@ -86,18 +115,21 @@ def _classify(run, top, pixels, valid):
     return outputs
 
 
-def _run(model, pixels):
+def _run(model, pixels, ids=None):
     count = tf.shape(pixels)[0]
     # oneDNN's convolution gives an empty batch a wrong shape: a blank photo stands in for it.
     blank = tf.cast(count == 0, tf.int32)
     pixels = tf.pad(pixels, [[0, blank], [0, 0], [0, 0], [0, 0]])
-    outputs = model(pixels, training=False)
+    given = pixels if ids is None else [pixels, tf.pad(ids, [[0, blank], [0, 0]])]
+    outputs = model(given, training=False)
     return tf.nest.map_structure(lambda output: output[:count], outputs)
 
 
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 _JPEG_HEIGHT = 640  # in pixels: about a shop's photo
 _PNG_HEIGHT = 128  # less, for noise makes large PNGs
+_TITLE = f"Warm-up &amp; Sons Men Blue T-Shirt{BETWEEN}of cotton"
+_TAKES = {"with_title": ("image_bytes", "title"), "title_only": ("title",)}  # else image_bytes
 
 
 def write_warmup(
@@ -105,8 +137,8 @@ def write_warmup(
 ) -> Path:
     """Write a `PredictionLog` for each signature and batch size into `version`; return the file.
 
-    `name` is the model's. The signatures take `image_bytes`; the photos are coarse noise,
-    a JPEG and a PNG in turns so that both decoders have run.
+    `name` is the model's. The signatures take `image_bytes`, `title` or both; the photos are
+    coarse noise, a JPEG and a PNG in turns so that both decoders have run.
     """
     from tensorflow_serving.apis.predict_pb2 import PredictRequest
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
@@ -117,13 +149,17 @@ def write_warmup(
     with tf.io.TFRecordWriter(str(file)) as writer:
         for signature in signature_names:
             for size in batch_sizes:
-                batch = [photos[index % len(photos)] for index in range(size)]
+                given = {
+                    "image_bytes": [photos[index % len(photos)] for index in range(size)],
+                    "title": [_TITLE] * size,
+                }
                 request = PredictRequest()
                 request.model_spec.name = name
                 request.model_spec.signature_name = signature
-                request.inputs["image_bytes"].CopyFrom(
-                    tf.make_tensor_proto(batch, tf.string, shape=[size])
-                )
+                for key in _TAKES.get(signature, ("image_bytes",)):
+                    request.inputs[key].CopyFrom(
+                        tf.make_tensor_proto(given[key], tf.string, shape=[size])
+                    )
                 log = PredictionLog()
                 log.predict_log.request.CopyFrom(request)
                 writer.write(log.SerializeToString())
@@ -169,7 +205,11 @@ def _write(run: Run, folder: Path, scratch: Path, top: int) -> list[str]:
     # A bare module and not keras.export.ExportArchive, which has no public way to an asset.
     # The model stays out of it: its layers would be saved as well, for no one.
     module = tf.Module()
-    served = signatures(run, top)
+    terms = None
+    if run.titled is not None:
+        # Its table is a resource, which is saved with what hangs on the module.
+        terms = module.terms = tensorflow_terms(title_columns(run.titled))
+    served = signatures(run, top, terms)
     module.weights = [list(function.variables) for function in served.values()]
     info.save(scratch)
     write_json(scratch / ASSETS / LABELS_FILE, run.labels)
