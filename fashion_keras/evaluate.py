@@ -137,16 +137,14 @@ def evaluate(
         sees: of a run that takes titles, what it is given: `photo`, `title` or `both`.
         output: a folder for a copy.
         report: a folder for a copy with `report.html`, one page to open or send.
-        target_error: of the report: mistakes allowed among the photos that need no person.
-            Defaults to the run's own, or 0.01.
+        target_error: mistakes the report allows where no person looks (the run's own, or 0.01).
         embeddings: add the features of every photo to the report's `predictions.parquet`.
         tensorboard: also write precision-recall curves and the projector into the run.
         resamples: bootstrap resamples behind the intervals.
         batch_size: photos at a time.
         progress: False for no bars, or a `Reporter`.
 
-    Raises:
-        UserError: a path, the split or the label is wrong, or they do not fit each other.
+    Raises `UserError` where a path, the split or the label is wrong or they do not fit each other.
 
     Example:
 
@@ -155,11 +153,8 @@ def evaluate(
     """
     report_to = reporter(progress)
     model, data = place(model), place(data)
-    output = place(output) if output else None
-    report = place(report) if report else None
-    if report and sees != "photo":
-        raise UserError(f"a report is of the photo alone: leave --report or --sees {sees} out")
-    info = _checked_records(model, data, split, label, report_to)
+    output, report = (place(path) if path else None for path in (output, report))
+    info = _checked_records(model, data, split, label, report, sees, report_to)
     own = _own_folder(model, split, label, sees)
     places = _places(model, own, output, report, tensorboard, report_to)
     load_tensorflow()
@@ -187,11 +182,13 @@ def _score(run, data, split, places, report_to, **options) -> Evaluation:
     return Evaluation(result, predictions, run.labels, tuple(places))
 
 
-def _checked_records(model: Path, data: Path, split: str, label: str | None, report_to: Reporter):
+def _checked_records(model, data, split, label, report, sees, report_to) -> DatasetInfo:
     """Return the records' description; `UserError` where they, model, split or label are wrong.
 
     Before TensorFlow is loaded: what is wrong is answered at once.
     """
+    if report and sees != "photo":
+        raise UserError(f"a report is of the photo alone: leave --report or --sees {sees} out")
     info = DatasetInfo.load(data)
     info.shard_paths(data, split)
     if label:

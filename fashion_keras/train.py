@@ -328,12 +328,9 @@ def _needs_no_teacher(config: Config, workdir: Path) -> bool:
 
 def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
     """Retrain the heads if asked, calibrate, score on validation, show mistakes, export."""
-    import keras
-
     from fashion_keras.evaluation.calibrating import acceptance_line, calibrate_run, steps_table
     from fashion_keras.evaluation.results import evaluate_run, save_json, table
     from fashion_keras.report.examples import surest_mistakes
-    from fashion_keras.serving.savedmodel import export_saved_model
     from fashion_keras.training.heads import heads_table, retrain_heads
 
     report_to.say(f"best epoch: {trained.best_epoch}; scoring it on the validation split")
@@ -375,8 +372,15 @@ def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
     report_to.say(table(result))
     if run.titled is not None:
         _score_titles(run, records, report_to)
-    if _is_exported(workdir):
-        return  # a finished run resumed: its model is there
+    if not _is_exported(workdir):  # else a finished run resumed: its model is there
+        _export(run, records, workdir, report_to)
+
+
+def _export(run: Run, records: Path, workdir: Path, report_to: Reporter) -> None:
+    import keras
+
+    from fashion_keras.serving.savedmodel import export_saved_model
+
     if keras.backend.backend() != "tensorflow":
         report_to.say(
             "SavedModel: TensorFlow writes it, go on with: KERAS_BACKEND=tensorflow "

@@ -107,3 +107,14 @@ def test_no_file_is_a_drawer_for_odds_and_ends():
 def test_every_folder_is_a_package():
     folders = {path.parent for path in FILES.values()}
     assert not [folder for folder in folders if not (folder / "__init__.py").is_file()]
+
+
+def test_no_function_is_longer_than_a_screen():
+    longer = [
+        f"{name}.{node.name}: {node.end_lineno - node.lineno + 1} lines"
+        for name, path in FILES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno - node.lineno >= 60
+    ]
+    assert not longer

@@ -202,158 +202,197 @@ def make_dataset(
         split: `train`, `validation` or `test`.
         label: a label column, or several.
         image_size: height and width in pixels.
-        training: shuffle, augment and drop the last incomplete batch. Each pass over the dataset
-            is then the next epoch of `steps_per_epoch` batches, as `fit(epochs=...)` expects; a
-            look at one batch is a pass too. Otherwise every photo once, in record order.
-        initial_epoch: the number of the first pass's epoch. An epoch is a function of `seed` and
-            its number alone: a run resumed at epoch 3 sees what an uninterrupted one sees.
-        epochs: the number before which passes begin anew at `initial_epoch`; None counts on.
-        stream: put all epochs from `initial_epoch` up to `epochs` into every pass, for a `fit`
-            with `steps_per_epoch`: batches of the next epoch are made while one is validated.
+        training: shuffle, augment, drop the last incomplete batch; each pass is the next epoch of
+            `steps_per_epoch` batches. Otherwise every photo once, in record order.
+        initial_epoch: the number of the first pass's epoch, of which and of `seed` it depends.
+        epochs: where passes begin anew at `initial_epoch`; None counts on.
+        stream: put the epochs up to `epochs` into every pass, for `fit` with `steps_per_epoch`.
         augmentation: applied in training only.
-        sampling: in training, how often the classes of the first label are drawn: `natural`,
-            `square-root` or `balanced` (see `data.sampling`); an epoch keeps its length.
-        soft_targets: in training, what a teacher says of the photos, to be mixed with the labels.
+        sampling: of the first label's classes: `natural`, `square-root` or `balanced`.
+        soft_targets: in training, what a teacher says of the photos, mixed with the labels.
         resize: `stretch`, `pad` or `crop`.
-        cache: `encoded` keeps the photos' bytes in memory, `decoded` their pixels, `auto` takes
-            the most that fits in a quarter of the free memory.
+        cache: in memory: `encoded` photos, `decoded` pixels, `auto` (what fits) or `none`.
         with_ids: yield the product ids too, for evaluation; refused in training.
         with_titles: yield what is written of the products too, for a model that takes it.
 
-    Yields:
-        `(images, labels)`: images uint8 or float32 `[N, height, width, 3]` in [0, 255]; labels
-        a dict of float32 one-hot `[N, C]` a label, a row of zeros where a product has none.
-        With `with_ids`, `(images, labels, ids)`, ids string `[N]`. With `with_titles` a dict of
-        `image` and `title_ids` stands in the images' place: int32 `[N, columns * sum(COUNTS)]` of
-        `data.title_terms`, of the columns that `DatasetInfo.texts` names.
-
-    Raises:
-        UserError: records missing, damaged or of another schema; label or split unknown.
-
-    Example:
-
-        training = make_dataset(
-            "tfrecords/small", "train", "subCategory", (80, 60), 64, training=True
-        )
-        model.fit(training, epochs=10, callbacks=[MacroF1()])
+    Returns what yields `(images, labels)`: uint8 or float32 `[N, height, width, 3]` in [0, 255];
+    a dict of float32 one-hot `[N, C]` a label, zeros where a product has none. `with_ids` adds ids,
+    string `[N]`. `with_titles` puts a dict of `image` and `title_ids` in the images' place: int32
+    `[N, columns * sum(COUNTS)]` of `data.title_terms`, of the columns in `DatasetInfo.texts`.
+    Raises `UserError`: records missing, damaged or of another schema; label or split unknown.
     """
-    if training and with_ids:
-        raise ValueError("Invalid `with_ids`. Expected False in training. Received: True")
-    if training and (epochs is None if stream else epochs is not None and epochs <= initial_epoch):
-        raise ValueError(
-            f"Invalid `epochs`. Expected more than initial_epoch={initial_epoch}. "
-            f"Received: {epochs}"
-        )
+    _check_passes(training, with_ids, initial_epoch, epochs, stream)
     _check_choice("augmentation", augmentation.policy, augment.POLICIES)
     _check_choice("resize", resize, image.RESIZE_MODES)
     info = DatasetInfo.load(records)
     labels = [label] if isinstance(label, str) else list(label)
-    classes = [len(info.vocabulary(name)) for name in labels]
     cache = resolve_cache(cache, info, split, image_size)
-    # Training shuffles anyway and reads several shards at a time; evaluation keeps their order.
-    dataset = read_records(
-        records, info, split, labels, titles=with_titles, parallel_reads=4 if training else 1
-    )
     terms = tensorflow_terms(len(info.texts)) if with_titles else None
-
-    def decode(product):
-        pixels = image.decode_and_resize(product["encoded"], image_size, resize)
-        decoded = {"id": product["id"], "image": pixels, "index": product["index"]}
-        return {**decoded, "title": product["title"]} if with_titles else decoded
-
-    def seen(images, batch):
-        if not with_titles:
-            return images
-        return {"image": images, TITLE_IDS: terms(batch["title"])}
-
-    def finish(batch):
-        one_hot = {
-            name: tf.one_hot(batch["index"][:, column], classes[column])
-            for column, name in enumerate(labels)
-        }
-        return batch["image"], one_hot
-
-    def evaluated(batch):
-        images, one_hot = finish(batch)
-        inputs = seen(images, batch)
-        return (inputs, one_hot, batch["id"]) if with_ids else (inputs, one_hot)
-
-    if cache == "decoded":
-        dataset = _parallel(dataset, decode)
-    if cache != "none":
-        dataset = dataset.cache()
+    batches = _Batches(info, split, labels, image_size, batch_size, resize, cache, terms)
+    source = batches.source(records, training)
     if not training:
-        if cache != "decoded":
-            dataset = _parallel(dataset, decode)
-        dataset = _parallel(dataset.batch(batch_size), evaluated).prefetch(tf.data.AUTOTUNE)
-        # Keras warns at the end of a validation whose length it did not know.
-        batches = -(-info.splits[split].num_examples // batch_size)
-        return dataset.apply(tf.data.experimental.assert_cardinality(batches))
+        return batches.for_evaluation(source, with_ids)
+    variation = _Variation(augmentation, soft_targets, seed)
+    return batches.for_training(source, variation, sampling, (initial_epoch, epochs), stream)
 
-    vary_photo = augment.photo_policy(augmentation.policy)
-    vary_batch = augment.batch_policy(augmentation.policy)
-    erase = augment.erasing_policy(augmentation.random_erasing)
-    mix = augment.mixing_policy(augmentation.mixup, augmentation.cutmix)
-    teach = soft_targets.mixer() if soft_targets else None
-    count = info.splits[split].num_examples
-    steps = steps_per_epoch(count, batch_size)
-    rates = draw_rates(sampling, info.splits[split].class_counts[labels[0]], count)
-    source = dataset
 
-    def epoch(number):
-        def photo(position, product):
-            product = product if cache == "decoded" else decode(product)
-            if vary_photo:
-                pixels = vary_photo(product["image"], _fold(seed, number, 0, position))
-                product = {**product, "image": pixels}
-            return product
+@dataclasses.dataclass(frozen=True)
+class _Batches:
+    """How products become batches; see `make_dataset`."""
 
-        def batch_of(position, batch):
-            images, one_hot = finish(batch)
-            if teach:
-                one_hot = teach(batch["id"], one_hot)
-            if vary_batch:
-                images = vary_batch(images, _fold(seed, number, 1, position))
-            if erase:
-                images = erase(images, _fold(seed, number, 4, position))
-            if mix:
-                images = tf.cast(images, tf.float32)
-                images, one_hot = mix(images, one_hot, _fold(seed, number, 2, position))
-            return seen(images, batch), one_hot
+    info: DatasetInfo
+    split: str
+    labels: Sequence[str]
+    image_size: tuple[int, int]
+    batch_size: int
+    resize: str
+    cache: str
+    terms: Callable[[tf.Tensor], tf.Tensor] | None  # of the texts, for a model that takes them
 
-        order = _fold(seed, number, 3, 0)
-        shuffled = _shuffle(source, min(count, _SHUFFLE_BUFFER), order)
-        if rates is not None:
-            # Copies of a photo follow each other: shuffled again, they come apart.
-            shuffled = resample(shuffled, rates, _fold(seed, number, 5, 0))
-            shuffled = _shuffle(shuffled, min(count, _SHUFFLE_BUFFER), _fold(seed, number, 6, 0))
-        photos = shuffled
-        if vary_photo or cache != "decoded":
-            photos = _parallel(shuffled.enumerate(), photo)
-        batches = photos.batch(batch_size, drop_remainder=count >= batch_size)
-        return _parallel(batches.take(steps).enumerate(), batch_of)
+    @property
+    def count(self) -> int:
+        """Products in the split."""
+        return self.info.splits[self.split].num_examples
 
-    if stream:
-        numbers = tf.data.Dataset.range(initial_epoch, epochs)
-    else:
-        numbers = _next_number(initial_epoch, epochs)
-    dataset = numbers.flat_map(epoch).prefetch(tf.data.AUTOTUNE)
-    size = batch_size if count >= batch_size else None
-    shapes = ([size, *image_size, 3], {n: [size, c] for n, c in zip(labels, classes, strict=True)})
-
-    def with_static_shapes(inputs, one_hot):
-        if with_titles:
-            ids = tf.ensure_shape(inputs[TITLE_IDS], [size, len(info.texts) * sum(COUNTS)])
-            inputs = {"image": tf.ensure_shape(inputs["image"], shapes[0]), TITLE_IDS: ids}
-        else:
-            inputs = tf.ensure_shape(inputs, shapes[0])
-        return (
-            inputs,
-            {name: tf.ensure_shape(one_hot[name], shapes[1][name]) for name in labels},
+    def source(self, records, training: bool) -> tf.data.Dataset:
+        """Read products, decoded where the cache holds pixels."""
+        # Training shuffles anyway and reads several shards at a time; evaluation keeps their order.
+        reads = 4 if training else 1
+        dataset = read_records(
+            records,
+            self.info,
+            self.split,
+            self.labels,
+            titles=self.terms is not None,
+            parallel_reads=reads,
         )
+        if self.cache == "decoded":
+            dataset = _parallel(dataset, self._decode)
+        return dataset if self.cache == "none" else dataset.cache()
 
-    dataset = dataset.map(with_static_shapes)
-    return dataset if stream else dataset.apply(tf.data.experimental.assert_cardinality(steps))
+    def for_evaluation(self, source: tf.data.Dataset, with_ids: bool) -> tf.data.Dataset:
+        """Batch every product once, in order."""
+
+        def batch_of(batch):
+            given = (self._inputs(batch["image"], batch), self._one_hot(batch))
+            return (*given, batch["id"]) if with_ids else given
+
+        if self.cache != "decoded":
+            source = _parallel(source, self._decode)
+        dataset = _parallel(source.batch(self.batch_size), batch_of).prefetch(tf.data.AUTOTUNE)
+        # Keras warns at the end of a validation whose length it did not know.
+        steps = -(-self.count // self.batch_size)
+        return dataset.apply(tf.data.experimental.assert_cardinality(steps))
+
+    def for_training(
+        self,
+        source: tf.data.Dataset,
+        variation: _Variation,
+        sampling: str,
+        epochs: tuple[int, int | None],
+        stream: bool,
+    ) -> tf.data.Dataset:
+        """Batch epoch after epoch, each shuffled and varied by its own number."""
+        counts = self.info.splits[self.split].class_counts[self.labels[0]]
+        rates = draw_rates(sampling, counts, self.count)
+        steps = steps_per_epoch(self.count, self.batch_size)
+
+        def epoch(number):
+            def photo(position, product):
+                product = product if self.cache == "decoded" else self._decode(product)
+                return {**product, "image": variation.photo(product["image"], number, position)}
+
+            def batch_of(position, batch):
+                images, one_hot = variation.batch(batch, self._one_hot(batch), number, position)
+                return self._inputs(images, batch), one_hot
+
+            photos = _drawn(source, rates, self.count, variation.seed, number)
+            if variation.varies_photos or self.cache != "decoded":
+                photos = _parallel(photos.enumerate(), photo)
+            whole = self.count >= self.batch_size
+            batches = photos.batch(self.batch_size, drop_remainder=whole)
+            return _parallel(batches.take(steps).enumerate(), batch_of)
+
+        numbers = tf.data.Dataset.range(*epochs) if stream else _next_number(*epochs)
+        dataset = numbers.flat_map(epoch).prefetch(tf.data.AUTOTUNE).map(self._with_static_shapes)
+        return dataset if stream else dataset.apply(tf.data.experimental.assert_cardinality(steps))
+
+    def _decode(self, product):
+        pixels = image.decode_and_resize(product["encoded"], self.image_size, self.resize)
+        decoded = {"id": product["id"], "image": pixels, "index": product["index"]}
+        return {**decoded, "title": product["title"]} if self.terms else decoded
+
+    def _inputs(self, images, batch):
+        """Return what a model is given: the photos, and their texts' terms where it takes them."""
+        if not self.terms:
+            return images
+        return {"image": images, TITLE_IDS: self.terms(batch["title"])}
+
+    def _one_hot(self, batch):
+        return {
+            name: tf.one_hot(batch["index"][:, column], len(self.info.vocabulary(name)))
+            for column, name in enumerate(self.labels)
+        }
+
+    def _with_static_shapes(self, inputs, one_hot):
+        size = self.batch_size if self.count >= self.batch_size else None
+        shape = [size, *self.image_size, 3]
+        if self.terms:
+            width = len(self.info.texts) * sum(COUNTS)
+            ids = tf.ensure_shape(inputs[TITLE_IDS], [size, width])
+            inputs = {"image": tf.ensure_shape(inputs["image"], shape), TITLE_IDS: ids}
+        else:
+            inputs = tf.ensure_shape(inputs, shape)
+        classes = {name: len(self.info.vocabulary(name)) for name in self.labels}
+        return inputs, {k: tf.ensure_shape(one_hot[k], [size, classes[k]]) for k in self.labels}
+
+
+class _Variation:
+    """How training photos and their labels are varied, by seed, epoch and position alone."""
+
+    def __init__(self, augmentation: Augmentation, soft_targets: SoftTargets | None, seed: int):
+        self.seed = seed
+        self._vary_photo = augment.photo_policy(augmentation.policy)
+        self._vary_batch = augment.batch_policy(augmentation.policy)
+        self._erase = augment.erasing_policy(augmentation.random_erasing)
+        self._mix = augment.mixing_policy(augmentation.mixup, augmentation.cutmix)
+        self._teach = soft_targets.mixer() if soft_targets else None
+
+    @property
+    def varies_photos(self) -> bool:
+        """Whether single photos are varied, before they are batched."""
+        return self._vary_photo is not None
+
+    def photo(self, pixels, epoch, position):
+        """Vary one photo."""
+        if not self._vary_photo:
+            return pixels
+        return self._vary_photo(pixels, _fold(self.seed, epoch, 0, position))
+
+    def batch(self, batch, one_hot, epoch, position):
+        """Vary a batch's photos, and mix its labels; return both."""
+        images = batch["image"]
+        if self._teach:
+            one_hot = self._teach(batch["id"], one_hot)
+        if self._vary_batch:
+            images = self._vary_batch(images, _fold(self.seed, epoch, 1, position))
+        if self._erase:
+            images = self._erase(images, _fold(self.seed, epoch, 4, position))
+        if self._mix:
+            images = tf.cast(images, tf.float32)
+            images, one_hot = self._mix(images, one_hot, _fold(self.seed, epoch, 2, position))
+        return images, one_hot
+
+
+def _drawn(source, rates, count, seed, epoch) -> tf.data.Dataset:
+    """Shuffle an epoch's products; where there are `rates`, draw them by these."""
+    size = min(count, _SHUFFLE_BUFFER)
+    shuffled = _shuffle(source, size, _fold(seed, epoch, 3, 0))
+    if rates is None:
+        return shuffled
+    # Copies of a photo follow each other: shuffled again, they come apart.
+    shuffled = resample(shuffled, rates, _fold(seed, epoch, 5, 0))
+    return _shuffle(shuffled, size, _fold(seed, epoch, 6, 0))
 
 
 def class_indices(one_hot: np.ndarray) -> np.ndarray:
@@ -374,6 +413,16 @@ def resolve_cache(cache: str, info: DatasetInfo, split: str, image_size: tuple[i
         if size <= free // 4:
             return name
     return "none"
+
+
+def _check_passes(training, with_ids, initial_epoch, epochs, stream) -> None:
+    if training and with_ids:
+        raise ValueError("Invalid `with_ids`. Expected False in training. Received: True")
+    if training and (epochs is None if stream else epochs is not None and epochs <= initial_epoch):
+        raise ValueError(
+            f"Invalid `epochs`. Expected more than initial_epoch={initial_epoch}. "
+            f"Received: {epochs}"
+        )
 
 
 def _check_choice(name: str, value: str, known: Sequence[str]) -> None:

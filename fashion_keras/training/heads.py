@@ -112,15 +112,12 @@ def retrain_heads(
         found.append(Retrained(label, scored[0], scored[-1], scored[best], _SHARES[best]))
         if progress is not None:
             progress("heads", number + 1, len(run.labels))
-    _write(run, found)
-    file = check_run(run.path)
-    with changing(file.parent, HEADS_FILE, made_from=[file.name]):
-        _save(found, epochs, sampling, views, file.with_name(HEADS_FILE))
+    _write(run, found, {"epochs": epochs, "sampling": sampling, "views": views})
     return found
 
 
-def _write(run: Run, found: list[Retrained]) -> None:
-    """Write `best.keras` anew where a head of it was changed."""
+def _write(run: Run, found: list[Retrained], options: dict) -> None:
+    """Write `best.keras` anew where a head of it was changed, and what was done."""
     file = check_run(run.path)
     if any(head.kept for head in found):
         with changing(file.parent, file.name):
@@ -128,6 +125,8 @@ def _write(run: Run, found: list[Retrained]) -> None:
                 run.model.save(partial)
             # It was fitted to the old heads; a kill before this leaves one that is refused.
             file.with_name(DECISION_FILE).unlink(missing_ok=True)
+    with changing(file.parent, HEADS_FILE, made_from=[file.name]):
+        _save(found, **options, path=file.with_name(HEADS_FILE))
 
 
 def fit_head(

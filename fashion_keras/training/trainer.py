@@ -110,41 +110,8 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         )
         run_files.save_labels(workdir, vocabularies)
     steps = steps_per_epoch(info.splits["train"].num_examples, config.training.batch_size)
-    average = ExponentialMovingAverage(config.optimizer.ema) if config.optimizer.ema else None
-    macro_f1 = MacroF1()
-    monitor = f"val_{config.training.monitor}"
-    best = BestModel(workdir / run_files.BEST_MODEL_FILE, average, monitor)
-    early_stopping = None
-    if config.training.early_stopping:
-        early_stopping = keras.callbacks.EarlyStopping(
-            monitor, mode="max", patience=config.training.early_stopping
-        )
-    headline = vocabularies[config.data.label]
-    board = RunBoard(
-        workdir / run_files.TENSORBOARD, config, macro_f1, best, headline, draw_matrix=draw_matrix
-    )
-    checkpoint = RunCheckpoint(
-        workdir / run_files.CHECKPOINTS,
-        History(workdir / run_files.HISTORY_FILE),
-        best,
-        early_stopping,
-        average,
-        config.training.checkpoint_every,
-    )
-    # Each reads what those before it wrote into the logs or the model.
-    callbacks = [
-        average,
-        StopOnNaN(),
-        macro_f1,
-        RunScores(macro_f1, list(vocabularies)),
-        Throughput(config.training.batch_size),
-        best,
-        early_stopping,
-        board,
-        EpochLine(config.training.epochs, steps, say, bars),
-        checkpoint,
-    ]
-    callbacks = [callback for callback in callbacks if callback]
+    watch = _watch(config, workdir, vocabularies, steps, draw_matrix, say, bars)
+    checkpoint, early_stopping = watch.checkpoint, watch.early_stopping
     done = checkpoint.epochs_done()
     if done:
         checkpoint.restore_state()
@@ -163,7 +130,7 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         if done <= stage.start:
             goes_on = before is not None and before.schedule == stage.schedule
             optimizer = model.optimizer if goes_on else None
-            model = _enter(model, before, stage, config, vocabularies, texts, best)
+            model = _enter(model, before, stage, config, vocabularies, texts, watch.best)
             _compile(model, config, stage, steps, info)
             if optimizer:
                 _copy_variables(optimizer.variables, model.optimizer.variables)
@@ -172,28 +139,82 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         training = _dataset(config, records, "train", list(vocabularies), stage, done, soft_targets)
         validation = _dataset(config, records, "validation", list(vocabularies), stage)
         if done == 0:
-            board.write_training_photos(training, vocabularies)
-        # Heads or small photos that teach no more are no reason to leave out the full size.
-        left_out = early_stopping if stage.end < config.training.epochs else None
-        model.fit(
-            training,
-            validation_data=validation,
-            initial_epoch=done,
-            epochs=stage.end,
-            steps_per_epoch=steps,
-            callbacks=[callback for callback in callbacks if callback is not left_out],
-            shuffle=False,  # the pipeline has shuffled
-            verbose=0,
-        )
+            watch.board.write_training_photos(training, vocabularies)
+        _fit(model, training, validation, done, stage, steps, watch)
         done = stage.end
-        if left_out is None and early_stopping and early_stopping.stopped_epoch:
-            break
-    if early_stopping and early_stopping.stopped_epoch:
+    if early_stopping and early_stopping.stopped_epoch:  # in the last stage
         say(
-            f"early stopping after epoch {early_stopping.stopped_epoch + 1}: {monitor} has not "
-            f"improved for {config.training.early_stopping} epochs"
+            f"early stopping after epoch {early_stopping.stopped_epoch + 1}: {watch.best.monitor} "
+            f"has not improved for {config.training.early_stopping} epochs"
         )
-    return Trained(workdir, checkpoint.history.rows, best.best_epoch + 1, board)
+    return Trained(workdir, checkpoint.history.rows, watch.best.best_epoch + 1, watch.board)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Watch:
+    """The callbacks of a run, in order, and those of them that are asked by name."""
+
+    callbacks: list[keras.callbacks.Callback]
+    best: BestModel
+    early_stopping: keras.callbacks.EarlyStopping | None
+    board: RunBoard
+    checkpoint: RunCheckpoint
+    epochs: int
+
+
+def _watch(config, workdir, vocabularies, steps, draw_matrix, say, bars) -> _Watch:
+    settings = config.training
+    average = ExponentialMovingAverage(config.optimizer.ema) if config.optimizer.ema else None
+    macro_f1 = MacroF1()
+    monitor = f"val_{settings.monitor}"
+    best = BestModel(workdir / run_files.BEST_MODEL_FILE, average, monitor)
+    early_stopping = None
+    if settings.early_stopping:
+        early_stopping = keras.callbacks.EarlyStopping(
+            monitor, mode="max", patience=settings.early_stopping
+        )
+    headline = vocabularies[config.data.label]
+    board = RunBoard(
+        workdir / run_files.TENSORBOARD, config, macro_f1, best, headline, draw_matrix=draw_matrix
+    )
+    checkpoint = RunCheckpoint(
+        workdir / run_files.CHECKPOINTS,
+        History(workdir / run_files.HISTORY_FILE),
+        best,
+        early_stopping,
+        average,
+        settings.checkpoint_every,
+    )
+    # Each reads what those before it wrote into the logs or the model.
+    callbacks = [
+        average,
+        StopOnNaN(),
+        macro_f1,
+        RunScores(macro_f1, list(vocabularies)),
+        Throughput(settings.batch_size),
+        best,
+        early_stopping,
+        board,
+        EpochLine(settings.epochs, steps, say, bars),
+        checkpoint,
+    ]
+    present = [callback for callback in callbacks if callback]
+    return _Watch(present, best, early_stopping, board, checkpoint, settings.epochs)
+
+
+def _fit(model, training, validation, done, stage, steps, watch: _Watch) -> None:
+    # Heads or small photos that teach no more are no reason to leave out the full size.
+    left_out = watch.early_stopping if stage.end < watch.epochs else None
+    model.fit(
+        training,
+        validation_data=validation,
+        initial_epoch=done,
+        epochs=stage.end,
+        steps_per_epoch=steps,
+        callbacks=[callback for callback in watch.callbacks if callback is not left_out],
+        shuffle=False,  # the pipeline has shuffled
+        verbose=0,
+    )
 
 
 def _build_model(config, vocabularies, texts, image_size, weights, say):
