@@ -203,6 +203,11 @@ def _train(config: Config, workdir: Path, resume: bool, report_to: Reporter) -> 
         try:
             # TensorFlow is loaded here and not before: what is wrong above is answered at once.
             load_tensorflow()
+        except UserError:
+            if not resume:
+                undo(workdir)
+            raise
+        try:
             check_backend("tensorflow", "jax")
             from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_png
             from fashion_keras.training.trainer import train as run_training

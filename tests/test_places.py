@@ -24,7 +24,7 @@ ADDRESSES = (
 )
 # Options that take text, and name no place.
 TEXT = {
-    "convert": {"csv", "id_column", "image_column", "label_column", "group_column"},
+    "convert": {"csv", "id_column", "image_column", "label_column", "text_column", "group_column"},
     "train": {"recipe", "arch", "label", "set"},
     "recipes": {"recipe"},
     "evaluate": {"split", "label"},

@@ -70,7 +70,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--arch", "resnet8"), "unknown arch 'resnet8': expected one of resnet18, eff"),
+        (("--arch", "resnet8"), "unknown arch 'resnet8': expected one of efficientnetb0, eff"),
         (("--arch", ""), "unknown arch ''"),
         (("--label", "subcategory"), "(did you mean 'subCategory'?)"),
         (("--set", "data.auxiliary_labels={season: 1}"), "unknown label 'season'"),
@@ -135,7 +135,7 @@ def test_weights_that_are_not_there_are_refused(records, home, capsys):
 def test_imagenet_weights_that_nobody_has_are_refused(records, home, capsys, monkeypatch):
     monkeypatch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
     message = refusal(capsys, "--data", records, "--arch", "tiny", "--weights", "imagenet")
-    assert message.startswith("there are no ImageNet weights for tiny, only for resnet18,")
+    assert message.startswith("there are no ImageNet weights for tiny, only for efficientnetb0,")
     assert list(home.iterdir()) == []
 
 

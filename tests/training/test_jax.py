@@ -51,7 +51,7 @@ UNDER_JAX = (
         )
     ),
     "test_optimizer.py",
-    "../evaluation/test_occlusion.py::test_the_map_is_how_far_the_log_odds_fall_patch_by_patch",
+    "../report/test_occlusion.py::test_the_map_is_how_far_the_log_odds_fall_patch_by_patch",
 )
 
 pytestmark = pytest.mark.skipif(
