@@ -10,10 +10,10 @@ import keras
 
 from fashion_keras.data.title_terms import COUNTS, TITLE_IDS
 from fashion_keras.models.registry import build_backbone
-from fashion_keras.models.title_encoder import PHOTO_FEATURES, fuse
+from fashion_keras.models.title_encoder import LAYERS, PHOTO_FEATURES, fuse
 
 BACKBONE = "backbone"
-_TAKEN = ("image", "upsampling", BACKBONE, "features", "head_dropout")
+_TAKEN = ("image", "upsampling", BACKBONE, "features", "head_dropout", *LAYERS)
 
 
 def build_classifier(

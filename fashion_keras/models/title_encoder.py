@@ -18,6 +18,11 @@ IMAGE = "image"  # the photo's input; the title's is TITLE_IDS
 WIDTH = 64
 ENCODER = "title_encoder"
 PHOTO_FEATURES = "photo_features"
+# Names that no head may have.
+LAYERS = (
+    *(TITLE_IDS, ENCODER, PHOTO_FEATURES),
+    *(f"{part}_{done}" for part in ("photo", "title") for done in ("left_out", "normalised")),
+)
 
 
 def build_title_encoder(columns: int) -> keras.Model:

@@ -169,6 +169,13 @@ def test_a_label_may_be_called_title(records):
     assert {name: x.shape[1] for name, x in model.output.items()} == {"title": 3, "photo": 2}
 
 
+def test_a_label_may_be_called_as_a_layer_is(records):
+    plain = build_classifier("tiny", (40, 32), {"kind": 3}, title_columns=1)
+    labels = {layer.name: 2 for layer in plain.layers if layer.name != "kind"}
+    model = build_classifier("tiny", (40, 32), labels, title_columns=1)
+    assert set(model.output) == set(labels)
+
+
 # ---- learning ----
 
 
