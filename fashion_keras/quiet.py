@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import os
 import sys
@@ -12,6 +13,12 @@ import warnings
 
 from fashion_keras.errors import UserError
 
+# What keras.json may say, the default first.
+_KNOWN = {
+    "image_data_format": ("channels_last", "channels_first"),
+    "floatx": ("float32", "float16", "float64"),
+    "backend": ("tensorflow", "jax", "torch", "numpy", "openvino"),
+}
 _LOADING = threading.Lock()  # two threads that turn the same descriptor aside would lose it
 
 
@@ -82,10 +89,15 @@ def _settings() -> str:
 
 def _wrong_settings(error: BaseException) -> UserError | None:
     """Return the error of an import that the file of Keras's settings made fail, if it did."""
-    if isinstance(error, ImportError) or not isinstance(error, Exception):
+    try:
+        with open(_settings(), encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):  # none, or no JSON: Keras then takes its defaults
         return None
-    if not os.path.isfile(_settings()):
-        return None
+    if isinstance(found, dict) and all(
+        found.get(name, known[0]) in known for name, known in _KNOWN.items()
+    ):
+        return None  # the import failed for another reason, which its traceback says
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return UserError(f"Keras does not start ({reason[:120]}): mend {_settings()}")
 

@@ -7,6 +7,8 @@ import sys
 import pytest
 from tiny_records import write_tiny_records
 
+from fashion_keras.quiet import load_keras
+
 
 def train(tmp_path, **environment):
     records = tmp_path / "records"
@@ -44,3 +46,20 @@ def test_settings_that_make_other_models_are_refused(tmp_path, settings, expecte
 def test_keras_2_is_refused(tmp_path):
     (error,) = train(tmp_path, TF_USE_LEGACY_KERAS="1")
     assert "needs Keras 3: unset it" in error
+
+
+def test_an_import_that_fails_for_another_reason_is_not_laid_to_the_settings(tmp_path, monkeypatch):
+    (tmp_path / "keras.json").write_text('{"floatx": "float32", "backend": "tensorflow"}')
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr("builtins.__import__", failing(__import__))
+    with pytest.raises(RuntimeError, match="a broken build"):
+        load_keras()
+
+
+def failing(imports):
+    def fail(name, *arguments, **options):
+        if name == "keras":
+            raise RuntimeError("a broken build")
+        return imports(name, *arguments, **options)
+
+    return fail
