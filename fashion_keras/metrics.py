@@ -48,7 +48,7 @@ class Metric:
 
 
 def _macro_f1(counts: Counts) -> np.ndarray | np.floating:
-    if counts.hits.ndim == 1:
+    if counts.hits.ndim == 1:  # rounded as NumPy's mean of the classes that occur
         return counts.f1[counts.occurs].mean() if counts.occurs.any() else np.float64(0)
     return _ratio(counts.f1.sum(axis=-1), counts.occurs.sum(axis=-1))
 

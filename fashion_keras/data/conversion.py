@@ -105,14 +105,14 @@ def convert(
         if existing:
             say(f"{output} holds these records already: nothing to do")
             return existing
-        catalog, photos, splits, described = _looked_at(
+        catalog, photos, splits, described = _check_and_split(
             request, catalog, archive, workers, progress, say
         )
         corrected: dict[str, Any] = {}
         if corrections:
             catalog, corrected = apply_corrections(catalog, corrections, say)
             splits = _remaining(splits, catalog)
-        report = {**corrected, **_described(request, catalog, say)}
+        report = {**corrected, **_describe(request, catalog, say)}
         with work_folder(output, plan, say, overwrite) as folder:
             shards, sizes = _write_shards(
                 request, catalog, archive, photos, splits, folder, workers, progress
@@ -127,7 +127,7 @@ def convert(
     return info
 
 
-def _looked_at(request, catalog, archive, workers, progress, say):
+def _check_and_split(request, catalog, archive, workers, progress, say):
     """Return the catalogue without unreadable photos, the others' facts, the splits, what they are.
 
     Splits are made before all photos are looked at, so that a wrong option is answered at once,
@@ -151,7 +151,7 @@ def _looked_at(request, catalog, archive, workers, progress, say):
     return catalog, photos, splits, described
 
 
-def _described(request, catalog, say) -> dict[str, Any]:
+def _describe(request, catalog, say) -> dict[str, Any]:
     """Say what a person must know of labels and texts; return the same for the report."""
     labels = describe_labels(catalog.label_columns, (p.labels for p in catalog.products))
     for line in label_lines(labels):

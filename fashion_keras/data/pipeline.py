@@ -232,8 +232,8 @@ def make_dataset(
     source = batches.source(records, training)
     if not training:
         return batches.for_evaluation(source, with_ids)
-    variation = _Variation(augmentation, soft_targets, seed)
-    return batches.for_training(source, variation, sampling, (initial_epoch, epochs), stream)
+    augmenter = _Augmenter(augmentation, soft_targets, seed)
+    return batches.for_training(source, augmenter, sampling, (initial_epoch, epochs), stream)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -287,7 +287,7 @@ class _Batches:
     def for_training(
         self,
         source: tf.data.Dataset,
-        variation: _Variation,
+        augmenter: _Augmenter,
         sampling: str,
         epochs: tuple[int, int | None],
         stream: bool,
@@ -300,14 +300,14 @@ class _Batches:
         def epoch(number):
             def photo(position, product):
                 product = product if self.cache == "decoded" else self._decode(product)
-                return {**product, "image": variation.photo(product["image"], number, position)}
+                return {**product, "image": augmenter.photo(product["image"], number, position)}
 
             def batch_of(position, batch):
-                images, one_hot = variation.batch(batch, self._one_hot(batch), number, position)
+                images, one_hot = augmenter.batch(batch, self._one_hot(batch), number, position)
                 return self._inputs(images, batch), one_hot
 
-            photos = _drawn(source, rates, self.count, variation.seed, number)
-            if variation.varies_photos or self.cache != "decoded":
+            photos = _drawn(source, rates, self.count, augmenter.seed, number)
+            if augmenter.varies_photos or self.cache != "decoded":
                 photos = _parallel(photos.enumerate(), photo)
             whole = self.count >= self.batch_size
             batches = photos.batch(self.batch_size, drop_remainder=whole)
@@ -347,7 +347,7 @@ class _Batches:
         return inputs, {k: tf.ensure_shape(one_hot[k], [size, classes[k]]) for k in self.labels}
 
 
-class _Variation:
+class _Augmenter:
     """How training photos and their labels are varied, by seed, epoch and position alone."""
 
     def __init__(self, augmentation: Augmentation, soft_targets: SoftTargets | None, seed: int):

@@ -90,9 +90,9 @@ def fit_decision(
     tau = 0.0
     if options.class_bias:
         tau, logits[headline] = _shift(logits[headline], train_counts, truth, options)
-    offsets = map(float, _offsets(tau, train_counts))
-    bias = dict(zip(labels[headline], offsets, strict=True)) if tau else {}
+    bias = {}
     if tau:
+        bias = dict(zip(labels[headline], map(float, _offsets(tau, train_counts)), strict=True))
         steps.append(_step(f"class bias (tau {tau:.3f})", logits[headline], truth))
     temperature = {}
     if options.temperature:

@@ -77,6 +77,7 @@ def render_page(
     )
     template = environment.from_string(_read("report.html.j2"))
     counted = result["per_class"][0]["train_support"] is not None
+    tiles = _tiles(result)
     return template.render(
         result=result,
         title=title,
@@ -84,10 +85,10 @@ def render_page(
         script=Markup(_read("report.js")),
         figures={name: Markup(svg) for name, svg in figures.items()},
         sections=_sections(counted),
-        tiles=_tiles(result),
+        tiles=tiles,
         outside=any(
             not tile["score"]["low"] <= tile["score"]["value"] <= tile["score"]["high"]
-            for tile in _tiles(result)
+            for tile in tiles
         ),
         metrics=METRICS,
         needed=_photos_needed(result["automation"]),

@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 
 import fashion_keras
-from fashion_keras import reading
 from fashion_keras.errors import UserError
 from fashion_keras.metrics import METRICS
+from fashion_keras.reading import read_json
 from fashion_keras.run import BEST_MODEL_FILE, DECISION_FILE, EVALUATION_FILE, RECORDS_FILE, Run
 from fashion_keras.serving.served_photo import MAX_PIXELS
 from fashion_keras.text import as_code, as_markdown
@@ -35,7 +35,7 @@ def find_evaluation(folder: Path, label: str, model: str | None) -> dict | None:
     """
     for place in _EVALUATIONS:
         path = folder / place / EVALUATION_FILE
-        found = read_json(path)
+        found = _read(path)
         if isinstance(found, dict) and found.keys() >= _NEEDED and found["label"] == label:
             of = found.get("made_from", {}).get(BEST_MODEL_FILE, model)
             if of == model:
@@ -43,13 +43,13 @@ def find_evaluation(folder: Path, label: str, model: str | None) -> dict | None:
     return None
 
 
-def read_json(path: Path) -> dict | None:
+def _read(path: Path) -> dict | None:
     """Return what a file holds; None where it is missing or damaged.
 
     A card says less then, and an export does not fail for it.
     """
     try:
-        return reading.read_json(path, "make it again")
+        return read_json(path, "make it again")
     except UserError:
         return None
 
@@ -170,7 +170,7 @@ def model_card(run: Run, name: str, signatures: Sequence[str]) -> str:
 
 
 def _data(folder, evaluation):
-    records = read_json(folder / RECORDS_FILE) or {}
+    records = _read(folder / RECORDS_FILE) or {}
     evaluation = evaluation or {}
     source = records.get("source") or evaluation.get("records_source") or {}
     split = records.get("split") or evaluation.get("records_split") or {}

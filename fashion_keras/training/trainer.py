@@ -110,8 +110,8 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         )
         run_files.save_labels(workdir, vocabularies)
     steps = steps_per_epoch(info.splits["train"].num_examples, config.training.batch_size)
-    watch = _watch(config, workdir, vocabularies, steps, draw_matrix, say, bars)
-    checkpoint, early_stopping = watch.checkpoint, watch.early_stopping
+    callbacks = _make_callbacks(config, workdir, vocabularies, steps, draw_matrix, say, bars)
+    checkpoint, early_stopping = callbacks.checkpoint, callbacks.early_stopping
     done = checkpoint.epochs_done()
     if done:
         checkpoint.restore_state()
@@ -130,7 +130,7 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         if done <= stage.start:
             goes_on = before is not None and before.schedule == stage.schedule
             optimizer = model.optimizer if goes_on else None
-            model = _enter(model, before, stage, config, vocabularies, texts, watch.best)
+            model = _enter(model, before, stage, config, vocabularies, texts, callbacks.best)
             _compile(model, config, stage, steps, info)
             if optimizer:
                 _copy_variables(optimizer.variables, model.optimizer.variables)
@@ -139,22 +139,22 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         training = _dataset(config, records, "train", list(vocabularies), stage, done, soft_targets)
         validation = _dataset(config, records, "validation", list(vocabularies), stage)
         if done == 0:
-            watch.board.write_training_photos(training, vocabularies)
-        _fit(model, training, validation, done, stage, steps, watch)
+            callbacks.board.write_training_photos(training, vocabularies)
+        _fit(model, training, validation, done, stage, steps, callbacks)
         done = stage.end
     if early_stopping and early_stopping.stopped_epoch:  # in the last stage
         say(
-            f"early stopping after epoch {early_stopping.stopped_epoch + 1}: {watch.best.monitor} "
-            f"has not improved for {config.training.early_stopping} epochs"
+            f"early stopping after epoch {early_stopping.stopped_epoch + 1}: "
+            f"{callbacks.best.monitor} has not improved for {config.training.early_stopping} epochs"
         )
-    return Trained(workdir, checkpoint.history.rows, watch.best.best_epoch + 1, watch.board)
+    return Trained(workdir, checkpoint.history.rows, callbacks.best.best_epoch + 1, callbacks.board)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Watch:
+class _Callbacks:
     """The callbacks of a run, in order, and those of them that are asked by name."""
 
-    callbacks: list[keras.callbacks.Callback]
+    all: list[keras.callbacks.Callback]
     best: BestModel
     early_stopping: keras.callbacks.EarlyStopping | None
     board: RunBoard
@@ -162,7 +162,7 @@ class _Watch:
     epochs: int
 
 
-def _watch(config, workdir, vocabularies, steps, draw_matrix, say, bars) -> _Watch:
+def _make_callbacks(config, workdir, vocabularies, steps, draw_matrix, say, bars) -> _Callbacks:
     settings = config.training
     average = ExponentialMovingAverage(config.optimizer.ema) if config.optimizer.ema else None
     macro_f1 = MacroF1()
@@ -199,19 +199,19 @@ def _watch(config, workdir, vocabularies, steps, draw_matrix, say, bars) -> _Wat
         checkpoint,
     ]
     present = [callback for callback in callbacks if callback]
-    return _Watch(present, best, early_stopping, board, checkpoint, settings.epochs)
+    return _Callbacks(present, best, early_stopping, board, checkpoint, settings.epochs)
 
 
-def _fit(model, training, validation, done, stage, steps, watch: _Watch) -> None:
+def _fit(model, training, validation, done, stage, steps, callbacks: _Callbacks) -> None:
     # Heads or small photos that teach no more are no reason to leave out the full size.
-    left_out = watch.early_stopping if stage.end < watch.epochs else None
+    left_out = callbacks.early_stopping if stage.end < callbacks.epochs else None
     model.fit(
         training,
         validation_data=validation,
         initial_epoch=done,
         epochs=stage.end,
         steps_per_epoch=steps,
-        callbacks=[callback for callback in watch.callbacks if callback is not left_out],
+        callbacks=[callback for callback in callbacks.all if callback is not left_out],
         shuffle=False,  # the pipeline has shuffled
         verbose=0,
     )
