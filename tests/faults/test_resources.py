@@ -71,7 +71,7 @@ def place(tmp_path):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_limit_on_the_size_of_files(shop, place, figures, command):
     # Beneath 10 kB TensorFlow cannot write what it makes of our functions, and says so at length.
-    limit = 30_000 if command == "export" else 2_000
+    limit = 30_000 if command in ("export", "train") else 2_000
     ended = run(shop, place, command, limits={resource.RLIMIT_FSIZE: limit})
     check_refused(ended, place, command, figures, f"files of {limit // 1000} kB at most")
     assert run(shop, place, command).code == 0, "and nothing is in its way afterwards"
