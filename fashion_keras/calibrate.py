@@ -59,7 +59,7 @@ def calibrate(
     Example:
 
         run = fk.calibrate("runs/resnet18", "tfrecords/small", target_error=0.02)
-        print(run.decision.accept.threshold)
+        print(run.decision.accept["subCategory"].threshold)
     """
     report_to = reporter(progress)
     model, data = place(model), place(data)
@@ -79,13 +79,13 @@ def calibrate(
     config = folder / CONFIG_FILE
     options = load_config(config if config.is_file() else None, asked).decision
     load_tensorflow()
-    from fashion_keras.evaluation.calibrating import acceptance_line, calibrate_run, steps_table
+    from fashion_keras.evaluation.calibrating import acceptance_table, calibrate_run, steps_table
 
     with held(folder, fresh=False):
         run = load_run(model, info, decided=False)
         run, steps = calibrate_run(run, data, options, progress=report_to.bars)
     report_to.say(steps_table(steps))
-    report_to.say(acceptance_line(run))
+    report_to.say(acceptance_table(run))
     report_to.say(f"written to {folder / DECISION_FILE}")
     return run
 

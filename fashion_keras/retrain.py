@@ -77,7 +77,7 @@ def retrain(
 
 
 def _retrain(file, model, data, info, config, report_to, epochs, sampling, views) -> Run:
-    from fashion_keras.evaluation.calibrating import acceptance_line, calibrate_run, steps_table
+    from fashion_keras.evaluation.calibrating import acceptance_table, calibrate_run, steps_table
     from fashion_keras.evaluation.predictions import check_vocabularies
     from fashion_keras.training.heads import heads_table, retrain_heads
 
@@ -98,7 +98,7 @@ def _retrain(file, model, data, info, config, report_to, epochs, sampling, views
         return load_run(model, info)  # with its decision
     run, steps = calibrate_run(run, data, config.decision, progress=report_to.bars)
     report_to.say(steps_table(steps))
-    report_to.say(acceptance_line(run))
+    report_to.say(acceptance_table(run))
     report_to.say(f"written to {file}; next: export it again, evaluate it on test")
     return run
 

@@ -333,7 +333,7 @@ def _needs_no_teacher(config: Config, workdir: Path) -> bool:
 
 def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
     """Retrain the heads if asked, calibrate, score on validation, show mistakes, export."""
-    from fashion_keras.evaluation.calibrating import acceptance_line, calibrate_run, steps_table
+    from fashion_keras.evaluation.calibrating import acceptance_table, calibrate_run, steps_table
     from fashion_keras.evaluation.results import evaluate_run, save_json, table
     from fashion_keras.report.examples import surest_mistakes
     from fashion_keras.training.heads import heads_table, retrain_heads
@@ -362,7 +362,7 @@ def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
     if not is_current(workdir, DECISION_FILE, BEST_MODEL_FILE):
         run, steps = calibrate_run(run, records, config.decision)
         report_to.say(steps_table(steps))
-    report_to.say(f"{acceptance_line(run)}\n")
+    report_to.say(f"{acceptance_table(run)}\n")
     result, predictions = evaluate_run(run, records, "validation")
     save_json(workdir / EVALUATION_FILE, result)
     photos, captions = surest_mistakes(run, records, predictions)

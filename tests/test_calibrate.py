@@ -42,8 +42,10 @@ def test_decision_is_written_shown_and_used_by_evaluate(run, records, tmp_path, 
     decision = Decision.load(run / "decision.json")
     assert decision.label == "subCategory" and decision.flip and decision.num_examples == 80
     assert set(decision.temperature) == {"subCategory", "gender"}
-    assert decision.accept.target_error == 0.3
+    assert decision.accept["subCategory"].target_error == 0.3
     assert "flip" in shown and "temperature" in shown and "decision.json" in shown
+    accept = decision.accept["subCategory"]
+    assert f"subCategory {accept.threshold:>26.4f}  {accept.coverage:>6.1%}" in shown
 
     after = scores(run, records, tmp_path / "after")
     last = next(line for line in shown.splitlines() if line.startswith("temperature"))
@@ -60,7 +62,7 @@ def test_what_is_not_given_is_taken_from_the_runs_config(run, records):
     assert calibrate(run, records) == 0
     decision = Decision.load(run / "decision.json")
     assert not decision.temperature and not decision.flip
-    assert decision.accept.target_error == 0.4
+    assert decision.accept["subCategory"].target_error == 0.4
 
 
 @pytest.mark.parametrize(

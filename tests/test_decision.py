@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -12,8 +13,11 @@ WHOLE = Decision(
     combine={"subCategory": Mix("articleType", 0.25, {"Shirts": {"Topwear": 1.0}})},
     bias={"Topwear": -0.5},
     temperature={"subCategory": 1.25},
-    accept=Acceptance(0.9, 0.01, 0.8, 0.005),
+    accept={"subCategory": Acceptance(0.9, 0.01, 0.8, 0.005)},
 )
+
+
+ACCEPT = {"threshold": 0.9, "target_error": 0.01, "coverage": 0.8, "error": 0.005}
 
 
 @pytest.mark.parametrize("decision", [WHOLE, Decision("gender")])
@@ -28,9 +32,17 @@ def test_file_of_format_1_says_the_same(tmp_path):
     WHOLE.save(path)
     raw = json.loads(path.read_text())
     mix = raw["combine"]["subCategory"]
-    raw |= {"format": 1, "combine": {mix.pop("finer"): mix}}
+    raw |= {"format": 1, "combine": {mix.pop("finer"): mix}, "accept": ACCEPT}
     path.write_text(json.dumps(raw))
     assert Decision.load(path) == WHOLE
+
+
+@pytest.mark.parametrize(("written", "accept"), [(ACCEPT, WHOLE.accept), (None, {})])
+def test_threshold_of_format_2_is_the_headlines(written, accept, tmp_path):
+    path = tmp_path / "decision.json"
+    WHOLE.save(path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2, "accept": written}))
+    assert Decision.load(path) == dataclasses.replace(WHOLE, accept=accept)
 
 
 def test_a_decision_of_another_model_is_refused():
@@ -40,20 +52,27 @@ def test_a_decision_of_another_model_is_refused():
         WHOLE.check_heads({"subCategory": ("Topwear",)})
     with pytest.raises(UserError, match="names a subCategory 'Topwear' that the model has not"):
         WHOLE.check_heads({**labels, "subCategory": ("Shoes",)})
+    with pytest.raises(UserError, match="names a head 'gender'"):
+        Decision("subCategory", accept={"gender": Acceptance(**ACCEPT)}).check_heads(labels)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 3},
+        {"format": 4},
         {"temperature": {"subCategory": 0}},
         {"bias": {"Topwear": "much"}},
         {"combine": {"subCategory": {"finer": "articleType", "weight": 1}}},
         {"temperature": {"subCategory": True}},
         {"bias": {"Topwear": None}},
+        {"accept": None},
         {"accept": {"threshold": 1}},
-        {"accept": {"threshold": 7, "target_error": 0.01, "coverage": 0.8, "error": 0.005}},
-        {"accept": {"threshold": "1", "target_error": 0.01, "coverage": 0.8, "error": 0.005}},
+        {"accept": {"subCategory": None}},
+        *(
+            {"accept": {"subCategory": ACCEPT | {"threshold": threshold}}}
+            for threshold in (7, "1", None)
+        ),
+        {"format": 2, "accept": ACCEPT | {"threshold": 7}},
         {"flip": "yes"},
         {"flip": 1},
         {"fitted_on": "test"},

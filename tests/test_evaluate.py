@@ -294,7 +294,7 @@ def test_a_runs_own_temperature_and_threshold_are_shown_without_predicting_valid
 ):
     decided = tmp_path / "run"
     shutil.copytree(run, decided)
-    accept = Acceptance(0.5, 0.25, coverage=1.0, error=0.2)
+    accept = {"subCategory": Acceptance(0.5, 0.25, coverage=1.0, error=0.2)}
     temperature = {"subCategory": 0.5}
     Decision("subCategory", num_examples=12, temperature=temperature, accept=accept).save(
         decided / "decision.json"

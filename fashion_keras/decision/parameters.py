@@ -25,15 +25,16 @@ from fashion_keras.reading import (
 )
 from fashion_keras.text import command
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Acceptance:
-    """From which probability of the headline's class on a photo needs no person.
+    """From which probability of a label's class on a photo needs no person.
 
     `threshold` is in [0, 1]; `target_error` the share of mistakes among accepted photos that was
-    asked for; `coverage` and `error` what the threshold gave on the split it was chosen on.
+    asked for; `coverage` and `error` what the threshold gave on the split it was chosen on, each
+    photo decided by parts that were fitted to others.
     """
 
     __pydantic_config__ = STRICT
@@ -64,8 +65,9 @@ class Decision:
 
     In this order: the mean of the logits of a photo and its mirror image (`flip`); each head's
     softmax, mixed with what a finer head says of it (`combine`, by the coarser head); a `bias` a
-    headline class, added to log p; each head's `temperature`, which divides log p. `accept` is
-    the threshold that a shop's automation goes by. `fitted_on` names the split, never test, and
+    headline class, added to log p; each head's `temperature`, which divides log p. `accept` has
+    the thresholds that a shop's automation goes by; a label that none is good enough for is not in
+    it. `fitted_on` names the split, never test, and
     `num_examples` its photos.
     """
 
@@ -78,7 +80,7 @@ class Decision:
     combine: Mapping[str, Mix] = dataclasses.field(default_factory=dict)
     bias: Mapping[str, float] = dataclasses.field(default_factory=dict)
     temperature: Mapping[str, Positive] = dataclasses.field(default_factory=dict)
-    accept: Acceptance | None = None
+    accept: Mapping[str, Acceptance] = dataclasses.field(default_factory=dict)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the decision as JSON, whole or not at all."""
@@ -100,7 +102,7 @@ class Decision:
     def check_heads(self, labels: Mapping[str, Sequence[str]]) -> None:
         """Raise `UserError` where the decision names heads or classes that a model has not."""
         finer = [mix.finer for mix in self.combine.values()]
-        for name in (self.label, *self.combine, *finer, *self.temperature):
+        for name in (self.label, *self.combine, *finer, *self.temperature, *self.accept):
             if name not in labels:
                 heads = ", ".join(labels)
                 raise UserError(f"the decision names a head {name!r}, the model has {heads}")
@@ -123,7 +125,7 @@ def _of_this_format(raw: dict) -> dict:
     """Return a file's values as this version writes them; `ValueError` where that is unknown."""
     raw = dict(raw)
     written = raw.pop("format", None)
-    if written not in (1, FORMAT):
+    if written not in (1, 2, FORMAT):
         raise ValueError(f"format: expected {FORMAT}, found {short(written)}")
     combine = raw.get("combine")
     if written == 1 and combine:  # only the headline was mixed; the key was the finer head
@@ -133,4 +135,7 @@ def _of_this_format(raw: dict) -> dict:
         if not isinstance(part, dict) or not isinstance(raw.get("label"), str):
             raise ValueError(f"combine: expected a weight and shares, found {short(part)}")
         raw["combine"] = {raw["label"]: {"finer": finer, **part}}
+    if written in (1, 2) and "accept" in raw:  # only the headline had a threshold
+        accept = raw["accept"]
+        raw["accept"] = {} if accept is None else {str(raw.get("label")): accept}
     return raw

@@ -81,14 +81,17 @@ def steps_table(steps: list[Step]) -> str:
     return "\n".join(lines)
 
 
-def acceptance_line(run: Run) -> str:
-    """Say which photos of a calibrated run need no person."""
+def acceptance_table(run: Run) -> str:
+    """Lay out which photos of a calibrated run need no person, a line a label."""
     decision = run.decision
     assert decision is not None  # as `calibrate_run` returns it
-    if decision.accept is None:
-        return "no threshold reaches the target error on validation: every photo needs a person"
-    accept = decision.accept
-    return (
-        f"accept at {accept.threshold:.4f}: {accept.coverage:.1%} of the photos need no person, "
-        f"error {accept.error:.2%} (target {accept.target_error:.2%})"
-    )
+    lines = [f"{'needs no person':<28} threshold  photos   error  target"]
+    for label in run.labels:
+        if accept := decision.accept.get(label):
+            lines.append(
+                f"{label:<28} {accept.threshold:>9.4f}  {accept.coverage:>6.1%}  "
+                f"{accept.error:>6.2%}  {accept.target_error:>6.2%}"
+            )
+        else:
+            lines.append(f"{label:<28} no threshold reaches the target: all need a person")
+    return "\n".join(lines)

@@ -92,9 +92,6 @@ def insights(
         `long_tail`, before `rules` and `heads`.
     """
     label = result["label"]
-    if decision is not None and decision.label != label:
-        # The threshold, and all but the temperatures, are about another head.
-        decision = dataclasses.replace(decision, accept=None)
     heads, rules = result["heads"], result["rules"]
     return {
         **{key: value for key, value in result.items() if key not in ("heads", "rules")},
@@ -151,7 +148,7 @@ def automation(
 ) -> dict:
     """Say what the threshold for a target error, chosen on validation, does to this split."""
     label = result["label"]
-    own = decision.accept if decision else None
+    own = decision.accept.get(label) if decision else None
     target_error = target_error or (own.target_error if own else TARGET_ERROR)
     confidence, correct, prediction = _sureness(predictions, label)
     accept = own

@@ -256,9 +256,9 @@ def needs_validation(
     if split == "validation" or part is None or not part.num_examples:
         return False
     decision = run.decision
-    if decision is None or decision.label != run.label or run.label not in decision.temperature:
+    if decision is None or run.label not in decision.temperature:
         return True
-    accept = decision.accept
+    accept = decision.accept.get(run.label)
     return accept is None or target_error not in (None, accept.target_error)
 
 

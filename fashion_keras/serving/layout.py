@@ -71,7 +71,7 @@ class ModelInfo:
     @classmethod
     def of(cls, run: Run, top: int) -> ModelInfo:
         """Describe a run's model, with its acceptance threshold where one has been fitted."""
-        accept = run.decision.accept if run.decision else None
+        accept = run.decision.accept.get(run.label) if run.decision else None
         return cls(
             fashion_keras=fashion_keras.__version__,
             label=run.label,

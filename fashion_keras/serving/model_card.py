@@ -312,12 +312,12 @@ def _decision(run):
         f"- temperatures: {', '.join(temperatures) or 'none'}",
         f"- classes with a bias: {len(decision.bias)}",
     ]
-    if decision.accept:
-        lines.append(
-            f"- accept from a score of {decision.accept.threshold:.3f}: on "
-            f"{fitted_on} that took {decision.accept.coverage:.1%} of the photos, "
-            f"{decision.accept.error:.2%} of them wrongly"
-        )
+    lines += [
+        f"- accept {as_markdown(label)} from a score of {accept.threshold:.3f}: on "
+        f"{fitted_on} that took {accept.coverage:.1%} of the photos, "
+        f"{accept.error:.2%} of them wrongly"
+        for label, accept in decision.accept.items()
+    ]
     return "## Decision\n\n" + "\n".join(lines)
 
 

@@ -1,5 +1,7 @@
 """Parts of a decision on made-up logits in which each part has something to find."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 from fashion_keras.config import DecisionConfig
-from fashion_keras.decision import fitting
+from fashion_keras.decision import parts
 from fashion_keras.decision.fitting import fit_decision
 from fashion_keras.decision.layer import apply_decision
 from fashion_keras.evaluation.predictions import Predictions
@@ -105,11 +107,12 @@ def test_class_bias_that_takes_the_order_of_the_sure_photos_is_left_out(monkeypa
         options = DecisionConfig(temperature=False, target_error=0.01, **options)
         labels = {"sub": LABELS["sub"]}
         decision, _ = fit_decision(options, made_up, labels, {}, COUNTS)
-        return (decision.accept.coverage if decision.accept else 0.0), bool(decision.bias)
+        accept = decision.accept.get("sub")
+        return (accept.coverage if accept else 0.0), bool(decision.bias)
 
     assert coverage_and_bias()[0] > 0.9
     assert coverage_and_bias(class_bias=True) == coverage_and_bias()
-    monkeypatch.setattr(fitting, "_COVERAGE_LOSS", 1.0)
+    monkeypatch.setattr(parts, "_COVERAGE_LOSS", 1.0)
     assert coverage_and_bias(class_bias=True)[1]
 
 
@@ -138,9 +141,51 @@ def test_model_with_the_decision_built_in_gives_the_scores_of_the_last_step(pred
     truth = predictions.truth["sub"][5:]
     assert accuracy_score(truth, log_p.argmax(axis=1)) == pytest.approx(steps[-1].accuracy)
     assert log_loss(truth, np.exp(log_p)) == pytest.approx(steps[-1].nll, rel=1e-4)
-    accepted = np.exp(log_p.max(axis=1)) >= decision.accept.threshold if decision.accept else None
-    if accepted is not None:
-        assert accepted.mean() == pytest.approx(decision.accept.coverage)
+
+
+def test_each_label_has_a_threshold_of_its_own_or_none(predictions):
+    decision, _ = fit(predictions, temperature=True, target_error=0.05)
+    for name, accept in decision.accept.items():
+        known = predictions.truth[name] >= 0
+        logits = predictions.logits[name][known].astype(float) / decision.temperature[name]
+        accepted = softmax(logits, axis=1).max(axis=1) >= accept.threshold
+        assert accepted.mean() == pytest.approx(accept.coverage, abs=0.05)
+        wrong = logits.argmax(axis=1) != predictions.truth[name][known]
+        assert wrong[accepted].mean() <= 0.05
+    assert "type" in decision.accept
+    assert fit(predictions, temperature=True, target_error=1e-4)[0].accept == {}
+
+
+def test_threshold_is_chosen_on_photos_that_no_part_was_fitted_to(predictions, monkeypatch):
+    """Another truth of one photo changes how sure the others look, and not how sure it does."""
+    asked = []
+
+    def listen(confidence, correct, target_error):
+        asked.append(confidence)
+
+    monkeypatch.setattr(parts, "threshold_for", listen)
+    fit(predictions, combine=True, temperature=True)
+    truth = predictions.truth["sub"].copy()
+    truth[5] = (truth[5] + 1) % 3  # the first photo with a label
+    turned = dataclasses.replace(predictions, truth=predictions.truth | {"sub": truth})
+    fit(turned, combine=True, temperature=True)
+    before, _, after, _ = asked  # of sub and type each
+    assert before[0] == after[0]
+    changed = before != after
+    assert 0.7 < changed.mean() < 0.9  # the four other fifths
+
+
+@pytest.mark.parametrize("photos", [1, 2, 4, 7])
+def test_a_few_validation_photos_are_enough(predictions, photos):
+    rows = np.arange(5, 5 + photos)
+    few = Predictions(
+        "validation",
+        [predictions.ids[row] for row in rows],
+        {name: values[rows] for name, values in predictions.truth.items()},
+        {name: values[rows] for name, values in predictions.logits.items()},
+    )
+    decision, _ = fit(few, combine=True, class_bias=True, temperature=True)
+    assert decision.num_examples == photos and decision.accept == {}
 
 
 def test_another_split_than_validation_is_refused(predictions):

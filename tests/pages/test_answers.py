@@ -77,7 +77,7 @@ def test_without_a_threshold_the_page_says_how_to_get_one(bundle):
 
 
 def test_the_threshold_is_the_one_that_was_fitted(tmp_path):
-    decision = Decision("subCategory", accept=Acceptance(0.05, 0.02, 0.9, 0.01))
+    decision = Decision("subCategory", accept={"subCategory": Acceptance(0.05, 0.02, 0.9, 0.01)})
     run = dataclasses.replace(tiny_run(), decision=decision)
     answer = answer_photo(Bundle(export_saved_model(run, tmp_path / "shop")), *GOOD)
     assert answer.accepted is True

@@ -134,7 +134,7 @@ def test_the_runs_own_threshold_is_taken_and_another_target_chooses_anew(
     scored, validation, result
 ):
     own = Acceptance(0.9, 0.02, coverage=0.5, error=0.011)
-    decision = Decision("kind", accept=own)
+    decision = Decision("kind", accept={"kind": own})
     found = automation(scored, validation, result, decision, None)
     assert (found["threshold"], found["target_error"], found["is_the_runs_own"]) == (
         0.9,
@@ -148,9 +148,14 @@ def test_the_runs_own_threshold_is_taken_and_another_target_chooses_anew(
 
 
 def test_a_decision_about_another_head_lends_no_threshold(scored, validation, result):
-    decision = Decision("gender", accept=Acceptance(0.5, 0.3, 1.0, 0.2))
+    decision = Decision("gender", accept={"gender": Acceptance(0.5, 0.3, 1.0, 0.2)})
     found = insights(scored, validation, result, decision)["automation"]
     assert (found["target_error"], found["is_the_runs_own"]) == (0.01, False)
+    both = dataclasses.replace(
+        decision, accept=decision.accept | {"kind": Acceptance(0.9, 0.02, 0.5, 0.01)}
+    )
+    found = insights(scored, validation, result, both)["automation"]
+    assert (found["threshold"], found["is_the_runs_own"]) == (0.9, True)
 
 
 def test_no_good_enough_threshold_says_where_it_was_looked_for(scored, validation, result):

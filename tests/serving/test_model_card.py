@@ -118,14 +118,16 @@ def test_another_labels_evaluation_is_not_taken_for_the_headlines(run, tmp_path)
 
 def test_a_decision_is_told_and_scores_from_before_it_are_marked(run, tmp_path):
     save(tmp_path, "evaluation-test", evaluation("test"))
-    accept = Acceptance(threshold=0.8, target_error=0.02, coverage=0.91, error=0.019)
+    accept = {
+        "subCategory": Acceptance(threshold=0.8, target_error=0.02, coverage=0.91, error=0.019)
+    }
     decision = Decision("subCategory", temperature={"subCategory": 1.25}, accept=accept)
     decision.save(tmp_path / "decision.json")
     decided = dataclasses.replace(run, decision=decision)
     card = model_card(decided, "shop", SIGNATURES)
     assert "taken without the decision below" in card
     assert "subCategory 1.25" in card
-    assert "accept from a score of 0.800: on validation that took 91.0%" in card
+    assert "accept subCategory from a score of 0.800: on validation that took 91.0%" in card
     assert "not calibrated" not in card
     made_from = {"decision.json": sha256_of(tmp_path / "decision.json")}
     save(tmp_path, "evaluation-test", evaluation("test") | {"made_from": made_from})

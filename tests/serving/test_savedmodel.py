@@ -206,7 +206,9 @@ def test_embeddings_are_the_pooled_features_at_length_one(run, loaded):
 
 
 def test_a_decision_is_in_the_served_probabilities_and_not_in_the_embedding(run, loaded, tmp_path):
-    accept = Acceptance(threshold=0.75, target_error=0.02, coverage=0.9, error=0.02)
+    accept = {
+        "subCategory": Acceptance(threshold=0.75, target_error=0.02, coverage=0.9, error=0.02)
+    }
     decision = Decision("subCategory", flip=True, temperature={"subCategory": 2.0}, accept=accept)
     decided = dataclasses.replace(run, decision=decision)
     path = export_saved_model(decided, tmp_path)

@@ -20,7 +20,7 @@ DECISION = Decision(
     flip=True,
     bias={"Shoes": 9.0},
     temperature={"gender": 2.0},
-    accept=Acceptance(0.8, 0.02, 0.9, 0.01),
+    accept={"subCategory": Acceptance(0.8, 0.02, 0.9, 0.01)},
 )
 
 
