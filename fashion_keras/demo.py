@@ -158,8 +158,9 @@ def _introduction(model, info, gallery) -> str:
 
     heads = ", ".join(f"{label} ({len(classes)})" for label, classes in info.labels.items())
     lines = [f"The model {Path(model).name} sorts a product's photo by {heads}."]
-    if info.accept is not None:
-        lines.append(f"From {percent(info.accept)} on it accepts; below, a person should look.")
+    threshold = info.thresholds().get(info.label)
+    if threshold is not None:
+        lines.append(f"From {percent(threshold)} on it accepts; below, a person should look.")
     if gallery:
         lines.append(f"Its answer is shown beside the most alike of {len(gallery):,} products.")
     return " ".join(lines)

@@ -177,7 +177,9 @@ def _opened(request: _Request) -> Iterator[tuple[Path | None, ModelInfo | None, 
 
 
 def _threshold(request: _Request, info: ModelInfo | None) -> float | None:
-    return info.accept if request.threshold is None and info else request.threshold
+    if request.threshold is None and info:
+        return info.thresholds().get(info.label)
+    return request.threshold
 
 
 def _print_lines(request, version, source, line, report_to) -> None:

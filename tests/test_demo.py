@@ -167,6 +167,7 @@ def test_threshold_reads_the_same_above_and_beside_the_photos():
     from fashion_keras.pages.answers import percent
     from fashion_keras.serving.layout import ModelInfo
 
-    info = ModelInfo("0", "a", {"a": ("x", "y")}, (40, 32), "stretch", 2, accept=0.92258)
-    assert percent(info.accept) == "92.2%"
+    accept = {"photo": {"a": 0.92258}}
+    info = ModelInfo("0", "a", {"a": ("x", "y")}, (40, 32), "stretch", 2, accept=accept)
+    assert percent(info.thresholds()["a"]) == "92.2%"
     assert "From 92.2% on it accepts" in _introduction("models/fashion", info, None)

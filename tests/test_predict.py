@@ -174,7 +174,7 @@ def with_threshold(model, folder, threshold):
     """A copy of a model for which calibrate has fitted a threshold."""
     shutil.copytree(model / "1", folder / "1")
     info = ModelInfo.load(folder / "1")
-    dataclasses.replace(info, accept=threshold).save(folder / "1")
+    dataclasses.replace(info, accept={"photo": {info.label: threshold}}).save(folder / "1")
     return folder
 
 

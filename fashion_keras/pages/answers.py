@@ -71,8 +71,9 @@ def answer_photo(
         return answer
     answer.heads = heads
     best, score = answer.best
-    if bundle.info.accept is not None:
-        answer.accepted = score >= bundle.info.accept
+    threshold = bundle.info.thresholds().get(bundle.info.label)
+    if threshold is not None:
+        answer.accepted = score >= threshold
     if gallery is not None:
         vectors, _ = bundle.embed([encoded])
         answer.neighbours = [
@@ -86,8 +87,10 @@ def answer_photo(
 
 def answer_html(bundle: Bundle, answer: Answer) -> str:
     """Return an answer as HTML, with everything that came from outside escaped."""
+    headline = bundle.info.label
+    threshold = bundle.info.thresholds().get(headline)
     return _template().render(
-        answer=answer, threshold=bundle.info.accept, headline=bundle.info.label, percent=percent
+        answer=answer, threshold=threshold, headline=headline, percent=percent
     )
 
 

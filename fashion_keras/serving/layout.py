@@ -30,6 +30,7 @@ from fashion_keras.reading import (
     unsealed,
     validated,
 )
+from fashion_keras.run import SEES
 from fashion_keras.text import command
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ SAVED_MODEL_FILE = "saved_model.pb"
 LITERT_FILE, ONNX_FILE = "model.tflite", "model.onnx"
 ASSETS, VARIABLES = "assets", "variables"
 INFO_ASSET = "fashion_keras.json"
-FORMAT = 2
+FORMAT = 3
+_BEFORE = 2  # is read too: there `accept` was the headline's threshold of the photo alone
 _MEND = "export the model again"
 
 
@@ -50,9 +52,10 @@ class ModelInfo:
     `fashion_keras` is the version that wrote it; `label` the headline's head; `labels` the
     class names of each head in index order, the headline's first; `image_size` height and
     width in pixels; `resize` how photos are brought to it; `top` how many classes a photo gets
-    at most; `accept` from which score of the headline's class on a photo needs no person, None
-    where no threshold has been fitted; `made_from` the sha256 of the run's files that it was
-    exported from, and `files` those of the model beside it.
+    at most; `accept` from which score of a label's class on a product needs no person: label to
+    threshold by what the model is given, one of `run.SEES`, and no label without a threshold;
+    `made_from` the sha256 of the run's files that it was exported from, and `files` those of the
+    model beside it.
     """
 
     __pydantic_config__ = STRICT
@@ -63,15 +66,15 @@ class ModelInfo:
     image_size: tuple[Count, Count]
     resize: Resize
     top: Count
-    accept: Share | None = None
+    accept: Mapping[str, Mapping[str, Share]] = dataclasses.field(default_factory=dict)
     made_from: Mapping[str, str] = dataclasses.field(default_factory=dict)
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     format: int = FORMAT
 
     @classmethod
     def of(cls, run: Run, top: int) -> ModelInfo:
-        """Describe a run's model, with its acceptance threshold where one has been fitted."""
-        accept = run.decision.accept.get(run.label) if run.decision else None
+        """Describe a run's model, with the thresholds that have been fitted."""
+        fitted = run.decision.accept if run.decision else {}
         return cls(
             fashion_keras=fashion_keras.__version__,
             label=run.label,
@@ -79,9 +82,13 @@ class ModelInfo:
             image_size=run.image_size,
             resize=run.resize,
             top=top,
-            accept=accept.threshold if accept else None,
+            accept={"photo": {label: accept.threshold for label, accept in fitted.items()}},
             made_from=run.fingerprints(),
         )
+
+    def thresholds(self, sees: str = "photo") -> Mapping[str, float]:
+        """Return each label's threshold for what the model is given, where it has one."""
+        return self.accept.get(sees, {})
 
     def save(self, version: str | os.PathLike) -> None:
         """Write `assets/fashion_keras.json` into a version's folder, with what is there by then."""
@@ -107,13 +114,13 @@ class ModelInfo:
                 "expected one that fashion-keras export has made"
             )
         raw = read_json(path, _MEND)
-        if raw.get("format", FORMAT) != FORMAT:
+        if raw.get("format", _BEFORE) not in (_BEFORE, FORMAT):
             raise UserError(
                 f"{path} has format {short(raw['format'])}, this fashion_keras reads {FORMAT}: "
                 + _MEND
             )
         try:
-            info = validated(cls, unsealed(raw))
+            info = validated(cls, _of_this_format(unsealed(raw)))
             info._check()
         except ValueError as error:
             raise damaged(path, error, _MEND) from None
@@ -132,6 +139,20 @@ class ModelInfo:
         for label, names in self.labels.items():
             if not names or len(set(names)) < len(names):
                 raise ValueError(f"labels.{label}: its classes need names, each another one")
+        for sees, thresholds in self.accept.items():
+            if sees not in SEES:
+                raise ValueError(f"accept: {short(sees)} is none of {', '.join(SEES)}")
+            for label in thresholds:
+                if label not in self.labels:
+                    raise ValueError(f"accept.{sees}: the model has no label {short(label)}")
+
+
+def _of_this_format(raw: dict) -> dict:
+    if raw.get("format", _BEFORE) == _BEFORE:
+        accept = raw.get("accept")
+        thresholds = {} if accept is None else {str(raw.get("label")): accept}
+        return {**raw, "accept": {"photo": thresholds}, "format": FORMAT}
+    return raw
 
 
 def versions(folder: str | os.PathLike) -> list[int]:

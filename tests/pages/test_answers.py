@@ -36,7 +36,7 @@ def with_threshold(bundle, threshold):
     import copy
 
     other = copy.copy(bundle)
-    other.info = dataclasses.replace(bundle.info, accept=threshold)
+    other.info = dataclasses.replace(bundle.info, accept={"photo": {"subCategory": threshold}})
     return other
 
 

@@ -226,7 +226,7 @@ def test_a_decision_is_in_the_served_probabilities_and_not_in_the_embedding(run,
     np.testing.assert_array_equal(
         signatures["embed"](photos)["embedding"], loaded.signatures["embed"](photos)["embedding"]
     )
-    assert ModelInfo.load(path).accept == 0.75
+    assert ModelInfo.load(path).accept == {"photo": {"subCategory": 0.75}}
 
 
 def test_a_model_without_pooled_features_has_no_embed_signature(run, tmp_path):

@@ -102,7 +102,7 @@ def test_the_folder_holds_the_model_its_class_names_and_what_was_checked(run, tm
         LABELS,
         IMAGE_SIZE,
         "pad",
-        0.8,
+        {"photo": {"subCategory": 0.8}},
     )
     assert json.loads((path / "check.json").read_text("utf-8")) == checked
     again = write_small_model(run, tmp_path / "litert", "model.tflite", b"model", None, None)
