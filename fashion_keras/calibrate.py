@@ -79,13 +79,12 @@ def calibrate(
     config = folder / CONFIG_FILE
     options = load_config(config if config.is_file() else None, asked).decision
     load_tensorflow()
-    from fashion_keras.evaluation.calibrating import acceptance_table, calibrate_run, steps_table
+    from fashion_keras.evaluation.calibrating import calibrate_run, calibration_table
 
     with held(folder, fresh=False):
         run = load_run(model, info, decided=False)
         run, steps = calibrate_run(run, data, options, progress=report_to.bars)
-    report_to.say(steps_table(steps))
-    report_to.say(acceptance_table(run))
+    report_to.say(calibration_table(run, steps))
     report_to.say(f"written to {folder / DECISION_FILE}")
     return run
 

@@ -195,12 +195,8 @@ class ModelConfig:
     """How many times the network enlarges the photos first. Its last map has a 32nd of their size,
     which of 80×60 leaves six cells. Twice is four times the work."""
     title: bool = False
-    """Take the product's text beside its photo, from records that hold it. Such a model answers
-    with the photo alone, too. Its heads are not retrained afterwards."""
-    title_dropout: Fraction = 0.3
-    """With `title`: share of the products whose text is left out in training."""
-    photo_dropout: Fraction = 0.1
-    """With `title`: share of the products whose photo is left out in training."""
+    """Fit a model of the product's text beside the photo's, from records that hold it. The run then
+    answers by the photo, by the title and by both."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -290,6 +286,9 @@ class DecisionConfig:
     """Average a photo and its mirror image: twice the work."""
     combine: bool = False
     """Let finer labels' heads inform coarser ones'."""
+    agree: bool = True
+    """Answer only combinations of classes that training has, where one label all but decides
+    another, such as a subcategory its category."""
     class_bias: bool = False
     """Raise rare classes as far as validation's macro-F1 gains (Menon et al., 2021)."""
     temperature: bool = True

@@ -27,6 +27,7 @@ STRICT = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
 Whole = Annotated[int, annotated_types.Interval(ge=0, le=2**53)]
 Count = Annotated[int, annotated_types.Interval(ge=1, le=2**53)]
 Positive = Annotated[float, annotated_types.Gt(0)]
+NonNegative = Annotated[float, annotated_types.Ge(0)]
 Share = Annotated[float, annotated_types.Interval(ge=0, le=1)]
 LIMIT = 256 * 2**20  # bytes: a photo of 64 megapixels or a table of a million rows is smaller
 

@@ -13,7 +13,7 @@ from fashion_keras.config import Config, Resize, load_config, read_sections
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.decision.parameters import Decision
 from fashion_keras.errors import UserError
-from fashion_keras.io import place, write_json
+from fashion_keras.io import place, replacing, write_json
 from fashion_keras.progress import LOGGER
 from fashion_keras.provenance import changing, check_files, fingerprints
 from fashion_keras.quiet import load_keras
@@ -31,6 +31,7 @@ HISTORY_FILE = "history.csv"
 BEST_MODEL_FILE = "best.keras"
 EVALUATION_FILE = "evaluation.json"
 DECISION_FILE = "decision.json"
+TITLE_FILE = "title.keras"
 HEADS_FILE = "heads.json"
 TEACHER_FILE = "teacher.npz"
 CHECKPOINTS, TENSORBOARD, SAVED_MODEL = "checkpoints", "tensorboard", "model"
@@ -49,9 +50,8 @@ class Run:
     `image_size` is height and width in pixels; `resize` how photos are brought to it; `config`
     is None for a bare `.keras` file; `decision` is what `fashion-keras calibrate` has fitted, if
     it has. `model` is what was trained: take features and gradients from it, and predictions
-    from `predictor`. Where the run takes titles, `titled` is what was trained, and `model` the
-    same for the photo alone: all that knows photos only, the decision and what is exported
-    included, works with that.
+    from `predictor`. `title` is the model of the product's text, where the run has one, and
+    `title_decisions` are the decisions for `title` and for `both` together.
     """
 
     path: Path
@@ -62,7 +62,8 @@ class Run:
     resize: Resize
     config: Config | None
     decision: Decision | None = None
-    titled: keras.Model | None = None
+    title: keras.Model | None = None
+    title_decisions: Mapping[str, Decision] = dataclasses.field(default_factory=dict)
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)
@@ -75,12 +76,20 @@ class Run:
         file = self.path / HISTORY_FILE
         return pd.read_csv(file) if file.is_file() else pd.DataFrame()
 
-    def fingerprints(self) -> dict[str, str]:
-        """Return the sha256 of what its predictions come from: the model, and the decision."""
+    def fingerprints(self, sees: str = "photo") -> dict[str, str]:
+        """Return the sha256 of what its predictions come from: the models and the decision."""
         folder, name = self.path, BEST_MODEL_FILE
         if not folder.is_dir():
             folder, name = folder.parent, folder.name
-        return fingerprints(folder, [name, *([DECISION_FILE] if self.decision else [])])
+        models = {"photo": [name], "title": [TITLE_FILE], "both": [name, TITLE_FILE]}[sees]
+        # Without text, both is as the photo alone.
+        used = ("photo", "both") if sees == "both" else (sees,)
+        fitted = [decision_file(which) for which in used if self.decision_for(which)]
+        return fingerprints(folder, [*models, *fitted])
+
+    def decision_for(self, sees: str) -> Decision | None:
+        """Return the decision for what the model is given, one of `SEES`, where one is fitted."""
+        return self.decision if sees == "photo" else self.title_decisions.get(sees)
 
     @functools.cached_property
     def predictor(self) -> keras.Model:
@@ -91,21 +100,26 @@ class Run:
 
         return apply_decision(self.model, self.labels, self.decision)
 
-    def predictor_of(self, sees: str) -> keras.Model:
-        """Return what predicts from one of `SEES`.
+    def predictor_for(self, sees: str) -> keras.Model:
+        """Return what predicts from one of `SEES`, its decision built in.
 
-        The decision is fitted to the photo alone: with a title it is left out. Raises `UserError`
-        where the run takes no titles.
+        For `both` it takes a dict or list of `image` and `title_ids`; a product without text is
+        answered as by its photo alone. Raises `UserError` where the run takes no titles, and for
+        `both` where no decision says how the two are weighed.
         """
         if sees == "photo":
             return self.predictor
-        if self.titled is None:
+        if self.title is None:
             raise UserError(f"{self.path} takes no titles: it was trained on photos alone")
-        if sees == "both":
-            return self.titled
-        from fashion_keras.models.title_encoder import title_alone
+        from fashion_keras.decision.layer import apply_decision, apply_decision_of_both
 
-        return title_alone(self.titled, _head_layers(self.labels))
+        decision = self.title_decisions.get(sees)
+        if sees == "title":
+            return apply_decision(self.title, self.labels, decision) if decision else self.title
+        if decision is None:
+            again = command("calibrate", "--model", self.path, "--data", "DIR")
+            raise UserError(f"{self.path}: photo and title are not weighed yet. Run\n{again}")
+        return apply_decision_of_both(self.model, self.title, self.labels, self.decision, decision)
 
     @functools.cached_property
     def features(self) -> keras.Model:
@@ -115,10 +129,6 @@ class Run:
         """
         import keras
 
-        if self.titled is not None:
-            from fashion_keras.models.title_encoder import photo_alone
-
-            return photo_alone(self.titled)
         return keras.Model(self.model.inputs[0], self.model.get_layer(FEATURES).output)
 
 
@@ -146,11 +156,15 @@ def load_run(
     if config is None:
         LOGGER.warning("%s: no %s beside it, assuming data.resize 'stretch'", path, CONFIG_FILE)
     resize: Resize = config.data.resize if config else "stretch"
-    decision = None
-    if decided and (folder / DECISION_FILE).is_file():
-        decision = _load_decision(folder, labels)
-    model, titled = _views(model, labels)
-    return Run(path, model, labels, label, (height, width), resize, config, decision, titled)
+    title = _load_title(folder, labels)
+    decisions = {
+        sees: _load_decision(folder, decision_file(sees), labels)
+        for sees in (SEES if title is not None else ("photo",))
+        if decided and (folder / decision_file(sees)).is_file()
+    }
+    decision = decisions.pop("photo", None)
+    size = (height, width)
+    return Run(path, model, labels, label, size, resize, config, decision, title, decisions)
 
 
 def check_run(path: str | os.PathLike) -> Path:
@@ -205,10 +219,33 @@ def save_records(folder: str | os.PathLike, info: DatasetInfo) -> None:
         write_json(Path(folder) / RECORDS_FILE, _identity(info))
 
 
-def save_decision(folder: str | os.PathLike, decision: Decision, model: str) -> None:
-    """Write a decision into a run's folder; `model` names the file that it was fitted to."""
-    with changing(folder, DECISION_FILE, made_from=[model]):
-        decision.save(Path(folder) / DECISION_FILE)
+def decision_file(sees: str) -> str:
+    """Return the name of the decision for what a model is given, one of `SEES`."""
+    return DECISION_FILE if sees == "photo" else f"decision-{sees}.json"
+
+
+def save_decision(
+    folder: str | os.PathLike, decision: Decision, *models: str, sees: str = "photo"
+) -> None:
+    """Write a decision into a run's folder; `models` name the files that it was fitted to."""
+    name = decision_file(sees)
+    with changing(folder, name, made_from=models):
+        decision.save(Path(folder) / name)
+
+
+def remove_decisions(folder: str | os.PathLike, *sees: str) -> None:
+    """Remove decisions from a run's folder that were fitted to other models than are there now."""
+    for which in sees:
+        (Path(folder) / decision_file(which)).unlink(missing_ok=True)
+
+
+def save_title(folder: str | os.PathLike, model: keras.Model) -> None:
+    """Write the model of the title into a run's folder; decisions fitted to another one go."""
+    folder = Path(folder)
+    with changing(folder, TITLE_FILE):
+        with replacing(folder / TITLE_FILE) as partial:
+            model.save(partial)
+        remove_decisions(folder, "title", "both")
 
 
 def check_records(folder: str | os.PathLike, info: DatasetInfo, records: str | os.PathLike) -> None:
@@ -287,11 +324,11 @@ def _read(folder: Path, name: str, kind: type[_T]) -> _T | None:
         raise damaged(path, error, _MEND) from None
 
 
-def _load_decision(folder: Path, labels) -> Decision:
-    path = folder / DECISION_FILE
+def _load_decision(folder: Path, name: str, labels) -> Decision:
+    path = folder / name
     decision = Decision.load(path)
     try:
-        check_files(folder, DECISION_FILE)
+        check_files(folder, name)
         decision.check_heads(labels)
     except UserError as error:
         again = command("calibrate", "--model", folder, "--data", "DIR")
@@ -322,24 +359,22 @@ def _outputs(model, file):
     return outputs
 
 
-def _head_layers(labels) -> dict[str, str]:
-    from fashion_keras.models.classifier import head_name
-
-    return {label: head_name(label) for label in labels}
-
-
-def _views(model, labels):
-    """Return a model for the photo alone, and the one that takes titles, if it does."""
-    from fashion_keras.models.title_encoder import has_title, photo_alone
-
-    if not has_title(model):
-        return model, None
-    return photo_alone(model, _head_layers(labels)), model
+def _load_title(folder: Path, labels) -> keras.Model | None:
+    """Return the model of the title, None where a run has none; `UserError` where it misfits."""
+    file = folder / TITLE_FILE
+    if not file.is_file():
+        return None
+    check_files(folder, TITLE_FILE)
+    model = _load_model(file)
+    found = {name: int(output.shape[-1]) for name, output in _outputs(model, file).items()}
+    if found != {name: len(classes) for name, classes in labels.items()}:
+        again = command("retrain", "--model", folder, "--data", "DIR", "--part", "title")
+        raise UserError(f"{file} has other labels or classes than the run. Fit it again:\n{again}")
+    return model
 
 
 def _photo_size(model, file) -> tuple[int, int]:
-    shapes = {tensor.name: tuple(tensor.shape) for tensor in model.inputs}
-    shape = shapes.get("image") if len(shapes) == 2 else model.input_shape
+    shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:] or shape[3] != 3:
         raise UserError(f"{file} takes {shape}: expected photos of [height, width, 3]")
     return shape[1], shape[2]

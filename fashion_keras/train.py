@@ -38,6 +38,7 @@ from fashion_keras.run import (
     has_other_split,
     load_run,
     load_run_config,
+    save_title,
 )
 from fashion_keras.text import command
 from fashion_keras.training.stages import plan_stages
@@ -245,7 +246,7 @@ def _check(config, records, info, workdir, resume, report_to) -> None:
     for label in config.labels:
         info.trainable_vocabulary(label)
     if config.model.title:
-        _check_titles(config, records, info)
+        _check_titles(records, info)
     for split in ("train", "validation"):
         info.shard_paths(records, split)
         if not any(info.splits[split].class_counts[config.data.label]):
@@ -266,19 +267,13 @@ def _check(config, records, info, workdir, resume, report_to) -> None:
         check_records(workdir, info, records)
 
 
-def _check_titles(config: Config, records, info: DatasetInfo) -> None:
-    """Raise `UserError` where there is no text, or photos of several products are mixed."""
+def _check_titles(records, info: DatasetInfo) -> None:
+    """Raise `UserError` where the records have no text to fit a model of the title to."""
     if not info.texts:
         raise UserError(
             f"model.title: {records} holds no text of its products.\n"
             "Convert the catalogue again with --text-column NAME, or set model.title=false"
         )
-    for name in ("mixup", "cutmix"):
-        if getattr(config.data, name):
-            raise UserError(
-                f"data.{name}: photos of two products have no common title. Set data.{name}=0, or "
-                "model.title=false"
-            )
 
 
 def _warn_of_names(config: Config, info: DatasetInfo, report_to: Reporter) -> None:
@@ -333,10 +328,11 @@ def _needs_no_teacher(config: Config, workdir: Path) -> bool:
 
 def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
     """Retrain the heads if asked, calibrate, score on validation, show mistakes, export."""
-    from fashion_keras.evaluation.calibrating import acceptance_table, calibrate_run, steps_table
+    from fashion_keras.evaluation.calibrating import calibrate_run, calibration_table
     from fashion_keras.evaluation.results import evaluate_run, save_json, table
     from fashion_keras.report.examples import surest_mistakes
     from fashion_keras.training.heads import heads_table, retrain_heads
+    from fashion_keras.training.title_fit import fit_titles
 
     report_to.say(f"best epoch: {trained.best_epoch}; scoring it on the validation split")
     run = load_run(workdir, decided=is_current(workdir, DECISION_FILE, BEST_MODEL_FILE))
@@ -344,9 +340,7 @@ def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
     config = run.config
     assert config is not None  # `train` has written it
     training = config.training
-    if training.retrain_epochs and run.titled is not None:
-        report_to.say("heads: left as trained, since photo and title were left out in turns")
-    elif training.retrain_epochs and not is_current(workdir, HEADS_FILE, BEST_MODEL_FILE):
+    if training.retrain_epochs and not is_current(workdir, HEADS_FILE, BEST_MODEL_FILE):
         with report_to:
             found = retrain_heads(
                 run,
@@ -358,11 +352,16 @@ def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
                 progress=report_to.update,
             )
         report_to.say(f"{heads_table(found)}\n")
+    if config.model.title and run.title is None:
+        with report_to:
+            title = fit_titles(records, run.labels, progress=report_to.update)
+        save_title(workdir, title)
+        run = dataclasses.replace(run, title=title)
     # A finished run resumed keeps its decision: fashion-keras calibrate may have fitted another.
-    if not is_current(workdir, DECISION_FILE, BEST_MODEL_FILE):
+    steps = None
+    if not is_current(workdir, DECISION_FILE, BEST_MODEL_FILE) or _lacks_decisions(run):
         run, steps = calibrate_run(run, records, config.decision)
-        report_to.say(steps_table(steps))
-    report_to.say(f"{acceptance_table(run)}\n")
+    report_to.say(f"{calibration_table(run, steps)}\n")
     result, predictions = evaluate_run(run, records, "validation")
     save_json(workdir / EVALUATION_FILE, result)
     photos, captions = surest_mistakes(run, records, predictions)
@@ -375,10 +374,14 @@ def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
     # After the epochs' own: with the heads and the decision that were fitted since.
     trained.board.write_best(best, step=len(trained.history) + 1)
     report_to.say(table(result))
-    if run.titled is not None:
+    if run.title is not None:
         _score_titles(run, records, report_to)
     if not _is_exported(workdir):  # else a finished run resumed: its model is there
         _export(run, records, workdir, report_to)
+
+
+def _lacks_decisions(run: Run) -> bool:
+    return run.title is not None and set(run.title_decisions) != {"title", "both"}
 
 
 def _export(run: Run, records: Path, workdir: Path, report_to: Reporter) -> None:

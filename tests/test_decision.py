@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from fashion_keras.decision.parameters import Acceptance, Decision, Mix
+from fashion_keras.decision.parameters import Acceptance, Agreement, Decision, Mix, Weights
 from fashion_keras.errors import UserError
 
 WHOLE = Decision(
@@ -11,7 +11,9 @@ WHOLE = Decision(
     num_examples=7,
     flip=True,
     combine={"subCategory": Mix("articleType", 0.25, {"Shirts": {"Topwear": 1.0}})},
+    weights={"subCategory": Weights(0.5, 2.0)},
     bias={"Topwear": -0.5},
+    agree=(Agreement(("subCategory", "articleType"), (("Topwear", "Shirts"),)),),
     temperature={"subCategory": 1.25},
     accept={"subCategory": Acceptance(0.9, 0.01, 0.8, 0.005)},
 )
@@ -52,6 +54,8 @@ def test_a_decision_of_another_model_is_refused():
         WHOLE.check_heads({"subCategory": ("Topwear",)})
     with pytest.raises(UserError, match="names a subCategory 'Topwear' that the model has not"):
         WHOLE.check_heads({**labels, "subCategory": ("Shoes",)})
+    with pytest.raises(UserError, match="names a articleType 'Shirts' that the model has not"):
+        WHOLE.check_heads({**labels, "articleType": ("Shoes",)})
     with pytest.raises(UserError, match="names a head 'gender'"):
         Decision("subCategory", accept={"gender": Acceptance(**ACCEPT)}).check_heads(labels)
 
@@ -73,6 +77,10 @@ def test_a_decision_of_another_model_is_refused():
             for threshold in (7, "1", None)
         ),
         {"format": 2, "accept": ACCEPT | {"threshold": 7}},
+        {"weights": {"subCategory": {"photo": -1, "title": 1}}},
+        {"weights": {"subCategory": {"photo": 1}}},
+        {"agree": [{"labels": ["subCategory", "articleType"], "combinations": [["Topwear"]]}]},
+        {"agree": [{"labels": ["subCategory"], "combinations": []}]},
         {"flip": "yes"},
         {"flip": 1},
         {"fitted_on": "test"},

@@ -24,7 +24,6 @@ from fashion_keras.data import augment, image
 from fashion_keras.data.schema import MISSING, DatasetInfo, did_you_mean
 from fashion_keras.data.shard_writer import available_memory
 from fashion_keras.data.tfrecord import read_records
-from fashion_keras.data.title_terms import COUNTS, TITLE_IDS, tensorflow_terms
 from fashion_keras.errors import UserError
 from fashion_keras.io import replacing
 from fashion_keras.reading import damaged
@@ -193,7 +192,6 @@ def make_dataset(
     cache: str = "auto",
     seed: int = 0,
     with_ids: bool = False,
-    with_titles: bool = False,
 ) -> tf.data.Dataset:
     """Make batches of a split, for `fit` or for evaluation.
 
@@ -213,13 +211,11 @@ def make_dataset(
         resize: `stretch`, `pad` or `crop`.
         cache: in memory: `encoded` photos, `decoded` pixels, `auto` (what fits) or `none`.
         with_ids: yield the product ids too, for evaluation; refused in training.
-        with_titles: yield what is written of the products too, for a model that takes it.
 
     Returns what yields `(images, labels)`: uint8 or float32 `[N, height, width, 3]` in [0, 255];
     a dict of float32 one-hot `[N, C]` a label, zeros where a product has none. `with_ids` adds ids,
-    string `[N]`. `with_titles` puts a dict of `image` and `title_ids` in the images' place: int32
-    `[N, columns * sum(COUNTS)]` of `data.title_terms`, of the columns in `DatasetInfo.texts`.
-    Raises `UserError`: records missing, damaged or of another schema; label or split unknown.
+    string `[N]`. Raises `UserError`: records missing, damaged or of another schema; label or split
+    unknown.
     """
     _check_passes(training, with_ids, initial_epoch, epochs, stream)
     _check_choice("augmentation", augmentation.policy, augment.POLICIES)
@@ -227,8 +223,7 @@ def make_dataset(
     info = DatasetInfo.load(records)
     labels = [label] if isinstance(label, str) else list(label)
     cache = resolve_cache(cache, info, split, image_size)
-    terms = tensorflow_terms(len(info.texts)) if with_titles else None
-    batches = _Batches(info, split, labels, image_size, batch_size, resize, cache, terms)
+    batches = _Batches(info, split, labels, image_size, batch_size, resize, cache)
     source = batches.source(records, training)
     if not training:
         return batches.for_evaluation(source, with_ids)
@@ -247,7 +242,6 @@ class _Batches:
     batch_size: int
     resize: str
     cache: str
-    terms: Callable[[tf.Tensor], tf.Tensor] | None  # of the texts, for a model that takes them
 
     @property
     def count(self) -> int:
@@ -263,7 +257,6 @@ class _Batches:
             self.info,
             self.split,
             self.labels,
-            titles=self.terms is not None,
             parallel_reads=reads,
         )
         if self.cache == "decoded":
@@ -274,7 +267,7 @@ class _Batches:
         """Batch every product once, in order."""
 
         def batch_of(batch):
-            given = (self._inputs(batch["image"], batch), self._one_hot(batch))
+            given = (batch["image"], self._one_hot(batch))
             return (*given, batch["id"]) if with_ids else given
 
         if self.cache != "decoded":
@@ -304,7 +297,7 @@ class _Batches:
 
             def batch_of(position, batch):
                 images, one_hot = augmenter.batch(batch, self._one_hot(batch), number, position)
-                return self._inputs(images, batch), one_hot
+                return images, one_hot
 
             photos = _drawn(source, rates, self.count, augmenter.seed, number)
             if augmenter.varies_photos or self.cache != "decoded":
@@ -319,14 +312,7 @@ class _Batches:
 
     def _decode(self, product):
         pixels = image.decode_and_resize(product["encoded"], self.image_size, self.resize)
-        decoded = {"id": product["id"], "image": pixels, "index": product["index"]}
-        return {**decoded, "title": product["title"]} if self.terms else decoded
-
-    def _inputs(self, images, batch):
-        """Return what a model is given: the photos, and their texts' terms where it takes them."""
-        if not self.terms:
-            return images
-        return {"image": images, TITLE_IDS: self.terms(batch["title"])}
+        return {"id": product["id"], "image": pixels, "index": product["index"]}
 
     def _one_hot(self, batch):
         return {
@@ -334,17 +320,11 @@ class _Batches:
             for column, name in enumerate(self.labels)
         }
 
-    def _with_static_shapes(self, inputs, one_hot):
+    def _with_static_shapes(self, images, one_hot):
         size = self.batch_size if self.count >= self.batch_size else None
-        shape = [size, *self.image_size, 3]
-        if self.terms:
-            width = len(self.info.texts) * sum(COUNTS)
-            ids = tf.ensure_shape(inputs[TITLE_IDS], [size, width])
-            inputs = {"image": tf.ensure_shape(inputs["image"], shape), TITLE_IDS: ids}
-        else:
-            inputs = tf.ensure_shape(inputs, shape)
+        images = tf.ensure_shape(images, [size, *self.image_size, 3])
         classes = {name: len(self.info.vocabulary(name)) for name in self.labels}
-        return inputs, {k: tf.ensure_shape(one_hot[k], [size, classes[k]]) for k in self.labels}
+        return images, {k: tf.ensure_shape(one_hot[k], [size, classes[k]]) for k in self.labels}
 
 
 class _Augmenter:

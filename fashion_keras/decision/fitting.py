@@ -17,14 +17,13 @@ from fashion_keras.decision.calibration import (
     expected_calibration_error,
     negative_log_likelihood,
 )
-from fashion_keras.decision.parameters import Acceptance, Decision, Mix
+from fashion_keras.decision.parameters import Acceptance, Agreement, Decision, Mix, Weights
 from fashion_keras.decision.parts import (
     Arrays,
     Counts,
     acceptance,
     accuracy_and_f1,
     fit_parts,
-    log_prior_of,
 )
 
 if TYPE_CHECKING:
@@ -48,8 +47,8 @@ def fit_decision(
     options: DecisionConfig,
     predictions: Predictions,
     labels: Mapping[str, Sequence[str]],
-    joint_counts: Mapping[str, Mapping[str, np.ndarray]],
-    train_counts: Sequence[int],
+    counts: Counts,
+    titles: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[Decision, list[Step]]:
     """Fit the parts that `options` asks for; return the decision and the scores after each part.
 
@@ -66,9 +65,8 @@ def fit_decision(
     Args:
         predictions: of the validation split, with `options.flip` in them already.
         labels: head to class names in index order, the headline first.
-        joint_counts: head to further heads, each with the training products of each pair of
-            classes, `[further head's classes, head's classes]`; heads to be mixed or not.
-        train_counts: training products of each headline class.
+        counts: of the training products.
+        titles: head to logits by the products' text, where photo and title are weighed.
 
     Raises:
         ValueError: a split other than validation, or one without a labelled photo.
@@ -80,32 +78,38 @@ def fit_decision(
     if not (truth[headline] >= 0).any():
         raise ValueError(f"No validation photo has a {headline}.")
     logits = {name: predictions.logits[name].astype(np.float64) for name in labels}
-    counts = Counts(joint_counts, log_prior_of(train_counts))
-    parts = fit_parts(options, logits, truth, counts)
+    parts = fit_parts(options, logits, truth, counts, titles)
     decision = Decision(
         headline,
         num_examples=int((truth[headline] >= 0).sum()),
         flip=options.flip,
+        weights={name: Weights(*pair) for name, pair in parts.weights.items()},
         combine={
             name: Mix(mix.finer, mix.weight, _named(mix.shares, labels[mix.finer], labels[name]))
             for name, mix in parts.mixes.items()
         },
         bias=dict(zip(labels[headline], parts.bias.tolist(), strict=True)) if parts.tau else {},
+        agree=tuple(
+            Agreement(together, _named_rows(rows, [labels[name] for name in together]))
+            for together, rows in parts.agree.items()
+        ),
         temperature=parts.temperature,
-        accept=_cross_fitted_acceptance(options, logits, truth, counts),
+        accept=_cross_fitted_acceptance(options, logits, truth, counts, titles),
     )
-    return decision, _steps(options, parts, logits, truth[headline])
+    return decision, _steps(options, parts, logits, truth[headline], titles)
 
 
-def _cross_fitted_acceptance(options, logits, truth, counts) -> dict[str, Acceptance]:
+def _cross_fitted_acceptance(options, logits, truth, counts, titles) -> dict[str, Acceptance]:
     """Choose each label's threshold on photos that no part was fitted to."""
     photos = len(next(iter(truth.values())))
     fold = np.random.default_rng(_SEED).permutation(photos) % _FOLDS
     decided = {name: np.empty_like(values) for name, values in logits.items()}
     for number in range(min(_FOLDS, photos)):
         held = fold == number
-        parts = fit_parts(options, _rows(logits, ~held), _rows(truth, ~held), counts)
-        for name, values in parts.decide(_rows(logits, held)).items():
+        others = None if titles is None else _rows(titles, ~held)
+        parts = fit_parts(options, _rows(logits, ~held), _rows(truth, ~held), counts, others)
+        own = None if titles is None else _rows(titles, held)
+        for name, values in parts.decide(_rows(logits, held), own).items():
             decided[name][held] = values
     found = {name: acceptance(decided[name], truth[name], options.target_error) for name in logits}
     return {name: accept for name, accept in found.items() if accept is not None}
@@ -115,23 +119,34 @@ def _rows(arrays: Arrays, rows: np.ndarray) -> dict[str, np.ndarray]:
     return {name: values[rows] for name, values in arrays.items()}
 
 
-def _steps(options, parts, logits, truth) -> list[Step]:
+def _steps(options, parts, logits, truth, titles) -> list[Step]:
     """Score the headline with one part more at each step."""
     headline = next(iter(logits))
 
     def with_parts(name, **without):
-        decided = dataclasses.replace(parts, **without).decide(logits)
+        decided = dataclasses.replace(parts, **without).decide(logits, titles)
         return _step(name, decided[headline], truth)
 
     steps = [_step("flip" if options.flip else "logits", logits[headline], truth)]
+    nothing: dict = {"mixes": {}, "agree": {}, "bias": np.zeros(1), "temperature": {}}
+    if titles is not None:
+        steps.append(_step("the title alone", titles[headline], truth))
+        steps.append(with_parts("photo and title", **nothing))
     if mix := parts.mixes.get(headline):
         name = f"with {mix.finer} ({mix.weight:.2f})"
-        steps.append(with_parts(name, bias=np.zeros(1), temperature={}))
+        steps.append(with_parts(name, **{**nothing, "mixes": parts.mixes}))
     if parts.tau:
-        steps.append(with_parts(f"class bias (tau {parts.tau:.3f})", temperature={}))
+        name = f"class bias (tau {parts.tau:.3f})"
+        steps.append(with_parts(name, agree={}, temperature={}))
+    if any(headline in together for together in parts.agree):
+        steps.append(with_parts("labels that agree", temperature={}))
     if options.temperature:
         steps.append(with_parts("temperature"))
     return steps
+
+
+def _named_rows(rows: np.ndarray, names: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(of[i] for of, i in zip(names, row, strict=True)) for row in rows)
 
 
 def _named(shares, finer, headline):

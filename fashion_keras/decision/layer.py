@@ -1,4 +1,4 @@
-"""A classifier and a `Decision` in, a Keras model that has the decision built in out."""
+"""Models and a `Decision` in, a Keras model that has the decision built in out."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from fashion_keras.decision.parameters import Decision
+from fashion_keras.decision.parameters import Agreement, Decision
+from fashion_keras.decision.parts import NEVER, combinations_of
 
 _SMALLEST = 1e-12  # a probability whose logarithm float32 can hold
+Labels = Mapping[str, Sequence[str]]  # the class names of each head
 
 
-def apply_decision(
-    model: keras.Model, labels: Mapping[str, Sequence[str]], decision: Decision
-) -> keras.Model:
-    """Build a model with the same inputs and heads whose logits already carry the decision.
+def apply_decision(model: keras.Model, labels: Labels, decision: Decision) -> keras.Model:
+    """Build a model with the same input and heads whose logits already carry the decision.
 
     `model` gives a dict of logits `[N, C]`, `labels` the class names of each head. The result's
     outputs are logits too: their softmax is the decided probability and their maximum the
@@ -24,24 +24,37 @@ def apply_decision(
     Raises `UserError` where the decision names heads or classes that the model has not.
     """
     decision.check_heads(labels)
-    inputs = keras.Input(model.input_shape[1:], name="image")
-    logits = model(inputs)
-    if decision.flip:
-        mirrored = model(ops.flip(inputs, axis=2))
-        logits = {name: (logits[name] + mirrored[name]) / 2.0 for name in labels}
-    logits = {name: logits[name] for name in labels}
-    # Each mix is of the heads as they are, not of what another mix has made of them.
-    mixed = {
-        name: _mixed(logits[name], logits[mix.finer], mix, labels[mix.finer], labels[name])
-        for name, mix in decision.combine.items()
-    }
-    logits |= mixed
-    if decision.bias:
-        bias = [decision.bias.get(name, 0.0) for name in labels[decision.label]]
-        logits[decision.label] = logits[decision.label] + np.array(bias, np.float32)
-    for name, temperature in decision.temperature.items():
-        logits[name] = logits[name] / temperature
+    inputs = _input_like(model)
+    logits = _decided(_logits(model, inputs, decision.flip), labels, decision)
     return keras.Model(inputs, logits, name=model.name)
+
+
+def apply_decision_of_both(
+    photo: keras.Model,
+    title: keras.Model,
+    labels: Labels,
+    alone: Decision | None,
+    decision: Decision,
+) -> keras.Model:
+    """Build a model of `image` and `title_ids` from the models of photo and title.
+
+    `decision` is that of both; `alone`, the photo's, decides where a product has no text.
+    """
+    decision.check_heads(labels)
+    image, ids = _input_like(photo), _input_like(title)
+    seen = _logits(photo, image, decision.flip)
+    said = title(ids)
+    both = {
+        name: weights.photo * seen[name] + weights.title * said[name]
+        for name, weights in decision.weights.items()
+    }
+    both = _decided({name: both.get(name, seen[name]) for name in labels}, labels, decision)
+    if alone is not None and alone.flip != decision.flip:
+        seen = _logits(photo, image, alone.flip)
+    fallback = _decided(seen, labels, alone) if alone is not None else seen
+    has_text = ops.any(ops.not_equal(ids, 0), axis=1, keepdims=True)
+    logits = {name: ops.where(has_text, both[name], fallback[name]) for name in labels}
+    return keras.Model([image, ids], logits, name=photo.name)
 
 
 def implication_matrix(
@@ -56,7 +69,58 @@ def implication_matrix(
     return matrix
 
 
+def _input_like(model: keras.Model) -> keras.KerasTensor:
+    (tensor,) = model.inputs
+    name = "image" if len(tensor.shape) == 4 else tensor.name
+    return keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
+
+
+def _logits(model, inputs, flip: bool):
+    logits = model(inputs)
+    if not flip:
+        return logits
+    mirrored = model(ops.flip(inputs, axis=2))
+    return {name: (logits[name] + mirrored[name]) / 2.0 for name in logits}
+
+
+def _decided(logits, labels: Labels, decision: Decision):
+    """Return logits with everything of a decision in them but flip and weights."""
+    logits = {name: logits[name] for name in labels}
+    # Each mix is of the heads as they are, not of what another mix has made of them.
+    mixed = {
+        name: _mixed(logits[name], logits[mix.finer], mix, labels[mix.finer], labels[name])
+        for name, mix in decision.combine.items()
+    }
+    logits |= mixed
+    if decision.bias:
+        bias = [decision.bias.get(name, 0.0) for name in labels[decision.label]]
+        logits[decision.label] = logits[decision.label] + np.array(bias, np.float32)
+    for agreement in decision.agree:
+        logits |= _agreed(logits, labels, agreement)
+    for name, temperature in decision.temperature.items():
+        logits[name] = logits[name] / temperature
+    return logits
+
+
 def _mixed(coarser_logits, finer_logits, mix, finer, coarser):
     implied = ops.matmul(ops.softmax(finer_logits), implication_matrix(mix.implies, finer, coarser))
     mixed = (1.0 - mix.weight) * ops.softmax(coarser_logits) + mix.weight * implied
     return ops.log(ops.maximum(mixed, _SMALLEST))
+
+
+def _agreed(logits, labels: Labels, agreement: Agreement):
+    """Return the logits of an agreement's labels: of a class, those of its best combination."""
+    names = agreement.labels
+    number = [{name: i for i, name in enumerate(labels[label])} for label in names]
+    rows = [[of[n] for of, n in zip(number, row, strict=True)] for row in agreement.combinations]
+    indices = np.array(rows)
+    total = sum(
+        ops.take(ops.log_softmax(logits[label]), indices[:, column], axis=1)
+        for column, label in enumerate(names)
+    )
+    agreed = {}
+    for column, label in enumerate(names):
+        of_class, known = combinations_of(indices[:, column], len(labels[label]))
+        best = ops.max(ops.take(total, of_class, axis=1), axis=2)
+        agreed[label] = ops.where(known, best, NEVER)
+    return agreed

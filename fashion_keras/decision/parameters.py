@@ -15,6 +15,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.io import write_json
 from fashion_keras.reading import (
     STRICT,
+    NonNegative,
     Positive,
     Share,
     Whole,
@@ -60,15 +61,40 @@ class Mix:
 
 
 @dataclasses.dataclass(frozen=True)
+class Weights:
+    """How a label's logits of photo and title are added: photo · z_photo + title · z_title."""
+
+    __pydantic_config__ = STRICT
+
+    photo: NonNegative
+    title: NonNegative
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """Labels whose classes go together, such as a category and its subcategory.
+
+    `combinations` are those that training has, a class name of each of `labels`. Only one of
+    them is answered: the one with the highest sum of the labels' log p.
+    """
+
+    __pydantic_config__ = STRICT
+
+    labels: tuple[str, ...]
+    combinations: tuple[tuple[str, ...], ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Decision:
     """How logits become probabilities and a class; every part is optional.
 
-    In this order: the mean of the logits of a photo and its mirror image (`flip`); each head's
-    softmax, mixed with what a finer head says of it (`combine`, by the coarser head); a `bias` a
-    headline class, added to log p; each head's `temperature`, which divides log p. `accept` has
-    the thresholds that a shop's automation goes by; a label that none is good enough for is not in
-    it. `fitted_on` names the split, never test, and
-    `num_examples` its photos.
+    Where a product is seen by photo and title, `weights` says how each label's logits of the two
+    are added. Then in this order: the mean of the logits of a photo and its mirror image (`flip`);
+    each head's softmax, mixed with what a finer head says of it (`combine`, by the coarser head);
+    a `bias` a headline class, added to log p; the best combination that has the class (`agree`);
+    each head's `temperature`, which divides log p. `accept` has the thresholds that a shop's
+    automation goes by; a label that none is good enough for is not in it. `fitted_on` names the
+    split, never test, and `num_examples` its photos.
     """
 
     __pydantic_config__ = STRICT
@@ -77,8 +103,10 @@ class Decision:
     fitted_on: Literal["validation"] = "validation"
     num_examples: Whole = 0
     flip: bool = False
+    weights: Mapping[str, Weights] = dataclasses.field(default_factory=dict)
     combine: Mapping[str, Mix] = dataclasses.field(default_factory=dict)
     bias: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    agree: tuple[Agreement, ...] = ()
     temperature: Mapping[str, Positive] = dataclasses.field(default_factory=dict)
     accept: Mapping[str, Acceptance] = dataclasses.field(default_factory=dict)
 
@@ -102,7 +130,16 @@ class Decision:
     def check_heads(self, labels: Mapping[str, Sequence[str]]) -> None:
         """Raise `UserError` where the decision names heads or classes that a model has not."""
         finer = [mix.finer for mix in self.combine.values()]
-        for name in (self.label, *self.combine, *finer, *self.temperature, *self.accept):
+        together = [name for agreement in self.agree for name in agreement.labels]
+        for name in (
+            self.label,
+            *together,
+            *self.combine,
+            *finer,
+            *self.temperature,
+            *self.accept,
+            *self.weights,
+        ):
             if name not in labels:
                 heads = ", ".join(labels)
                 raise UserError(f"the decision names a head {name!r}, the model has {heads}")
@@ -110,11 +147,17 @@ class Decision:
         for head, mix in self.combine.items():
             named += [(mix.finer, name) for name in mix.implies]
             named += [(head, name) for shares in mix.implies.values() for name in shares]
+        for agreement in self.agree:
+            for names in agreement.combinations:
+                named += zip(agreement.labels, names, strict=True)
         for head, name in named:
             if name not in labels[head]:
                 raise UserError(f"the decision names a {head} {name!r} that the model has not")
 
     def _check_shares(self) -> None:
+        for agreement in self.agree:
+            if {len(names) for names in agreement.combinations} != {len(agreement.labels)}:
+                raise ValueError("agree.combinations: expected a class of each label in each")
         for head, mix in self.combine.items():
             for name, shares in mix.implies.items():
                 if abs(sum(shares.values()) - 1) > 1e-6:

@@ -7,10 +7,11 @@ A candidate costs milliseconds; TensorFlow is not needed. The formulas are those
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 
 from fashion_keras.config import DecisionConfig
 from fashion_keras.decision.automation import threshold_for
@@ -29,15 +30,22 @@ _ACCURACY_LOSS = 0.001
 # And what share of the photos it may hand back to a person, since it blurs who is sure.
 _COVERAGE_LOSS = 0.01
 _SMALLEST = 1e-12
+NEVER = -1e3  # the logit of a class that is in no combination
 Arrays = Mapping[str, np.ndarray]  # by head
 
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """What the training split says: products of each pair of classes, and log shares of each."""
+    """What the training split says.
+
+    `joint` has the products of each pair of classes, `log_prior` the log shares of the headline's
+    classes, `combinations` the classes that occur together of labels that go together, by these
+    labels: int `[K, labels]`.
+    """
 
     joint: Mapping[str, Mapping[str, np.ndarray]]
     log_prior: np.ndarray
+    combinations: Mapping[tuple[str, ...], np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,35 +66,60 @@ class FittedMix:
 class Parts:
     """A decision's parts as arrays, by index; `Decision` holds them by name."""
 
+    weights: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     mixes: Mapping[str, FittedMix] = dataclasses.field(default_factory=dict)
+    agree: Mapping[tuple[str, ...], np.ndarray] = dataclasses.field(default_factory=dict)
     tau: float = 0.0
     bias: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(1))  # of the headline
     temperature: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
-    def decide(self, logits: Arrays) -> dict[str, np.ndarray]:
-        """Return the logits with the parts in them; the headline is the first head."""
+    def decide(self, logits: Arrays, titles: Arrays | None = None) -> dict[str, np.ndarray]:
+        """Return the logits with the parts in them; the headline is the first head.
+
+        `titles` are the logits by the products' text, where `weights` say how to add them.
+        """
+        if titles is not None:
+            logits = {
+                name: photo * logits[name] + title * titles[name]
+                for name, (photo, title) in self.weights.items()
+            }
         # Each mix is of the heads as they are, not of what another mix has made of them.
         mixed = {n: mix.mixed(logits[n], logits[mix.finer]) for n, mix in self.mixes.items()}
         decided = {**logits, **mixed}
         headline = next(iter(logits))
         decided[headline] = decided[headline] + self.bias
+        for labels, combinations in self.agree.items():
+            decided |= agreed(decided, labels, combinations)
         return {name: values / self.temperature.get(name, 1.0) for name, values in decided.items()}
 
 
-def fit_parts(options: DecisionConfig, logits: Arrays, truth: Arrays, counts: Counts) -> Parts:
+def fit_parts(
+    options: DecisionConfig,
+    logits: Arrays,
+    truth: Arrays,
+    counts: Counts,
+    titles: Arrays | None = None,
+) -> Parts:
     """Fit the parts that are asked for; those that have no labelled photo to go by are left out."""
     headline = next(iter(logits))
     parts = Parts()
+    if titles is not None:
+        weights = {name: _weights(logits[name], titles[name], truth[name]) for name in logits}
+        parts = Parts(weights)
+        logits, titles = parts.decide(logits, titles), None
     if options.combine:
         found = {
             name: _best_mix(logits, truth[name], name, further)
             for name, further in counts.joint.items()
         }
-        parts = Parts({name: mix for name, mix in found.items() if mix is not None})
+        mixes = {name: mix for name, mix in found.items() if mix is not None}
+        parts = dataclasses.replace(parts, mixes=mixes)
     if options.class_bias:
         mixed = parts.decide(logits)[headline]
         tau = _tau(mixed, counts.log_prior, truth[headline], options)
         parts = dataclasses.replace(parts, tau=tau, bias=-tau * counts.log_prior)
+    if options.agree:
+        parts = dataclasses.replace(parts, agree=counts.combinations)
     if options.temperature:
         decided = parts.decide(logits)
         temperature = {
@@ -96,6 +129,92 @@ def fit_parts(options: DecisionConfig, logits: Arrays, truth: Arrays, counts: Co
         }
         parts = dataclasses.replace(parts, temperature=temperature)
     return parts
+
+
+def agreed(logits: Arrays, labels: Sequence[str], combinations: np.ndarray) -> Arrays:
+    """Return the labels' logits where only some combinations of classes are allowed.
+
+    A combination has the sum of its classes' log p, a class the best sum of a combination that
+    has it. So the likeliest classes of all labels are those of one combination. `combinations`
+    are class indices, int `[K, labels]`.
+    """
+    total = sum(
+        log_softmax(logits[label], axis=1)[:, combinations[:, column]]
+        for column, label in enumerate(labels)
+    )
+    found = {}
+    for column, label in enumerate(labels):
+        of_class, known = combinations_of(combinations[:, column], logits[label].shape[1])
+        found[label] = np.where(known, total[:, of_class].max(axis=2), NEVER)
+    return found
+
+
+def combinations_of(classes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the combinations of each class, int `[count, most]`, and which classes have one.
+
+    `classes` has the class of each combination. Where a class has fewer than another, its last
+    stands there several times.
+    """
+    rows = [np.flatnonzero(classes == index) for index in range(count)]
+    known = np.array([len(row) > 0 for row in rows])
+    filled = [row if len(row) else np.zeros(1, int) for row in rows]
+    most = max(map(len, filled))
+    return np.stack([np.pad(row, (0, most - len(row)), "edge") for row in filled]), known
+
+
+def combinations_known(
+    indices: np.ndarray, labels: Sequence[str]
+) -> dict[tuple[str, ...], np.ndarray]:
+    """Return the classes that occur together, by the labels that go together.
+
+    Labels go together where the class of one leaves that of the other no choice in 98% of the
+    products, such as a subcategory and its category. `indices` are the training products' classes,
+    int `[N, labels]`, -1 where there is none. Example:
+
+        >>> combinations_known(np.array([[0, 0], [0, 1], [1, 2]]), ["kind", "article"])
+        {('kind', 'article'): array([[0, 0], [0, 1], [1, 2]])}
+    """
+    groups: list[set[int]] = []
+    for coarser, finer in itertools.permutations(range(len(labels)), 2):
+        if _decides(indices[:, finer], indices[:, coarser]):
+            touched = [group for group in groups if group & {coarser, finer}]
+            groups = [group for group in groups if group not in touched]
+            groups.append({coarser, finer}.union(*touched))
+    found = {}
+    for group in map(sorted, groups):
+        rows = indices[:, group]
+        rows = np.unique(rows[(rows >= 0).all(axis=1)], axis=0)
+        found[tuple(labels[column] for column in group)] = rows
+    return found
+
+
+def _decides(finer: np.ndarray, coarser: np.ndarray) -> bool:
+    both = (finer >= 0) & (coarser >= 0)
+    finer, coarser = finer[both], coarser[both]
+    if len(np.unique(finer)) <= len(np.unique(coarser)):  # another name for the same, or nothing
+        return False
+    pairs, counts = np.unique(np.stack([finer, coarser]), axis=1, return_counts=True)
+    largest = np.zeros(pairs[0].max() + 1)
+    np.maximum.at(largest, pairs[0], counts)
+    return largest.sum() / len(finer) >= _IMPLIES
+
+
+def _weights(photo: np.ndarray, title: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Return the weights of a label's logits of photo and title that give the least NLL.
+
+    Each is brought to its own best temperature first; the title alone where nothing is known.
+    """
+    known = truth >= 0
+    if not known.any():
+        return 0.0, 1.0
+    photo, title, truth = photo[known], title[known], truth[known]
+    scales = [1 / fit_temperature(logits, truth) for logits in (photo, title)]
+    losses = []
+    for share in _WEIGHTS:
+        fused = share * scales[0] * photo + (1 - share) * scales[1] * title
+        losses.append(negative_log_likelihood(fused / fit_temperature(fused, truth), truth))
+    share = _WEIGHTS[int(np.argmin(losses))]
+    return float(share * scales[0]), float((1 - share) * scales[1])
 
 
 def _is_finer(counts: np.ndarray) -> bool:

@@ -1,9 +1,11 @@
-"""A run and its records in; the run's `decision.json`, fitted on validation, out."""
+"""A run and its records in; the run's decisions, fitted on validation, out."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -13,50 +15,80 @@ from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.data.tfrecord import read_records
 from fashion_keras.decision.fitting import Step, fit_decision
 from fashion_keras.decision.parameters import Decision
+from fashion_keras.decision.parts import Counts, combinations_known, log_prior_of
 from fashion_keras.errors import UserError
-from fashion_keras.evaluation.predictions import predict
-from fashion_keras.run import Run, check_run, save_decision
+from fashion_keras.evaluation.predictions import Predictions, predict
+from fashion_keras.run import SEES, TITLE_FILE, Run, check_run, save_decision
 
 
 def calibrate_run(
     run: Run, records: str | os.PathLike, options: DecisionConfig, *, progress: bool = False
-) -> tuple[Run, list[Step]]:
-    """Fit a decision on the validation split and write it into the run's folder.
+) -> tuple[Run, dict[str, list[Step]]]:
+    """Fit decisions on the validation split and write them into the run's folder.
 
-    Returns the run with its decision, and the scores after each part. A decision that was there
-    is replaced. Raises `UserError` as `predict` does, and where no validation photo has a label.
+    One for the photo and, where the run takes titles, one for the title and one for both.
+    Returns the run with them, and the scores after each part by what the model is given. Decisions
+    that were there are replaced. Raises `UserError` as `predict` does, and where no validation
+    photo has a label.
     """
     info = DatasetInfo.load(records)
     plain = Decision(run.label, flip=True) if options.flip else None
-    predictions = predict(
+    photo = predict(
         dataclasses.replace(run, decision=plain), records, "validation", progress=progress
     )
-    if not (predictions.truth[run.label] >= 0).any():
+    if not (photo.truth[run.label] >= 0).any():
         raise UserError(f"{records}: no validation photo has a {run.label}, nothing to fit on")
-    decision, steps = fit_decision(
-        options,
-        predictions,
-        run.labels,
-        joint_counts(records, info, list(run.labels)) if options.combine else {},
-        info.splits["train"].class_counts[run.label],
-    )
+    counts = training_counts(records, info, list(run.labels), options)
+    fit = functools.partial(fit_decision, labels=run.labels, counts=counts)
+    found = {"photo": fit(options, photo)}
+    if run.title is not None:
+        bare = dataclasses.replace(run, title_decisions={})
+        title = with_text(predict(bare, records, "validation", sees="title"))
+        if not (title.truth[run.label] >= 0).any():
+            raise UserError(f"{records}: no validation product with a {run.label} has a text")
+        photo = dataclasses.replace(photo, truth=title.truth)
+        found["title"] = fit(dataclasses.replace(options, flip=False), title)
+        found["both"] = fit(options, photo, titles=title.logits)
     file = check_run(run.path)
-    save_decision(file.parent, decision, file.name)
-    return dataclasses.replace(run, decision=decision), steps
+    models = {"photo": [file.name], "title": [TITLE_FILE], "both": [file.name, TITLE_FILE]}
+    for sees, (decision, _) in found.items():
+        save_decision(file.parent, decision, *models[sees], sees=sees)
+    decisions = {sees: decision for sees, (decision, _) in found.items()}
+    photo_decision = decisions.pop("photo")
+    run = dataclasses.replace(run, decision=photo_decision, title_decisions=decisions)
+    return run, {sees: steps for sees, (_, steps) in found.items()}
 
 
-def joint_counts(
-    records: str | os.PathLike, info: DatasetInfo, labels: list[str]
+def with_text(predictions: Predictions) -> Predictions:
+    """Return predictions by title in which products without text have no label."""
+    assert predictions.has_text is not None  # they are by title
+    truth = {k: np.where(predictions.has_text, v, -1) for k, v in predictions.truth.items()}
+    return dataclasses.replace(predictions, truth=truth)
+
+
+def training_counts(
+    records: str | os.PathLike, info: DatasetInfo, labels: list[str], options: DecisionConfig
+) -> Counts:
+    """Count what `fit_decision` needs of the training products; `labels` has the headline first."""
+    indices = read_records(records, info, "train", labels).map(
+        lambda product: product["index"], num_parallel_calls=tf.data.AUTOTUNE
+    )
+    indices = np.concatenate([*indices.batch(4096).as_numpy_iterator()])
+    return Counts(
+        _joint_counts(indices, info, labels) if options.combine else {},
+        log_prior_of(info.splits["train"].class_counts[labels[0]]),
+        combinations_known(indices, labels) if options.agree else {},
+    )
+
+
+def _joint_counts(
+    indices: np.ndarray, info: DatasetInfo, labels: list[str]
 ) -> dict[str, dict[str, np.ndarray]]:
     """Count the training products of each pair of classes of each pair of labels.
 
     Returns a label to the others, int64 `[other's classes, label's classes]`.
     """
     sizes = [len(info.vocabulary(name)) for name in labels]
-    indices = read_records(records, info, "train", labels).map(
-        lambda product: product["index"], num_parallel_calls=tf.data.AUTOTUNE
-    )
-    indices = np.concatenate([*indices.batch(4096).as_numpy_iterator()])
     counts: dict[str, dict[str, np.ndarray]] = {}
     for column, name in enumerate(labels):
         counts[name] = {}
@@ -70,21 +102,30 @@ def joint_counts(
     return counts
 
 
-def steps_table(steps: list[Step]) -> str:
-    """Lay out what each part gave, for the terminal."""
-    lines = [f"{'validation':<28} accuracy  macro-F1     NLL     ECE"]
-    lines += [
+def calibration_table(run: Run, steps: Mapping[str, Sequence[Step]] | None = None) -> str:
+    """Lay out what each part gave and which products of a calibrated run need no person.
+
+    By what the model is given, for the terminal; without `steps` the second alone.
+    """
+    lines = []
+    for sees in SEES:
+        if decision := run.decision_for(sees):
+            if run.title is not None:
+                lines.append(f"{'by photo and title' if sees == 'both' else f'by the {sees}'}:")
+            lines += _steps_lines(steps[sees]) if steps else []
+            lines += [*_acceptance_lines(run, decision), ""]
+    return "\n".join(lines).rstrip()
+
+
+def _steps_lines(steps: Sequence[Step]) -> list[str]:
+    return [f"{'validation':<28} accuracy  macro-F1     NLL     ECE"] + [
         f"{step.part:<28} {step.accuracy:>8.4f}  {step.macro_f1:>8.4f}  {step.nll:>6.4f}  "
         f"{step.ece:>6.4f}"
         for step in steps
     ]
-    return "\n".join(lines)
 
 
-def acceptance_table(run: Run) -> str:
-    """Lay out which photos of a calibrated run need no person, a line a label."""
-    decision = run.decision
-    assert decision is not None  # as `calibrate_run` returns it
+def _acceptance_lines(run: Run, decision: Decision) -> list[str]:
     lines = [f"{'needs no person':<28} threshold  photos   error  target"]
     for label in run.labels:
         if accept := decision.accept.get(label):
@@ -94,4 +135,4 @@ def acceptance_table(run: Run) -> str:
             )
         else:
             lines.append(f"{label:<28} no threshold reaches the target: all need a person")
-    return "\n".join(lines)
+    return lines

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from fashion_keras.data.pipeline import class_indices, make_dataset
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.data.title_terms import TITLE_IDS
+from fashion_keras.data.title_reader import read_terms
 from fashion_keras.errors import UserError
 from fashion_keras.progress import open_bar
 from fashion_keras.run import Run
@@ -67,13 +67,15 @@ class Predictions:
     """What a model says of a split, in the records' order.
 
     `ids` are the product ids; `truth` maps each head to class indices, int64 `[N]`, -1 where a
-    product has no label; `logits` maps each head to float32 `[N, C]`.
+    product has no label; `logits` maps each head to float32 `[N, C]`. `has_text`, bool `[N]`, says
+    which products have a text, where the model was given titles.
     """
 
     split: str
     ids: list[str]
     truth: dict[str, np.ndarray]
     logits: dict[str, np.ndarray]
+    has_text: np.ndarray | None = None
 
     def prediction(self, label: str) -> np.ndarray:
         """Return the index of the likeliest class, int64 `[N]`; the first of equals."""
@@ -115,10 +117,21 @@ def predict(
     """
     info = DatasetInfo.load(records)
     check_vocabularies(run.labels, info, run.path, records)
-    predictor = run.predictor_of(sees)
-    if sees != "photo":
+    predictor = run.predictor_for(sees)
+    if sees == "photo":
+        found = _by_photo(run, records, info, split, batch_size, predictor, progress)
+    else:
         check_texts(run, info, records)
-    dataset = make_dataset(
+        found = _by_title(run, records, info, split, batch_size, predictor, sees, progress)
+    _check_finite(found, run.path)
+    return found
+
+
+def _by_photo(run, records, info, split, batch_size, predictor, progress) -> Predictions:
+    ids: list[str] = []
+    truth: dict[str, list[np.ndarray]] = {label: [] for label in run.labels}
+    logits: dict[str, list[np.ndarray]] = {label: [] for label in run.labels}
+    batches = make_dataset(
         records,
         split,
         list(run.labels),
@@ -127,43 +140,61 @@ def predict(
         resize=run.resize,
         cache="none",
         with_ids=True,
-        with_titles=sees != "photo",
     )
-    ids: list[str] = []
-    truth: dict[str, list[np.ndarray]] = {label: [] for label in run.labels}
-    logits: dict[str, list[np.ndarray]] = {label: [] for label in run.labels}
     total = info.splits[split].num_examples
     with open_bar(total, split, "photo", shown=progress, leave=False) as bar:
-        for images, one_hot, batch_ids in dataset:
-            outputs = predictor.predict_on_batch(_given(images, sees))
+        for images, one_hot, batch_ids in batches:
+            outputs = predictor.predict_on_batch(images.numpy())
             ids += [identifier.decode() for identifier in batch_ids.numpy()]
             for label in run.labels:
                 truth[label].append(class_indices(one_hot[label].numpy()))
                 logits[label].append(np.asarray(outputs[label], np.float32))
             bar.update(len(batch_ids))
-    predictions = Predictions(
-        split,
-        ids,
-        {label: np.concatenate(parts) for label, parts in truth.items()},
-        {label: np.concatenate(parts) for label, parts in logits.items()},
-    )
-    _check_finite(predictions, run.path)
-    return predictions
+    return Predictions(split, ids, _joined(truth), _joined(logits))
 
 
-def _given(images, sees: str):
-    if sees == "photo":
-        return images.numpy()
-    if sees == "title":
-        return images[TITLE_IDS].numpy()
-    return {name: values.numpy() for name, values in images.items()}
+def _by_title(run, records, info, split, batch_size, predictor, sees, progress) -> Predictions:
+    """Predict by the title, and by the photo beside it where `sees` is `both`."""
+    terms = read_terms(records, info, split, list(run.labels))
+    logits: dict[str, list[np.ndarray]] = {label: [] for label in run.labels}
+    photos = None
+    if sees == "both":
+        photos = iter(
+            make_dataset(
+                records,
+                split,
+                run.label,
+                run.image_size,
+                batch_size,
+                resize=run.resize,
+                cache="none",
+                with_ids=True,
+            )
+        )
+    total = len(terms.product_ids)
+    with open_bar(total, split, "product", shown=progress, leave=False) as bar:
+        for start in range(0, total, batch_size):
+            given: object = terms.ids[start : start + batch_size]
+            if photos is not None:
+                images, _, ids = next(photos)
+                assert [*map(bytes.decode, ids.numpy())] == terms.product_ids[start:][: len(ids)]
+                given = [images.numpy(), given]
+            outputs = predictor.predict_on_batch(given)
+            for label in run.labels:
+                logits[label].append(np.asarray(outputs[label], np.float32))
+            bar.update(min(batch_size, total - start))
+    return Predictions(split, terms.product_ids, terms.truth, _joined(logits), ~terms.empty)
+
+
+def _joined(parts: Mapping[str, Sequence[np.ndarray]]) -> dict[str, np.ndarray]:
+    return {label: np.concatenate(found) for label, found in parts.items()}
 
 
 def check_texts(run: Run, info: DatasetInfo, records: str | os.PathLike) -> None:
     """Raise `UserError` unless the records have as many columns of text as the run takes."""
-    from fashion_keras.models.title_encoder import title_columns
+    from fashion_keras.models.title_model import title_columns
 
-    columns = title_columns(run.titled)
+    columns = title_columns(run.title)
     if len(info.texts) != columns:
         raise UserError(
             f"{run.path} takes {columns} column{'s' * (columns > 1)} of text, {records} has "

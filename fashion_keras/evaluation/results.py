@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 
@@ -49,8 +48,6 @@ def evaluate_run(
     Returns `evaluate_predictions`' dict, which also says which model and records it is of, and
     the predictions. Raises `UserError` as `predict` and `evaluate_predictions` do.
     """
-    if sees != "photo":
-        run = dataclasses.replace(run, decision=None)  # it is fitted to the photo alone
     predictions = predict(run, records, split, batch_size=batch_size, sees=sees, progress=progress)
     info = DatasetInfo.load(records)
     train = info.splits.get("train")
@@ -65,7 +62,7 @@ def evaluate_run(
     origin = {
         "model": os.fspath(run.path),
         "config": os.fspath(folder / CONFIG_FILE) if run.config else None,
-        "made_from": run.fingerprints(),
+        "made_from": run.fingerprints(sees),
         "arch": run.model.name,
         "image_size": list(run.image_size),
         "records": os.fspath(records),
@@ -73,7 +70,7 @@ def evaluate_run(
         "records_split": info.split,
         "fashion_keras": fashion_keras.__version__,
     }
-    if run.titled is not None:
+    if run.title is not None:
         origin["sees"] = sees
     heads = result.pop("heads")
     return {**result, **origin, "heads": heads}, predictions

@@ -8,12 +8,10 @@ from collections.abc import Mapping
 
 import keras
 
-from fashion_keras.data.title_terms import COUNTS, TITLE_IDS
 from fashion_keras.models.registry import build_backbone
-from fashion_keras.models.title_encoder import LAYERS, PHOTO_FEATURES, fuse
 
 BACKBONE = "backbone"
-_TAKEN = ("image", "upsampling", BACKBONE, "features", "head_dropout", *LAYERS)
+_TAKEN = ("image", "upsampling", BACKBONE, "features", "head_dropout")
 
 
 def build_classifier(
@@ -24,9 +22,6 @@ def build_classifier(
     dropout: float = 0.0,
     upsampling: int = 1,
     imagenet: bool = False,
-    title_columns: int = 0,
-    title_dropout: float = 0.0,
-    photo_dropout: float = 0.0,
 ) -> keras.Model:
     """Build backbone, average pooling, dropout and a dense head a label.
 
@@ -36,17 +31,11 @@ def build_classifier(
         arch: a name of `models.registry.ARCHITECTURES`.
         image_size: height and width in pixels, at least 32 each.
         num_classes: label to number of classes.
-        title_columns: columns of text that the model takes beside the photo; 0 for the photo
-            alone.
-        title_dropout: share of the products whose title is left out in training.
-        photo_dropout: the same of the photo.
 
     Returns:
         A model from uint8 or float RGB `[N, height, width, 3]` in [0, 255] to a dict of
         float32 logits `[N, C]` a label. Logits and not probabilities: the loss is exact on
         them, and calibration and ensembling work on them; `serving` applies the softmax.
-        With `title_columns` it takes `image` and `title_ids`, the latter int32 as
-        `data.title_terms` makes it.
     """
     height, width = (upsampling * size for size in image_size)
     backbone = build_backbone(arch, (height, width), imagenet=imagenet)
@@ -56,12 +45,7 @@ def build_classifier(
         photos = keras.layers.UpSampling2D(
             upsampling, interpolation="bilinear", dtype="float32", name="upsampling"
         )(photos)
-    pooling = PHOTO_FEATURES if title_columns else "features"
-    features = keras.layers.GlobalAveragePooling2D(name=pooling)(backbone(photos))
-    if title_columns:
-        title = keras.Input([title_columns * sum(COUNTS)], dtype="int32", name=TITLE_IDS)
-        inputs = [inputs, title]
-        features = fuse(features, title, photo_dropout=photo_dropout, title_dropout=title_dropout)
+    features = keras.layers.GlobalAveragePooling2D(name="features")(backbone(photos))
     features = keras.layers.Dropout(dropout, name="head_dropout")(features)
     # float32 whatever the policy: half-precision logits lose the softmax's tail, and TF
     # Serving's REST API cannot print them.

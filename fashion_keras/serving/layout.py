@@ -74,7 +74,7 @@ class ModelInfo:
     @classmethod
     def of(cls, run: Run, top: int) -> ModelInfo:
         """Describe a run's model, with the thresholds that have been fitted."""
-        fitted = run.decision.accept if run.decision else {}
+        decisions = {sees: run.decision_for(sees) for sees in SEES}
         return cls(
             fashion_keras=fashion_keras.__version__,
             label=run.label,
@@ -82,8 +82,12 @@ class ModelInfo:
             image_size=run.image_size,
             resize=run.resize,
             top=top,
-            accept={"photo": {label: accept.threshold for label, accept in fitted.items()}},
-            made_from=run.fingerprints(),
+            accept={
+                sees: {label: accept.threshold for label, accept in decision.accept.items()}
+                for sees, decision in decisions.items()
+                if decision is not None
+            },
+            made_from={k: v for sees in served_by(run) for k, v in run.fingerprints(sees).items()},
         )
 
     def thresholds(self, sees: str = "photo") -> Mapping[str, float]:
@@ -145,6 +149,11 @@ class ModelInfo:
             for label in thresholds:
                 if label not in self.labels:
                     raise ValueError(f"accept.{sees}: the model has no label {short(label)}")
+
+
+def served_by(run: Run) -> tuple[str, ...]:
+    """Return what a run's model can be given, of `SEES`."""
+    return ("photo",) if run.title is None else SEES
 
 
 def _of_this_format(raw: dict) -> dict:

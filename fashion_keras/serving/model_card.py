@@ -249,7 +249,7 @@ def _calling(run, name, signatures):
         "embed": ("`image_bytes` string [N]", "`embedding` float32 [N, D], length 1, `valid` [N]"),
         "with_title": (
             "`image_bytes`, `title` string [N]",
-            "as `serving_default`; not what the scores, the temperature and the threshold are of",
+            "as `serving_default`, by photo and title; an empty title is none",
         ),
         "title_only": ("`title` string [N]", "the same"),
     }
@@ -297,28 +297,50 @@ def _data_section(run, source, split):
 
 
 def _decision(run):
-    decision = run.decision
-    if decision is None:
+    if run.decision is None:
         return (
             "## Decision\n\nProbabilities are the softmax of the logits; no temperature and no "
             "threshold has been fitted."
         )
+    parts = [f"## Decision\n\n{_decision_lines(run.decision)}"]
+    for sees, signature in (("both", "with_title"), ("title", "title_only")):
+        if decision := run.decision_for(sees):
+            parts.append(f"### `{signature}`\n\n{_decision_lines(decision)}")
+    return "\n\n".join(parts)
+
+
+def _decision_lines(decision):
     fitted_on = as_markdown(decision.fitted_on)
-    temperatures = [f"{as_markdown(k)} {v:.3g}" for k, v in decision.temperature.items()]
     lines = [
         f"- fitted on: {fitted_on}, {decision.num_examples:,} photos",
         f"- photo and mirror image averaged: {'yes' if decision.flip else 'no'}",
         f"- finer labels that have a say: {_mixes(decision) or 'none'}",
-        f"- temperatures: {', '.join(temperatures) or 'none'}",
+        f"- labels that agree: {_agreements(decision) or 'none'}",
+        f"- temperatures: {_numbers(decision.temperature) or 'none'}",
         f"- classes with a bias: {len(decision.bias)}",
     ]
+    if decision.weights:
+        shares = {k: w.photo / (w.photo + w.title) for k, w in decision.weights.items()}
+        lines.append(f"- the photo's share of the weights of photo and title: {_numbers(shares)}")
     lines += [
         f"- accept {as_markdown(label)} from a score of {accept.threshold:.3f}: on "
         f"{fitted_on} that took {accept.coverage:.1%} of the photos, "
         f"{accept.error:.2%} of them wrongly"
         for label, accept in decision.accept.items()
     ]
-    return "## Decision\n\n" + "\n".join(lines)
+    return "\n".join(lines)
+
+
+def _numbers(by_label):
+    return ", ".join(f"{as_markdown(label)} {value:.3g}" for label, value in by_label.items())
+
+
+def _agreements(decision):
+    return ", ".join(
+        f"{' and '.join(map(as_markdown, agreement.labels))} "
+        f"({len(agreement.combinations):,} combinations)"
+        for agreement in decision.agree
+    )
 
 
 def _mixes(decision):

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from fashion_keras.data.title_terms import BETWEEN, tensorflow_terms
 from fashion_keras.io import write_json
-from fashion_keras.models.title_encoder import title_columns
+from fashion_keras.models.title_model import title_columns
 from fashion_keras.run import FEATURES, LABELS_FILE, Run
 from fashion_keras.serving.decoding import decode_photos
 from fashion_keras.serving.layout import (
@@ -39,7 +39,7 @@ def signatures(
     - `embed`: `image_bytes` as above; only where the model has a layer `features`.
     - `with_title`: `image_bytes` and `title`, string `[N]` each, and `title_only`: `title`; only
       with `terms`, of `data.title_terms`, for a run that takes titles. Several columns of text
-      have U+001F between them. The run's decision is of the photo alone: here there is none.
+      have U+001F between them. Each has its own decision.
 
     All but `embed` return, of the headline's label, `probabilities` float32 `[N, C]`, `classes`
     string `[N, k]` and `scores` float32 `[N, k]`, best first, k being `top` or the number of
@@ -82,7 +82,7 @@ def _embed(run, image_bytes):
 
 def _with_titles(run, top, image_bytes, terms):
     title = tf.TensorSpec([None], tf.string, name="title")
-    both, alone = run.predictor_of("both"), run.predictor_of("title")
+    both, alone = run.predictor_for("both"), run.predictor_for("title")
 
     @tf.function(input_signature=[image_bytes, title])
     def with_title(image_bytes, title):
@@ -206,9 +206,9 @@ def _write(run: Run, folder: Path, scratch: Path, top: int) -> list[str]:
     # The model stays out of it: its layers would be saved as well, for no one.
     module = tf.Module()
     terms = None
-    if run.titled is not None:
+    if run.title is not None:
         # Its table is a resource, which is saved with what hangs on the module.
-        terms = module.terms = tensorflow_terms(title_columns(run.titled))
+        terms = module.terms = tensorflow_terms(title_columns(run.title))
     served = signatures(run, top, terms)
     module.weights = [list(function.variables) for function in served.values()]
     info.save(scratch)

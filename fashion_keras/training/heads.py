@@ -18,13 +18,12 @@ import tensorflow as tf
 
 from fashion_keras.config import OptimizerConfig
 from fashion_keras.data.pipeline import Augmentation, drawn_counts
-from fashion_keras.errors import UserError
 from fashion_keras.features import Features, embed, embed_varied
 from fashion_keras.io import replacing, write_json
 from fashion_keras.metrics import scores_of_classes
 from fashion_keras.models.classifier import head_name
 from fashion_keras.provenance import changing
-from fashion_keras.run import DECISION_FILE, HEADS_FILE, Run, check_run
+from fashion_keras.run import HEADS_FILE, Run, check_run, remove_decisions
 from fashion_keras.training.devices import jit_compile
 from fashion_keras.training.losses import HeadLoss
 from fashion_keras.training.optimizer import build_optimizer, create_variables
@@ -77,11 +76,6 @@ def retrain_heads(
     the run's config. `epochs` counts passes over the photos, each in one view. Raises
     `UserError` for records that are missing or damaged.
     """
-    if run.titled is not None:
-        raise UserError(
-            f"{run.path} takes titles: its heads have learnt to do without the photo or the title, "
-            "and retrained on both they would forget it"
-        )
     train = embed(run, records, ["train"], progress=progress)
     augmentation = _augmentation(run)
     if augmentation is None:
@@ -123,8 +117,8 @@ def _write(run: Run, found: list[Retrained], options: dict) -> None:
         with changing(file.parent, file.name):
             with replacing(file) as partial:
                 run.model.save(partial)
-            # It was fitted to the old heads; a kill before this leaves one that is refused.
-            file.with_name(DECISION_FILE).unlink(missing_ok=True)
+            # They were fitted to the old heads; a kill before this leaves some that are refused.
+            remove_decisions(file.parent, "photo", "both")
     with changing(file.parent, HEADS_FILE, made_from=[file.name]):
         _save(found, **options, path=file.with_name(HEADS_FILE))
 

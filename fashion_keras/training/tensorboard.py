@@ -174,8 +174,6 @@ class RunBoard(keras.callbacks.Callback):
     def write_training_photos(self, dataset: tf.data.Dataset, vocabularies: dict) -> None:
         """Write a sheet of training photos as the model sees them, with their labels."""
         images, labels = next(iter(dataset))
-        if isinstance(images, dict):  # with titles
-            images = images["image"]
         shown = min(32, int(images.shape[0]))
         captions = [
             [_text(one_hot[i], vocabularies[name]) for name, one_hot in labels.items()][:3]

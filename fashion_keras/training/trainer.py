@@ -101,13 +101,10 @@ def train(
 
 def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matrix, say, bars):
     stages = plan_stages(config)
-    texts = len(info.texts) if config.model.title else 0
     resuming = bool(checkpoints(workdir / run_files.CHECKPOINTS))
     model = None
     if not resuming:
-        model = _build_model(
-            config, vocabularies, texts, stages[0].image_size, config.model.weights, say
-        )
+        model = _build_model(config, vocabularies, stages[0].image_size, config.model.weights, say)
         run_files.save_labels(workdir, vocabularies)
     steps = steps_per_epoch(info.splits["train"].num_examples, config.training.batch_size)
     callbacks = _make_callbacks(config, workdir, vocabularies, steps, draw_matrix, say, bars)
@@ -120,7 +117,7 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         # Compiled as in the stage that saved it: its optimizer is brought back too.
         saved_in = next(stage for stage in stages if stage.start < done <= stage.end)
         # The checkpoint holds all weights: what the run began with may be gone by now.
-        model = _build_model(config, vocabularies, texts, saved_in.image_size, "none", say)
+        model = _build_model(config, vocabularies, saved_in.image_size, "none", say)
         _compile(model, config, saved_in, steps, info)
         checkpoint.restore_weights(model)
     for before, stage in zip([None, *stages], stages, strict=False):
@@ -130,7 +127,7 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         if done <= stage.start:
             goes_on = before is not None and before.schedule == stage.schedule
             optimizer = model.optimizer if goes_on else None
-            model = _enter(model, before, stage, config, vocabularies, texts, callbacks.best)
+            model = _enter(model, before, stage, config, vocabularies, callbacks.best)
             _compile(model, config, stage, steps, info)
             if optimizer:
                 _copy_variables(optimizer.variables, model.optimizer.variables)
@@ -217,7 +214,7 @@ def _fit(model, training, validation, done, stage, steps, callbacks: _Callbacks)
     )
 
 
-def _build_model(config, vocabularies, texts, image_size, weights, say):
+def _build_model(config, vocabularies, image_size, weights, say):
     model = build_classifier(
         config.model.arch,
         image_size,
@@ -225,9 +222,6 @@ def _build_model(config, vocabularies, texts, image_size, weights, say):
         dropout=config.model.dropout,
         upsampling=config.model.upsampling,
         imagenet=weights == "imagenet",
-        title_columns=texts,
-        title_dropout=config.model.title_dropout,
-        photo_dropout=config.model.photo_dropout,
     )
     if weights not in ("none", "imagenet"):
         loaded = load_weights(model, weights)
@@ -236,7 +230,7 @@ def _build_model(config, vocabularies, texts, image_size, weights, say):
     return model
 
 
-def _enter(model, before, stage, config, vocabularies, texts, best):
+def _enter(model, before, stage, config, vocabularies, best):
     """Return the model for `stage`, with the weights of the one that trained `before`."""
     if before is None:
         return model
@@ -244,7 +238,7 @@ def _enter(model, before, stage, config, vocabularies, texts, best):
         return model
     # A score at another size is another score: the best is sought anew.
     best.reset()
-    resized = _build_model(config, vocabularies, texts, stage.image_size, "none", None)
+    resized = _build_model(config, vocabularies, stage.image_size, "none", None)
     _copy_variables(_state(model), _state(resized))
     return resized
 
@@ -310,5 +304,4 @@ def _dataset(config, records, split, labels, stage, done=0, soft_targets=None):
         resize=data.resize,
         cache=data.cache,
         seed=config.training.seed,
-        with_titles=config.model.title,
     )

@@ -11,14 +11,15 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss
 from fashion_keras.config import DecisionConfig
 from fashion_keras.decision import parts
 from fashion_keras.decision.fitting import fit_decision
-from fashion_keras.decision.layer import apply_decision
+from fashion_keras.decision.layer import apply_decision, apply_decision_of_both
+from fashion_keras.decision.parts import Counts, combinations_known, log_prior_of
 from fashion_keras.evaluation.predictions import Predictions
 
 LABELS = {"sub": ("common", "other", "rare"), "type": ("a", "b", "c", "d")}
 TYPES = {"a": 0, "b": 0, "c": 1, "d": 2}  # what each type implies
 JOINT = {"sub": {"type": np.array([[500, 0, 0], [400, 0, 0], [0, 90, 0], [0, 0, 10]])}}
 COUNTS = [900, 90, 10]
-NOTHING = DecisionConfig(temperature=False)
+NOTHING = DecisionConfig(temperature=False, agree=False)
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +39,13 @@ def predictions():
     )
 
 
+def counts(joint, combinations=None):
+    return Counts(joint, log_prior_of(COUNTS), combinations or {})
+
+
 def fit(predictions, **options):
     options = DecisionConfig(**{**vars(NOTHING), **options})
-    return fit_decision(options, predictions, LABELS, JOINT, COUNTS)
+    return fit_decision(options, predictions, LABELS, counts(JOINT))
 
 
 def test_steps_hold_scikit_learns_figures_of_the_logits(predictions):
@@ -68,9 +73,11 @@ def test_another_head_than_the_headline_is_mixed_too(predictions):
     """The same heads with the finer one as the headline: the coarser one gains all the same."""
     turned = {name: LABELS[name] for name in ("type", "sub")}
     options = DecisionConfig(combine=True, temperature=False)
-    counts = [500, 400, 90, 10]
+    shares = [500, 400, 90, 10]
     joint = {"type": {"sub": JOINT["sub"]["type"].T}, **JOINT}
-    decision, steps = fit_decision(options, predictions, turned, joint, counts)
+    decision, steps = fit_decision(
+        options, predictions, turned, Counts(joint, log_prior_of(shares))
+    )
     assert list(decision.combine) == ["sub"] and len(steps) == 1
     whole, _ = fit(predictions, combine=True)
     assert decision.combine["sub"] == whole.combine["sub"]
@@ -79,7 +86,7 @@ def test_another_head_than_the_headline_is_mixed_too(predictions):
 def test_head_that_leaves_a_choice_is_not_mixed_in(predictions):
     coarse = {"sub": {"type": np.array([[450, 45, 5]] * 4)}}
     options = DecisionConfig(combine=True, temperature=False)
-    decision, steps = fit_decision(options, predictions, LABELS, coarse, COUNTS)
+    decision, steps = fit_decision(options, predictions, LABELS, counts(coarse))
     assert not decision.combine and len(steps) == 1
 
 
@@ -106,7 +113,7 @@ def test_class_bias_that_takes_the_order_of_the_sure_photos_is_left_out(monkeypa
     def coverage_and_bias(**options):
         options = DecisionConfig(temperature=False, target_error=0.01, **options)
         labels = {"sub": LABELS["sub"]}
-        decision, _ = fit_decision(options, made_up, labels, {}, COUNTS)
+        decision, _ = fit_decision(options, made_up, labels, counts({}))
         accept = decision.accept.get("sub")
         return (accept.coverage if accept else 0.0), bool(decision.bias)
 
@@ -175,6 +182,103 @@ def test_threshold_is_chosen_on_photos_that_no_part_was_fitted_to(predictions, m
     assert 0.7 < changed.mean() < 0.9  # the four other fifths
 
 
+PAIRS = {("sub", "type"): np.array([[0, 0], [0, 1], [1, 2], [2, 3]])}
+
+
+def together(logits):
+    return np.stack([logits[name].argmax(axis=1) for name in LABELS], axis=1)
+
+
+def test_labels_that_go_together_are_never_answered_apart(predictions):
+    options = dataclasses.replace(NOTHING, agree=True)
+    decision, steps = fit_decision(options, predictions, LABELS, counts({}, PAIRS))
+    (agreement,) = decision.agree
+    assert agreement.combinations == (
+        ("common", "a"),
+        ("common", "b"),
+        ("other", "c"),
+        ("rare", "d"),
+    )
+    fitted = parts.Parts(agree=PAIRS).decide(predictions.logits)
+    rows = {tuple(row) for row in PAIRS["sub", "type"]}
+    assert not {tuple(row) for row in together(predictions.logits)} <= rows
+    assert {tuple(row) for row in together(fitted)} <= rows
+    assert steps[-1].accuracy > steps[0].accuracy  # the finer head is the better one
+
+
+def test_a_class_has_the_best_combination_that_holds_it(predictions):
+    """Against all combinations, one by one."""
+    found = parts.agreed(predictions.logits, ("sub", "type"), PAIRS["sub", "type"])
+    log_p = {name: log_softmax(predictions.logits[name], axis=1) for name in LABELS}
+    for column, name in enumerate(LABELS):
+        for index in range(len(LABELS[name])):
+            sums = [
+                log_p["sub"][:, pair[0]] + log_p["type"][:, pair[1]]
+                for pair in PAIRS["sub", "type"].tolist()
+                if pair[column] == index
+            ]
+            np.testing.assert_allclose(found[name][:, index], np.max(sums, axis=0), rtol=1e-6)
+
+
+def test_a_class_in_no_combination_is_never_answered(predictions):
+    some = PAIRS["sub", "type"][:3]  # not the rare class, nor its type
+    found = together(parts.agreed(predictions.logits, ("sub", "type"), some))
+    assert found.max(axis=0).tolist() == [1, 2]
+
+
+def test_combinations_are_those_of_training():
+    kind = np.array([0, 0, 1, 1, -1, 0])
+    article = np.array([0, 1, 2, 2, 3, -1])
+    colour = np.array([0, 1, 0, 1, 0, 1])
+    found = combinations_known(np.stack([article, kind, colour], axis=1), ["a", "k", "c"])
+    assert list(found) == [("a", "k")]
+    assert found["a", "k"].tolist() == [[0, 0], [1, 0], [2, 1]]
+    alike = combinations_known(np.stack([kind, kind], axis=1), ["k", "same"])
+    assert alike == {}
+
+
+def test_photo_and_title_are_weighed_by_what_they_know(predictions):
+    rng = np.random.default_rng(1)
+    titles = {
+        "sub": rng.normal(size=(600, 3)) + 4 * np.eye(3)[np.maximum(predictions.truth["sub"], 0)],
+        "type": rng.normal(size=(600, 4)),  # says nothing of it
+    }
+    options = dataclasses.replace(NOTHING, temperature=True)
+    decision, steps = fit_decision(options, predictions, LABELS, counts({}), titles)
+    said, seen = decision.weights["sub"], decision.weights["type"]
+    assert said.title > 0 and said.photo > 0 and seen.photo > 10 * seen.title
+    assert [step.part for step in steps] == [
+        "logits",
+        "the title alone",
+        "photo and title",
+        "temperature",
+    ]
+    assert steps[2].accuracy > max(steps[0].accuracy, steps[1].accuracy)
+
+
+def test_the_model_of_both_gives_the_scores_of_the_last_step(predictions):
+    titles = {name: values[::-1].copy() for name, values in predictions.logits.items()}
+    options = dataclasses.replace(
+        NOTHING, combine=True, class_bias=True, temperature=True, agree=True
+    )
+    decision, steps = fit_decision(options, predictions, LABELS, counts(JOINT, PAIRS), titles)
+    photo, title = keras.Input((7, 1, 1)), keras.Input([7], name="title_ids")
+    flat = keras.layers.Flatten()(photo)
+    models = [
+        keras.Model(inputs, {"sub": values[:, :3], "type": values[:, 3:]})
+        for inputs, values in ((photo, flat), (title, title))
+    ]
+    stacked, said = (
+        np.concatenate([logits["sub"], logits["type"]], axis=1)
+        for logits in (predictions.logits, titles)
+    )
+    both = apply_decision_of_both(*models, LABELS, None, decision)
+    log_p = log_softmax(np.array(both([stacked[:, :, None, None], said])["sub"], float), axis=1)[5:]
+    truth = predictions.truth["sub"][5:]
+    assert accuracy_score(truth, log_p.argmax(axis=1)) == pytest.approx(steps[-1].accuracy)
+    assert log_loss(truth, np.exp(log_p)) == pytest.approx(steps[-1].nll, rel=1e-3)
+
+
 @pytest.mark.parametrize("photos", [1, 2, 4, 7])
 def test_a_few_validation_photos_are_enough(predictions, photos):
     rows = np.arange(5, 5 + photos)
@@ -191,4 +295,4 @@ def test_a_few_validation_photos_are_enough(predictions, photos):
 def test_another_split_than_validation_is_refused(predictions):
     other = Predictions("test", predictions.ids, predictions.truth, predictions.logits)
     with pytest.raises(ValueError, match="validation"):
-        fit_decision(NOTHING, other, LABELS, JOINT, COUNTS)
+        fit_decision(NOTHING, other, LABELS, counts(JOINT))

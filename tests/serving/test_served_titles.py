@@ -1,35 +1,38 @@
 """The signatures of a model that takes titles: they answer as the Keras model does."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from serving.tiny import IMAGE_SIZE, LABELS, PHOTOS
+from serving.tiny import IMAGE_SIZE, LABELS, PHOTOS, save_tiny_run
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from fashion_keras.config import load_config
 from fashion_keras.data.image import decode_and_resize
 from fashion_keras.data.title_terms import BETWEEN, title_ids
-from fashion_keras.models.classifier import build_classifier
-from fashion_keras.models.registry import ARCHITECTURES
-from fashion_keras.run import load_run, save_labels
+from fashion_keras.decision.parameters import Agreement, Decision, Weights
+from fashion_keras.models.title_model import TERMS, build_title_model
+from fashion_keras.run import load_run, save_decision, save_title
 from fashion_keras.serving.savedmodel import WARMUP_FILE, export_saved_model
 
+WEIGHTS = {"subCategory": Weights(0.3, 2.0), "gender": Weights(1.5, 0.0)}
 TITLES = ["Red <b>Shirt</b> &amp; Co", "", "靴 👗 \0", "x " * 5_000, f"Bag{BETWEEN}of leather"]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """An untrained model of photo, title and description."""
-    keras.utils.set_random_seed(7)
-    folder = tmp_path_factory.mktemp("titled") / "run"
-    folder.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
-        counts = {label: len(classes) for label, classes in LABELS.items()}
-        build_classifier("tiny", IMAGE_SIZE, counts, title_columns=2).save(folder / "best.keras")
-    save_labels(folder, LABELS)
-    load_config(None, {"data.image_size": list(IMAGE_SIZE)}).save(folder / "config.yaml")
+    """An untrained model of photo, title and description, with a decision of every part."""
+    folder = save_tiny_run(tmp_path_factory.mktemp("titled") / "run")
+    rng = np.random.default_rng(7)
+    kernel = rng.normal(size=[1 + TERMS, sum(map(len, LABELS.values()))])
+    rarity = rng.uniform(0.5, 2, TERMS)
+    rarity[0] = 0
+    save_title(folder, build_title_model(2, LABELS, rarity, kernel))
+    agree = (Agreement(tuple(LABELS), tuple((name, "Women") for name in LABELS["subCategory"])),)
+    for sees, decision in (
+        ("photo", Decision("subCategory", flip=True)),
+        ("title", Decision("subCategory", temperature={"gender": 0.5})),
+        ("both", Decision("subCategory", flip=True, agree=agree, weights=WEIGHTS)),
+    ):
+        save_decision(folder, decision, "best.keras", "title.keras", sees=sees)
     return load_run(folder)
 
 
@@ -65,14 +68,18 @@ def test_photo_and_title_answer_as_the_keras_model(run, loaded):
     )
     pixels = np.stack([decode_and_resize(photo, IMAGE_SIZE, run.resize)] * len(TITLES))
     ids = np.array([title_ids(title, 2) for title in TITLES])
-    check(answer, run.titled.predict({"image": pixels, "title_ids": ids}, verbose=0))
+    check(answer, run.predictor_for("both").predict([pixels, ids], verbose=0))
+    said = [name.decode() for name in answer["gender_classes"].numpy()[:, 0]]
+    alone = loaded.signatures["serving_default"](image_bytes=tf.constant([photo]))
+    own = alone["gender_classes"].numpy()[0, 0].decode()
+    assert said == ["Women", own, "Women", "Women", "Women"]  # the second has no text
     assert answer["valid"].numpy().tolist() == [1] * len(TITLES)
 
 
 def test_a_title_alone_answers_as_the_keras_model(run, loaded):
     answer = loaded.signatures["title_only"](title=tf.constant(TITLES))
     ids = np.array([title_ids(title, 2) for title in TITLES])
-    check(answer, run.predictor_of("title").predict(ids, verbose=0))
+    check(answer, run.predictor_for("title").predict(ids, verbose=0))
 
 
 def test_an_empty_title_is_the_photo_alone(loaded):

@@ -1,40 +1,39 @@
-"""Models that see photo and title: what they learn from each, and what they do without."""
+"""Runs that take titles: what the title's model learns, and how it stands beside the photo's."""
 
 import dataclasses
 import json
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.svm import LinearSVC
 from tiny_records import write_tiny_records
 
 from fashion_keras.config import load_config
-from fashion_keras.data import schema
-from fashion_keras.data.pipeline import make_dataset
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.data.tfrecord import read_records, write_shard
+from fashion_keras.data.tfrecord import read_records
+from fashion_keras.data.title_reader import read_terms
 from fashion_keras.data.title_terms import title_ids
 from fashion_keras.decision.parameters import Decision
 from fashion_keras.errors import UserError
 from fashion_keras.evaluate import evaluate
+from fashion_keras.evaluation.calibrating import calibrate_run
 from fashion_keras.evaluation.predictions import predict
-from fashion_keras.evaluation.results import evaluate_run
-from fashion_keras.models.classifier import build_classifier
 from fashion_keras.models.registry import ARCHITECTURES
-from fashion_keras.run import load_run
-from fashion_keras.serving.savedmodel import export_saved_model
+from fashion_keras.models.title_model import build_title_model
+from fashion_keras.retrain import retrain
+from fashion_keras.run import load_run, save_title
 from fashion_keras.train import train as train_run
-from fashion_keras.training.heads import retrain_heads
+from fashion_keras.training.title_fit import fit_titles
 from fashion_keras.training.trainer import train
 
 SETTINGS = {
     "model.arch": "tiny",
-    "model.title": True,
     "data.image_size": [40, 32],
     "data.augment": "none",
     "data.auxiliary_labels": {"baseColour": 1.0},
-    "training.epochs": 12,
+    "training.epochs": 4,
     "training.batch_size": 16,
     "training.precision": "float32",
     "optimizer.learning_rate": 1e-2,
@@ -52,259 +51,215 @@ def tiny():
 
 
 def title(number, shape, colour):
-    """The shape in other words, which grey photos of one shape would not tell."""
+    """The shape in other words; every ninth product has no title."""
     return "" if number % 9 == 0 else f"Brand{number % 5} {SAID[shape]} &amp; Co"
 
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
     folder = tmp_path_factory.mktemp("titles") / "records"
-    write_tiny_records(folder, train=96, validation=30, test=12, title=title)
+    write_tiny_records(folder, train=96, validation=60, test=30, title=title)
     return folder
 
 
 @pytest.fixture(scope="module")
-def run(records, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("titled") / "run"
-    train(load_config(None, SETTINGS), records, workdir, say=lambda line: None)
+def workdir(records, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("titled") / "run"
+    settings = SETTINGS | {"model.title": True, "decision.flip": True, "training.retrain_epochs": 5}
+    train_run(records, folder, settings=settings, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(workdir):
     return load_run(workdir)
 
 
-def accuracy(run, records, sees, label="subCategory"):
-    found = predict(run, records, "validation", sees=sees)
+def accuracy(run, records, sees, label="subCategory", split="test"):
+    found = predict(run, records, split, sees=sees)
     truth = found.truth[label]
     return (found.prediction(label) == truth)[truth >= 0].mean()
 
 
-# ---- batches ----
+# ---- the title's model ----
 
 
-def test_batches_hold_the_terms_of_each_products_text(records):
+def test_terms_are_those_of_each_products_text(records):
     info = DatasetInfo.load(records)
     stored = {
-        product["id"]: product["title"][0].decode()
-        for product in read_records(records, info, "test", ["subCategory"], titles=True)
-        .as_numpy_iterator()
-    }  # fmt: skip
-    batches = make_dataset(
-        records, "test", "subCategory", (40, 32), 5, with_ids=True, with_titles=True
-    )
-    seen = []
-    for inputs, _, ids in batches.as_numpy_iterator():
-        assert inputs["image"].shape[1:] == (40, 32, 3)
-        for id, ids_of_terms in zip(ids, inputs["title_ids"], strict=True):
-            assert ids_of_terms.tolist() == title_ids(stored[id])
-            seen.append(id)
-    assert sorted(seen) == sorted(stored)
+        product["id"].decode(): product["title"][0].decode()
+        for product in read_records(records, info, "test", [], titles=True).as_numpy_iterator()
+    }
+    found = read_terms(records, info, "test", ["subCategory"])
+    for id, ids in zip(found.product_ids, found.ids, strict=True):
+        assert ids.tolist() == title_ids(stored.pop(id))
+    assert not stored
+    assert found.empty.tolist() == [int(id) % 9 == 0 for id in found.product_ids]
 
 
-@pytest.mark.parametrize("cache", ["none", "encoded", "decoded"])
-def test_a_training_photo_keeps_its_own_title(records, cache):
-    plain = make_dataset(records, "train", "subCategory", (40, 32), 96, with_titles=True)
-    ((inputs, _),) = plain.as_numpy_iterator()
-    pairs = {(photo.tobytes(), ids.tobytes()) for photo, ids in zip(*inputs.values(), strict=True)}
-    shuffled = make_dataset(
-        records, "train", "subCategory", (40, 32), 32, training=True, cache=cache, with_titles=True
-    )
-    for inputs, _ in shuffled.as_numpy_iterator():
-        for photo, ids in zip(inputs["image"], inputs["title_ids"], strict=True):
-            assert (photo.tobytes(), ids.tobytes()) in pairs
-    assert shuffled.element_spec[0]["title_ids"].shape == (32, 282)
+def test_it_answers_as_scikit_learns_tf_idf_and_linear_machine(records):
+    """The same, put together from scikit-learn's own parts."""
+    info = DatasetInfo.load(records)
+    labels = {"subCategory": info.vocabulary("subCategory")}
+    model = fit_titles(records, labels)
+
+    def counted(terms):
+        rows = np.zeros([len(terms.ids), 1 + terms.ids.max()])
+        for row, ids in zip(rows, terms.ids, strict=True):
+            np.add.at(row, ids[ids > 0], 1)
+        return rows
+
+    train, test = (read_terms(records, info, name, list(labels)) for name in ("train", "test"))
+    size = max(train.ids.max(), test.ids.max()) + 1
+    rows = [np.pad(counted(t), ((0, 0), (0, size - 1 - t.ids.max()))) for t in (train, test)]
+    assert max(row.max() for row in rows) == 1  # no term twice: then both lengths are the same
+    weigh = TfidfTransformer().fit(rows[0])
+    known = ~train.empty
+    machine = LinearSVC(random_state=0)
+    machine.fit(weigh.transform(rows[0])[known], train.truth["subCategory"][known])
+    expected = machine.decision_function(weigh.transform(rows[1]))
+    found = model.predict(test.ids, verbose=0)["subCategory"]
+    np.testing.assert_allclose(found, expected, atol=2e-3)  # in half precision
 
 
-def test_photos_without_titles_are_as_they_were(records):
-    images, _ = next(iter(make_dataset(records, "test", "subCategory", (40, 32), 5)))
-    assert isinstance(images, tf.Tensor)
-
-
-# ---- models ----
-
-
-def test_a_model_without_title_is_what_it_was():
-    keras.utils.set_random_seed(0)
-    model = build_classifier("tiny", (40, 32), {"kind": 3})
-    assert [layer.name for layer in model.layers][1:] == [
-        "backbone",
-        "features",
-        "head_dropout",
-        "kind",
-    ]
-    assert model.input.shape == (None, 40, 32, 3)
-
-
-def test_a_title_left_out_is_a_constant_whatever_the_share():
-    model = build_classifier("tiny", (40, 32), {"kind": 3}, title_columns=1)
-    photo = np.random.default_rng(0).integers(0, 255, [2, 40, 32, 3])
-    nothing = np.zeros([2, 282], "int32")
-    said = np.array([title_ids("Red Shirt"), title_ids("")])
-    both = model.predict({"image": photo, "title_ids": said}, verbose=0)["kind"]
-    without = model.predict({"image": photo, "title_ids": nothing}, verbose=0)["kind"]
-    assert np.abs(both[0] - without[0]).max() > 1e-3
-    np.testing.assert_allclose(both[1], without[1], atol=1e-6)
-
-
-def test_the_photo_alone_answers_as_with_an_empty_title(run, records):
-    ((inputs, _),) = make_dataset(
-        records, "test", ["subCategory"], (40, 32), 12, with_titles=True
-    ).as_numpy_iterator()
-    empty = np.zeros_like(inputs["title_ids"])
-    expected = run.titled.predict({"image": inputs["image"], "title_ids": empty}, verbose=0)
-    found = run.model.predict(inputs["image"], verbose=0)
-    for label in run.labels:
-        np.testing.assert_allclose(found[label], expected[label], atol=1e-5)
-    assert run.features.predict(inputs["image"], verbose=0).shape == (12, 16 + 64)
-
-
-def test_the_title_alone_depends_on_no_photo(run, records):
-    found = predict(run, records, "validation", sees="title")
-    ids = [id for id in found.ids if int(id) % 9 == 0]  # without a title
-    rows = [found.ids.index(id) for id in ids]
-    logits = found.logits["subCategory"][rows]
-    assert len(rows) > 1
-    np.testing.assert_allclose(logits, np.broadcast_to(logits[0], logits.shape), atol=1e-5)
-
-
-def test_a_label_may_be_called_title(records):
-    model = build_classifier("tiny", (40, 32), {"title": 3, "photo": 2}, title_columns=1)
-    assert {name: x.shape[1] for name, x in model.output.items()} == {"title": 3, "photo": 2}
-
-
-def test_a_label_may_be_called_as_a_layer_is(records):
-    plain = build_classifier("tiny", (40, 32), {"kind": 3}, title_columns=1)
-    labels = {layer.name: 2 for layer in plain.layers if layer.name != "kind"}
-    model = build_classifier("tiny", (40, 32), labels, title_columns=1)
-    assert set(model.output) == set(labels)
-
-
-# ---- learning ----
-
-
-def test_a_model_learns_from_the_title_what_the_photo_does_not_show(tmp_path):
-    """Photos are all of one colour, and the title says which was meant."""
+def test_a_class_without_a_training_title_is_never_answered(tmp_path):
     folder = tmp_path / "records"
-    write_tiny_records(
-        folder,
-        train=96,
-        validation=30,
-        called=("shown", "meant"),
-        title=lambda number, shape, colour: f"A thing in {colour or 'no colour'}",
-    )
-    grey(folder)
-    config = load_config(
-        None, SETTINGS | {"data.label": "meant", "data.auxiliary_labels": {"shown": 1.0}}
-    )
-    train(config, folder, tmp_path / "run", say=lambda line: None)
-    found = load_run(tmp_path / "run")
-    assert accuracy(found, folder, "both", "meant") > 0.95
-    assert accuracy(found, folder, "title", "meant") > 0.95
-    assert accuracy(found, folder, "photo", "meant") < 0.8
-    assert accuracy(found, folder, "photo", "shown") > accuracy(found, folder, "title", "shown")
+    write_tiny_records(folder, title=lambda number, shape, _: "" if shape == "Bags" else shape)
+    labels = {"subCategory": DatasetInfo.load(folder).vocabulary("subCategory")}
+    model = fit_titles(folder, labels)
+    ids = np.array([title_ids(text) for text in ("Bags", "Belts", "Shoes")])
+    said = model.predict(ids, verbose=0)["subCategory"].argmax(axis=1)
+    assert said[1:].tolist() == [1, 2] and said[0] != 0
 
 
-def grey(folder):
-    """Take the colour out of every photo of some records."""
-    info = DatasetInfo.load(folder)
-    splits = {}
-    for name, split in info.splits.items():
-        shards = []
-        for shard in split.shards:
-            path = folder / shard.file
-            examples = []
-            for raw in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-                example = tf.train.Example.FromString(raw)
-                encoded = example.features.feature[schema.IMAGE].bytes_list
-                pixels = tf.image.rgb_to_grayscale(tf.io.decode_jpeg(encoded.value[0], 3))
-                pixels = tf.cast(pixels > 200, tf.uint8) * 255  # both colours are as dark then
-                encoded.value[0] = tf.io.encode_jpeg(tf.image.grayscale_to_rgb(pixels)).numpy()
-                examples.append(example.SerializeToString(deterministic=True))
-            shards.append(write_shard(path, examples))
-        splits[name] = dataclasses.replace(split, shards=tuple(shards))
-    dataclasses.replace(info, splits=splits).save(folder)
+def test_a_product_without_title_gets_the_bias():
+    kernel = np.zeros([2 + 2**15, 3], np.float32)
+    kernel[-1] = 1, 2, 3
+    labels = {"Product Type": ("a", "b"), "title": ("c",)}  # any names may be labels
+    model = build_title_model(2, labels, np.ones(1 + 2**15), kernel)
+    found = model.predict(np.array([title_ids("", 2)]), verbose=0)
+    assert found["Product Type"].tolist() == [[1, 2]] and found["title"].tolist() == [[3]]
 
 
-def test_each_alone_and_both_are_scored(run, records):
-    for sees in ("photo", "title", "both"):
-        result, _ = evaluate_run(run, records, "validation", resamples=20, sees=sees)
-        assert result["sees"] == sees
-    assert accuracy(run, records, "both") > 0.9
+# ---- a run ----
 
 
-def test_a_decision_is_of_the_photo_alone(run, records):
-    decided = dataclasses.replace(
-        run, decision=Decision("subCategory", temperature={"subCategory": 2.0})
-    )
-    for sees, factor in (("photo", 2.0), ("title", 1.0), ("both", 1.0)):
-        plain = predict(run, records, "test", sees=sees).logits["subCategory"]
-        found = predict(decided, records, "test", sees=sees).logits["subCategory"]
-        np.testing.assert_allclose(found, plain / factor, atol=1e-5)
-
-
-# ---- the steps around it ----
-
-
-def test_a_resumed_run_is_the_uninterrupted_one(records, tmp_path, monkeypatch):
-    settings = SETTINGS | {"training.epochs": 3}
-    config = load_config(None, settings)
-    whole = train(config, records, tmp_path / "whole", say=lambda line: None)
-    part = dict(settings)
-    monkeypatch.setattr(keras.callbacks.EarlyStopping, "on_epoch_end", stop_after(2))
-    with pytest.raises(KeyboardInterrupt):
-        train(load_config(None, part), records, tmp_path / "part", say=lambda line: None)
-    monkeypatch.undo()
-    resumed = train(config, records, tmp_path / "part", say=lambda line: None)
-    assert [row["val_loss"] for row in resumed.history] == pytest.approx(
-        [row["val_loss"] for row in whole.history], rel=1e-4
-    )
-
-
-def stop_after(epochs):
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch + 1 == epochs:
-            raise KeyboardInterrupt
-
-    return on_epoch_end
-
-
-def test_a_whole_run_is_scored_calibrated_and_exported_for_the_photo(records, tmp_path):
-    settings = SETTINGS | {"training.epochs": 1, "decision.flip": True}
-    found = train_run(records, tmp_path / "run", settings=settings, progress=False)
-    assert found.titled is not None and found.decision is not None
-    assert "sees" in json.loads((tmp_path / "run" / "evaluation.json").read_text())
+def test_training_ends_with_a_model_of_the_title_and_a_decision_for_each(workdir, records):
+    stored = json.loads((workdir / "run.json").read_text())["files"]
+    assert set(stored["decision-both.json"]["made_from"]) == {"best.keras", "title.keras"}
+    assert set(stored["decision-title.json"]["made_from"]) == {"title.keras"}
     for sees in ("title", "both"):
-        place = tmp_path / "run" / f"evaluation-validation-{sees}"
-        stored = json.loads((place / "evaluation.json").read_text())
-        assert stored["sees"] == sees and "decision.json" not in stored["made_from"]
-    again = evaluate(tmp_path / "run", records, "validation", sees="both", progress=False)
-    assert again.written == (place,)
-    assert again.accuracy == stored["accuracy"]["value"]
-    with pytest.raises(UserError, match="leave --report"):
-        evaluate(tmp_path / "run", records, "validation", sees="both", report=tmp_path / "r")
-    served = tf.saved_model.load(str(export_saved_model(found, tmp_path / "served")))
-    assert list(served.signatures["serving_default"].structured_input_signature[1]) == [
-        "image_bytes"
-    ]
-    with pytest.raises(UserError, match="takes titles"):
-        retrain_heads(found, records, epochs=1)
+        scored = json.loads(
+            (workdir / f"evaluation-validation-{sees}" / "evaluation.json").read_text()
+        )
+        assert scored["sees"] == sees
+        assert f"decision-{sees}.json" in scored["made_from"]
+    served = tf.saved_model.load(str(workdir / "model" / "1"))
+    assert {"with_title", "title_only"} <= set(served.signatures)
 
 
-def test_what_does_not_go_with_titles_is_refused(records, tmp_path):
+def test_the_photo_is_answered_as_without_titles(run, records, workdir, tmp_path):
+    for name in ("best.keras", "config.yaml", "labels.json", "decision.json"):
+        (tmp_path / name).write_bytes((workdir / name).read_bytes())
+    alone = load_run(tmp_path)
+    assert alone.title is None
+    expected = predict(alone, records, "test").logits
+    found = predict(run, records, "test").logits
+    for label in run.labels:
+        np.testing.assert_array_equal(found[label], expected[label])
+
+
+def test_both_know_more_than_each_alone(run, records):
+    """The photo does not learn shapes in four epochs, the title does not name the colour."""
+    by = {sees: accuracy(run, records, sees) for sees in ("photo", "title", "both")}
+    assert by["both"] >= by["title"] > 0.85 and by["both"] > by["photo"]
+    colour = {sees: accuracy(run, records, sees, "baseColour") for sees in ("photo", "title")}
+    assert accuracy(run, records, "both", "baseColour") >= colour["photo"] > colour["title"]
+
+
+def test_a_product_without_text_is_answered_by_its_photo(run, records):
+    photo, both = (predict(run, records, "test", sees=sees) for sees in ("photo", "both"))
+    rows = [int(id) % 9 == 0 for id in photo.ids]
+    assert any(rows) and (both.has_text == np.logical_not(rows)).all()
+    for label in run.labels:
+        np.testing.assert_allclose(both.logits[label][rows], photo.logits[label][rows], atol=1e-5)
+
+
+def test_both_are_the_weighted_logits_of_photo_and_title(run, records):
+    """With everything else of the decision left out, in NumPy."""
+    weights = run.title_decisions["both"].weights
+    bare = Decision("subCategory", weights=weights)
+    plain = dataclasses.replace(
+        run, decision=None, title_decisions={"both": bare, "title": Decision("subCategory")}
+    )
+    photo, said, both = (
+        predict(plain, records, "test", sees=sees) for sees in ("photo", "title", "both")
+    )
+    for label, pair in weights.items():
+        expected = pair.photo * photo.logits[label] + pair.title * said.logits[label]
+        rows = both.has_text
+        np.testing.assert_allclose(both.logits[label][rows], expected[rows], atol=1e-4)
+
+
+def test_evaluate_scores_what_it_is_told(workdir, records):
+    found = evaluate(workdir, records, "test", sees="both", progress=False)
+    assert found.written == (workdir / "evaluation-test-both",)
+    assert set(found.result["made_from"]) == {
+        "best.keras",
+        "title.keras",
+        "decision.json",
+        "decision-both.json",
+    }
+
+
+def test_a_run_gets_titles_afterwards(records, tmp_path):
+    settings = SETTINGS | {"training.epochs": 1}
+    train(load_config(None, settings), records, tmp_path / "run", say=lambda line: None)
+    before = (tmp_path / "run" / "best.keras").read_bytes()
+    with pytest.raises(UserError, match="takes no titles"):
+        predict(load_run(tmp_path / "run"), records, "validation", sees="title")
+    found = retrain(tmp_path / "run", records, part="title", progress=False)
+    assert accuracy(found, records, "title") > 0.85
+    assert (tmp_path / "run" / "best.keras").read_bytes() == before
+    assert accuracy(load_run(tmp_path / "run"), records, "both") > 0.85
+
+
+def test_a_new_model_of_the_title_takes_its_decisions_along(run, records, workdir, tmp_path):
+    names = ("best.keras", "config.yaml", "labels.json", "title.keras", "run.json")
+    for name in (*names, "decision.json", "decision-title.json", "decision-both.json"):
+        (tmp_path / name).write_bytes((workdir / name).read_bytes())
+    save_title(tmp_path, fit_titles(records, {k: run.labels[k] for k in reversed(run.labels)}))
+    found = load_run(tmp_path)
+    assert found.decision is not None and not found.title_decisions
+    with pytest.raises(UserError, match=r"not weighed yet.*\n.*calibrate"):
+        predict(found, records, "test", sees="both")
+    again, _ = calibrate_run(found, records, load_config(None).decision)
+    assert set(again.title_decisions) == {"title", "both"}
+
+
+# ---- what is refused ----
+
+
+def test_records_without_text_are_refused(records, run, tmp_path):
     plain = tmp_path / "plain"
     write_tiny_records(plain)
     with pytest.raises(UserError, match="--text-column"):
-        train_run(plain, tmp_path / "a", settings=SETTINGS, progress=False)
-    with pytest.raises(UserError, match=r"data\.mixup"):
-        train_run(records, tmp_path / "b", settings=SETTINGS | {"data.mixup": 0.2}, progress=False)
-
-
-def test_other_records_than_those_with_its_text_are_refused(run, tmp_path):
-    plain = tmp_path / "plain"
-    write_tiny_records(plain)
+        train_run(plain, tmp_path / "a", settings=SETTINGS | {"model.title": True}, progress=False)
     with pytest.raises(UserError, match="takes 1 column of text"):
         predict(run, plain, "validation", sees="both")
 
 
-def test_a_run_of_photos_alone_is_shown_no_title(records, tmp_path):
-    settings = SETTINGS | {"model.title": False, "training.epochs": 1}
-    train(load_config(None, settings), records, tmp_path / "run", say=lambda line: None)
-    with pytest.raises(UserError, match="takes no titles"):
-        predict(load_run(tmp_path / "run"), records, "validation", sees="title")
+def test_a_title_of_another_run_is_refused(workdir, tmp_path):
+    for name in ("best.keras", "config.yaml", "labels.json"):
+        (tmp_path / name).write_bytes((workdir / name).read_bytes())
+    kernel = np.zeros([2 + 2**15, 2], np.float32)
+    build_title_model(1, {"subCategory": ("a", "b")}, np.ones(1 + 2**15), kernel).save(
+        tmp_path / "title.keras"
+    )
+    with pytest.raises(UserError, match=r"other labels or classes.*\n.*--part title"):
+        load_run(tmp_path)
+
+
+def test_an_unknown_part_is_refused(workdir, records):
+    with pytest.raises(UserError, match="unknown part 'text': expected heads or title"):
+        retrain(workdir, records, part="text", progress=False)
