@@ -128,6 +128,22 @@ def _add_own(own) -> None:
         "brand, a shoot. A row without a label gets that of its group",
     )
     own.add_argument(
+        "--split-column",
+        metavar="NAME",
+        help="which split a row goes to: train, validation or test stands there",
+    )
+    own.add_argument(
+        "--time-column",
+        metavar="NAME",
+        help="train on the oldest products, test on the newest: a number, such as the year, or a "
+        "date such as 2024-07-31 stands there",
+    )
+    own.add_argument(
+        "--group-titles",
+        action="store_true",
+        help="keep products whose text reads the same in one split",
+    )
+    own.add_argument(
         "--merge-names",
         action="store_true",
         help="make class names that differ in case, spaces or Unicode form alone the most "
@@ -165,6 +181,9 @@ def convert(
     label_column: str | Sequence[str] | None = None,
     text_column: str | Sequence[str] | None = None,
     group_column: str | None = None,
+    split_column: str | None = None,
+    time_column: str | None = None,
+    group_titles: bool = False,
     merge_names: bool = False,
     split: str | None = None,
     fractions: Sequence[float] = FRACTIONS,
@@ -187,6 +206,9 @@ def convert(
         label_column: what to learn, one column or several. Defaults to Kaggle's.
         text_column: text to keep, one column or several. Defaults to Kaggle's `productDisplayName`.
         group_column: rows with the same value stay in one split: products, brands, shoots.
+        split_column: a column that says where each row goes: train, validation or test.
+        time_column: train on the oldest, test on the newest by this column, a number or ISO date.
+        group_titles: products of one title stay in one split.
         merge_names: make class names that look alike the most frequent of them.
         split: `published`, `stratified` or `grouped` (near-identical photos kept together).
             Defaults to published for the published catalogue, else stratified.

@@ -24,7 +24,10 @@ ADDRESSES = (
 )
 # Options that take text, and name no place.
 TEXT = {
-    "convert": {"csv", "id_column", "image_column", "label_column", "text_column", "group_column"},
+    "convert": {
+        "csv",
+        *(f"{name}_column" for name in ("id", "image", "label", "text", "group", "split", "time")),
+    },
     "train": {"recipe", "arch", "label", "set"},
     "recipes": {"recipe"},
     "evaluate": {"split", "label"},

@@ -109,7 +109,8 @@ class Product:
     `photo` is None where there is none; `repaired` says that the row was malformed. `group` is
     what it shares with those that must be in its split, "" where it stands alone, and None where
     nobody has asked for groups. `texts` maps each text column that was asked for to its text, ""
-    where there is none.
+    where there is none. `placed_by` is the cell that says which split it goes to, or when it was
+    new, where a column for that was asked for.
     """
 
     id: str
@@ -119,6 +120,7 @@ class Product:
     repaired: bool
     group: str | None = None
     texts: dict[str, str] = dataclasses.field(default_factory=dict)
+    placed_by: str = ""
 
     def text(self, column: str) -> str:
         """Return the text of a column, "" where there is none; `name` is Kaggle's."""

@@ -47,6 +47,8 @@ def read_catalog(
     label_columns: Sequence[str] | None = None,
     text_columns: Sequence[str] | None = None,
     group_column: str | None = None,
+    split_column: str | None = None,
+    time_column: str | None = None,
     merge_names: bool = False,
 ) -> Catalog:
     """Read the products of an archive in the Kaggle layout, or of one's own CSV.
@@ -65,12 +67,15 @@ def read_catalog(
         group_column: column of what must stay together in a split. With it, rows of one id that
             name different photos are all read, with ids such as `id/photo`, and a label that a
             row lacks is filled from its group.
+        split_column: column of which split a product goes to.
+        time_column: column of when a product was new; of the two only one.
         merge_names: make class names that look alike one, the most frequent.
 
     Raises `UserError` where the CSV or a column is missing or a column stands twice, the text
     has no known encoding, or no row has a photo.
     """
-    asked = (id_column, image_column, label_columns, text_columns, group_column)
+    placed_by = split_column or time_column
+    asked = (id_column, image_column, label_columns, text_columns, group_column, placed_by)
     csv, layout = _csv_and_layout(archive, csv, asked)
     table = parse_csv(archive.read(csv), f"{csv} in {archive.source}")
     columns = _columns(
@@ -82,6 +87,9 @@ def read_catalog(
         text_columns or (),
         group_column,
     )
+    if placed_by is not None:
+        option = "--split-column" if split_column else "--time-column"
+        columns = dataclasses.replace(columns, placed_by=table.index(placed_by, option))
     photos = PhotoFinder(archive.names(), posixpath.dirname(csv), layout == "own", archive.start)
     catalog = _collect(table, columns, photos, merge_names)
     notes = (*catalog.notes, *filter(None, [photos.note()]))

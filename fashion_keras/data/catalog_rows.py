@@ -38,6 +38,7 @@ class Columns:
     group: int | None
     labels: Mapping[str, int]
     texts: Mapping[str, int]
+    placed_by: int | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -69,7 +70,17 @@ class Row:
     def as_product(self, columns: Columns) -> Product:
         """Return it as a product of the catalogue."""
         name = "" if columns.name is None else label_value(self.cells[columns.name]) or ""
-        return Product(self.id, name, self.labels, self.photo, self.mended, self.group, self.texts)
+        at = columns.placed_by
+        return Product(
+            self.id,
+            name,
+            self.labels,
+            self.photo,
+            self.mended,
+            self.group,
+            self.texts,
+            placed_by="" if at is None else label_value(self.cells[at]) or "",
+        )
 
 
 def read_rows(

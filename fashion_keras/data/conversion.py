@@ -16,14 +16,17 @@ from fashion_keras.data import schema
 from fashion_keras.data.archive import Archive, open_archive
 from fashion_keras.data.catalog import Catalog
 from fashion_keras.data.catalog_reader import read_catalog
+from fashion_keras.data.column_splits import named_split, split_by_time
 from fashion_keras.data.corrections import Corrections, apply_corrections, read_corrections
 from fashion_keras.data.label_summary import describe_labels, label_lines
 from fashion_keras.data.near_duplicates import describe_groups, hash_photos, near_duplicate_groups
 from fashion_keras.data.photo import JPEG_QUALITY, stored_photo
 from fashion_keras.data.photo_check import check_photos
+from fashion_keras.data.product_groups import joined_groups
 from fashion_keras.data.schema import SPLITS, DatasetInfo, SplitInfo
 from fashion_keras.data.shard_writer import ShardWriter, plan_shards
-from fashion_keras.data.splits import FRACTIONS, make_splits, published_split
+from fashion_keras.data.splits import FRACTIONS, make_splits, mixed, published_split
+from fashion_keras.data.title_terms import normalised
 from fashion_keras.data.work_folder import (
     REPORT_FILE,
     existing_records,
@@ -33,6 +36,11 @@ from fashion_keras.data.work_folder import (
 from fashion_keras.errors import UserError
 from fashion_keras.io import place, write_json
 
+# Options that records of earlier versions did not have.
+_LATER = (
+    *("group_column", "merge_names", "text_columns"),
+    *("split_column", "time_column", "group_titles"),
+)
 Progress = Callable[[str, int, int], None]
 DEFAULT_LABEL = "subCategory"
 
@@ -48,7 +56,8 @@ class Request:
     is made before they are applied, so that every product that stays stays in its split.
     `group_column` names what must stay together in a split; `merge_names` makes class names that
     look alike one. `text_columns` are kept as text beside the photo (None: Kaggle's name, where
-    there is one, as ever).
+    there is one, as ever). `split_column` says which split each product goes to, `time_column`
+    when it was new; `group_titles` keeps products of one title in one split.
     """
 
     source: str
@@ -67,6 +76,9 @@ class Request:
     group_column: str | None = None
     merge_names: bool = False
     text_columns: tuple[str, ...] | None = None
+    split_column: str | None = None
+    time_column: str | None = None
+    group_titles: bool = False
 
 
 def convert(
@@ -97,6 +109,8 @@ def convert(
             label_columns=request.label_columns,
             text_columns=request.text_columns,
             group_column=request.group_column,
+            split_column=request.split_column,
+            time_column=request.time_column,
             merge_names=request.merge_names,
         )
         corrections = read_corrections(request.exclude, request.relabel, catalog.label_columns, say)
@@ -198,7 +212,7 @@ def _plan(request: Request, archive: Archive, corrections: Corrections) -> dict:
     options = json.loads(json.dumps(dataclasses.asdict(request)))
     for name in ("source", "exclude", "relabel"):
         options.pop(name)  # the same photos and corrections at another path are the same
-    for name in ("group_column", "merge_names", "text_columns"):
+    for name in _LATER:
         if not options[name]:
             options.pop(name)  # records made before there were such options are still the same
     if corrections:
@@ -244,13 +258,17 @@ def _splits(
     catalog: Catalog, request: Request, groups: dict[str, int] | None = None
 ) -> tuple[dict[str, list[str]], dict]:
     """Return the ids of each split, and what `dataset_info.json` says of how they were made."""
+    if request.split_column or request.time_column:
+        return _splits_by_column(catalog, request)
     own = tuple(request.fractions) != FRACTIONS or request.seed != 0
     if request.split == "published" and own:
         raise UserError(
             "the published split has its own fractions and seed: leave out --fractions and "
             "--seed, or use --split stratified"
         )
-    if request.split == "published" or (request.split is None and not own):
+    if request.group_titles and request.split == "published":
+        raise UserError("--group-titles makes a split of its own: use --split stratified")
+    if request.split == "published" or not (request.split or own or request.group_titles):
         try:
             splits = published_split(catalog)
         except UserError:
@@ -266,6 +284,8 @@ def _splits(
         label = catalog.label_columns[0]  # one's own labels: the first is the headline
     options: dict[str, Any] = {"label": label, "fractions": request.fractions, "seed": request.seed}
     strategy = request.split or "stratified"
+    if request.group_titles:
+        catalog = _grouped_by_title(catalog, request)
     splits = make_splits(catalog, strategy, **options, groups=groups)
     described = {"strategy": strategy, **options, "fractions": list(request.fractions)}
     if request.group_column:
@@ -276,13 +296,58 @@ def _splits(
             "products": sizes.total(),
             "largest": max(sizes.values(), default=0),
         }
+    if request.group_titles:
+        described["group_titles"] = True
     if groups is not None:
         described["near_duplicates"] = describe_groups(groups)
     return splits, described
 
 
+def _splits_by_column(catalog: Catalog, request: Request) -> tuple[dict[str, list[str]], dict]:
+    if request.split or request.group_titles or (request.split_column and request.time_column):
+        raise UserError("a column decides the split: leave out --split, --group-titles and others")
+    described: dict[str, Any]
+    if request.split_column:
+        found = named_split(catalog, request.split_column)
+        described = {"strategy": "column", "column": request.split_column}
+    else:
+        assert request.time_column is not None
+        found, starts = split_by_time(catalog, request.time_column, request.fractions)
+        described = {"strategy": "time", "column": request.time_column, "starts": starts}
+        without = sum(not product.placed_by for product in catalog.products)
+        if without:
+            described["without"] = without
+    # Mixed by a hash, so that a shard holds all classes.
+    return {
+        name: mixed([p.id for p in some], request.seed) for name, some in found.items()
+    }, described
+
+
+def _grouped_by_title(catalog: Catalog, request: Request) -> Catalog:
+    """Put products whose text reads the same into one group, with those of their own group."""
+    columns = list(schema.text_keys(request.text_columns, catalog.layout))
+    if not columns:
+        raise UserError("--group-titles: name the column of the title with --text-column NAME")
+    said = {p.id: normalised(" ".join(map(p.text, columns))) for p in catalog.products}
+    own = {p.id: p.group for p in catalog.products if p.group}
+    groups = joined_groups({id: text for id, text in said.items() if text}, own)
+    products = [
+        dataclasses.replace(p, group=str(groups[p.id]) if p.id in groups else p.group)
+        for p in catalog.products
+    ]
+    return dataclasses.replace(catalog, products=tuple(products))
+
+
 def _split_line(described: dict) -> str:
     line = f"split: {described['strategy']}"
+    if described["strategy"] in ("column", "time"):
+        line += f" {described['column']}"
+    if "starts" in described:
+        line += ", validation from {}, test from {}".format(*described["starts"])
+    if "without" in described:
+        line += f"; {described['without']:,} products without it are in train"
+    if described.get("group_titles"):
+        line += ", products of one title in one split"
     if "groups" in described:
         found = described["groups"]
         line += (

@@ -205,6 +205,11 @@ def ids_sha256(ids: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(ordered).encode()).hexdigest()
 
 
+def mixed(ids: Sequence[str], seed: int = 0) -> list[str]:
+    """Return ids in a random order that the seed and they alone decide."""
+    return sorted(ids, key=lambda id: _hash(seed, id))
+
+
 def _checked(fractions: Sequence[float]) -> tuple[float, ...]:
     given = ", ".join(str(fraction) for fraction in fractions)
     if len(fractions) != len(SPLITS):
