@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for editors and type checkers
     from fashion_keras.progress import Reporter as Reporter
     from fashion_keras.retrain import retrain as retrain
     from fashion_keras.run import Run as Run
+    from fashion_keras.run import load_model as load_model
     from fashion_keras.run import load_run as load_run
     from fashion_keras.train import train as train
     from fashion_keras.training.macro_f1 import MacroF1 as MacroF1
@@ -71,6 +72,7 @@ _NAMES = {
     "UserError": "fashion_keras.errors",
     "build_classifier": "fashion_keras.models.classifier",
     "load_config": "fashion_keras.config",
+    "load_model": "fashion_keras.run",
     "load_run": "fashion_keras.run",
     "make_dataset": "fashion_keras.data.pipeline",
 }

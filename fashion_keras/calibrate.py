@@ -13,6 +13,7 @@ from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.io import place
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
+from fashion_keras.released import check_own, model_place
 from fashion_keras.run import CONFIG_FILE, DECISION_FILE, Run, check_run, check_split, load_run
 from fashion_keras.training.workdir import held
 
@@ -62,7 +63,8 @@ def calibrate(
         print(run.decision.accept["subCategory"].threshold)
     """
     report_to = reporter(progress)
-    model, data = place(model), place(data)
+    model, data = model_place(model), place(data)
+    check_own(model)
     info = DatasetInfo.load(data)
     for split in ("train", "validation"):
         info.shard_paths(data, split)

@@ -16,6 +16,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.io import place
 from fashion_keras.progress import LOGGER
 from fashion_keras.quiet import load_keras
+from fashion_keras.released import model_place
 from fashion_keras.text import printable
 
 # A disk or a path that fails, not a bug of ours.
@@ -163,7 +164,7 @@ def positive_int(text: str) -> int:
 def add_run_and_records(parser: argparse.ArgumentParser) -> None:
     """Add the options of a command that works on a run and the records it was trained on."""
     parser.add_argument(
-        "--model", required=True, type=place, metavar="RUN", help="a training run's folder"
+        "--model", required=True, type=model_place, metavar="RUN", help="a training run's folder"
     )
     parser.add_argument(
         "--data", required=True, type=place, metavar="DIR", help="the records it was trained on"

@@ -21,6 +21,7 @@ from fashion_keras.evaluation.table import table
 from fashion_keras.io import place
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
+from fashion_keras.released import is_released, model_place
 from fashion_keras.run import (
     BEST_MODEL_FILE,
     CONFIG_FILE,
@@ -152,7 +153,7 @@ def evaluate(
         print(scores.accuracy, scores.per_class.sort_values("f1").head())
     """
     report_to = reporter(progress)
-    model, data = place(model), place(data)
+    model, data = model_place(model), place(data)
     output, report = (place(path) if path else None for path in (output, report))
     info = _checked_records(model, data, split, label, report, sees, report_to)
     own = _own_folder(model, split, label, sees)
@@ -242,10 +243,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--model",
-        type=place,
+        type=model_place,
         required=True,
         metavar="RUN|FILE",
-        help="a training run's folder (its best.keras is taken), or a .keras file",
+        help="a training run's folder (its best.keras is taken), a .keras file, or the name of a "
+        "model that comes with the package",
     )
     parser.add_argument(
         "--data",
@@ -344,7 +346,7 @@ def _places(model, own, output, report, tensorboard, report_to) -> list[Path]:
         if folder:
             check_output(folder, f"Give another {option}")
     others = [output] if output else []
-    if can_write(own):
+    if can_write(own) and not is_released(own):
         check_output(own, "Move them elsewhere")
         return [own, *others] if output != own else others
     elsewhere = output or report

@@ -19,6 +19,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.io import place
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
+from fashion_keras.released import model_place
 from fashion_keras.run import check_run, load_run
 from fashion_keras.serving.layout import new_version
 from fashion_keras.serving.server_files import COMPOSE_FILE, model_name, write_server_files
@@ -92,7 +93,7 @@ def export(
         bundle = fk.export("runs/resnet18", "models", name="fashion")["saved_model"]
     """
     report_to = reporter(progress)
-    model, base = place(model), place(output)
+    model, base = model_place(model), place(output)
     folder = base / name if name else base
     formats = list(dict.fromkeys(formats))
     data = place(data) if data is not None else None
@@ -218,7 +219,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--model", required=True, type=place, help="a run's folder, or a .keras file beside one"
+        "--model",
+        required=True,
+        type=model_place,
+        help="a run's folder, a .keras file beside one, or the name of a model that comes with the "
+        "package",
     )
     parser.add_argument(
         "--output",

@@ -14,6 +14,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.io import place
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
+from fashion_keras.released import check_own, model_place
 from fashion_keras.run import (
     CONFIG_FILE,
     TITLE_FILE,
@@ -78,7 +79,8 @@ def retrain(
         run = fk.retrain("runs/resnet18", "tfrecords/small", part="title")
     """
     report_to = reporter(progress)
-    model, data = place(model), place(data)
+    model, data = model_place(model), place(data)
+    check_own(model)
     if part not in PARTS:
         raise UserError(f"unknown part {part!r}: expected {' or '.join(PARTS)}")
     info = DatasetInfo.load(data)

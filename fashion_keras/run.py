@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from fashion_keras.config import Config, Resize, load_config, read_sections
-from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.data.schema import DatasetInfo, did_you_mean
 from fashion_keras.decision.parameters import Decision
 from fashion_keras.errors import UserError
-from fashion_keras.io import place, replacing, write_json
+from fashion_keras.io import replacing, write_json
 from fashion_keras.progress import LOGGER
 from fashion_keras.provenance import changing, check_files, fingerprints
 from fashion_keras.quiet import load_keras
 from fashion_keras.reading import STRICT, damaged, read_json, validated
+from fashion_keras.released import DEFAULT, model_place, released_names
 from fashion_keras.text import command
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def load_run(
     be fitted anew. Raises `UserError` where the path, the model or the class names are missing,
     were changed since the run wrote them, or do not fit each other.
     """
-    path = Path(path)
+    path = model_place(path)
     file = check_run(path)
     folder = file.parent
     config = load_run_config(folder)
@@ -167,13 +168,27 @@ def load_run(
     return Run(path, model, labels, label, size, resize, config, decision, title, decisions)
 
 
+def load_model(name: str | os.PathLike = DEFAULT) -> Run:
+    """Load a model that comes with the package, by its name, or a run's.
+
+    Example:
+
+        run = fk.load_model("fashion")
+        print(run.labels["subCategory"])
+    """
+    return load_run(name)
+
+
 def check_run(path: str | os.PathLike) -> Path:
     """Return the `.keras` file at `path`, a run's folder or the file; `UserError` if none is."""
-    path = place(path)
+    path = model_place(path)
     file = path / BEST_MODEL_FILE if path.is_dir() else path
     if not file.is_file():
         expected = f"{BEST_MODEL_FILE} in it" if path.is_dir() else "a run's folder or .keras file"
-        raise UserError(f"no trained model at {path}: expected {expected}")
+        raise UserError(
+            f"no trained model at {path}: expected {expected}"
+            + did_you_mean(os.fspath(path), released_names())
+        )
     return file
 
 

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from fashion_keras.errors import UserError
+from fashion_keras.released import model_place
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _TYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "LongStorage": "<i8", "IntStorage": "<i4"}
@@ -118,7 +119,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> Loaded:
     it is. Raises `UserError` where the file is missing, is no such file, or where not one
     layer of the backbone fits.
     """
-    path = Path(path)
+    path = model_place(path)
     if path.is_dir():
         path = path / _BEST_MODEL_FILE
     if not path.is_file():

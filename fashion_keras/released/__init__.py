@@ -1,0 +1,47 @@
+"""The models that come with the package: a name in, the folder of its run out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fashion_keras.errors import UserError
+from fashion_keras.io import place
+
+FOLDER = Path(__file__).parent
+DEFAULT = "fashion"
+_MODEL = "best.keras"
+
+
+def released_names() -> list[str]:
+    """Return the names of the models that come with the package."""
+    return sorted(path.parent.name for path in FOLDER.glob(f"*/{_MODEL}"))
+
+
+def model_place(path: str | os.PathLike) -> Path:
+    """Return where a model lies: one of the package's by its name, any other by its path.
+
+    A file or folder of that name goes first. `UserError` where it is an address. Example:
+
+        >>> model_place("runs/mine")
+        PosixPath('runs/mine')
+    """
+    found = place(path)
+    if not found.exists() and os.fspath(path) in released_names():
+        return FOLDER / found
+    return found
+
+
+def is_released(path: str | os.PathLike) -> bool:
+    """Say whether a path is within one of the package's models."""
+    return FOLDER in Path(path).absolute().parents
+
+
+def check_own(path: str | os.PathLike) -> None:
+    """Raise `UserError` where a model comes with the package: it is not changed."""
+    if is_released(path):
+        name = Path(path).absolute().relative_to(FOLDER).parts[0]
+        raise UserError(
+            f"{name} comes with the package and stays as it is. Start a training from it: "
+            f"fashion-keras train --weights {name}"
+        )
