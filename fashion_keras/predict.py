@@ -1,4 +1,4 @@
-"""Photos, folders, zips or CSVs of paths in; each photo's class and score, on screen or in a table.
+"""Photos, folders, zips or CSVs of paths in; each photo's labels, on screen or in a table.
 
 fashion-keras predict --model DIR PHOTO|FOLDER|ZIP|CSV… [--output out.csv]
 """
@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,13 +21,13 @@ from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.serving.layout import ModelInfo, find_version
 from fashion_keras.tagging.batches import Model, classify_all
+from fashion_keras.tagging.columns import Columns, Row
 from fashion_keras.tagging.loading import check_address, connect
+from fashion_keras.tagging.outputs import HEADLINE, heads_of, thresholds_of
 from fashion_keras.tagging.path_table import PathColumns
 from fashion_keras.tagging.prediction import (
-    COLUMNS,
     LineFormat,
     Prediction,
-    Row,
     Tally,
     longest,
     table_row,
@@ -56,7 +56,8 @@ class _Request:
     name: str | None
     output: Path | None
     resume: bool
-    threshold: float | None
+    labels: Sequence[str] | None
+    threshold: float | Mapping[str, float] | None
     path_column: str
     id_column: str | None
     path_root: Path | None
@@ -66,6 +67,8 @@ class _Request:
 
     def __post_init__(self):
         object.__setattr__(self, "photos", [os.fspath(photo) for photo in self.photos])
+        if isinstance(self.labels, str):
+            object.__setattr__(self, "labels", [self.labels])
         for name in ("model", "output", "path_root"):
             value = getattr(self, name)
             object.__setattr__(self, name, place(value) if value else None)
@@ -79,7 +82,8 @@ def predict(
     name: str | None = None,
     output: str | os.PathLike | None = None,
     resume: bool = False,
-    threshold: float | None = None,
+    labels: Sequence[str] | None = None,
+    threshold: float | Mapping[str, float] | None = None,
     path_column: str = "path",
     id_column: str | None = None,
     path_root: str | os.PathLike | None = None,
@@ -93,14 +97,15 @@ def predict(
     Args:
         photos: photos, folders, zips and CSVs of paths, one or several.
         model: a folder that `export` has written, or one of its versions: a SavedModel, LiteRT or
-            ONNX. Beside `server` only its threshold is used.
+            ONNX. Beside `server` only its labels and thresholds are used.
         server: address of TF Serving: `http://HOST:8501` or `grpc://HOST:8500`.
         name: the model's name there.
         output: a table to write in batches, `.csv`, `.jsonl` or `.parquet`: for catalogues of any
             size. Without it a DataFrame is returned.
         resume: keep the rows that an interrupted or finished call has written, do the rest.
-        threshold: from which score a class is accepted and not to be reviewed. Defaults to the
-            model's.
+        labels: those to write, in this order. Defaults to all, the headline first.
+        threshold: from which score a class is accepted and not to be reviewed: a number for the
+            headline, or a mapping from label to number. Defaults to the model's.
         path_column: of CSVs: the column of the photos' paths.
         id_column: of CSVs: the column of the ids. Defaults to `id`, where there is one.
         path_root: of CSVs: the folder that relative paths start from. Defaults to the CSV's own.
@@ -110,16 +115,19 @@ def predict(
         progress: False for no bars, or a `Reporter`.
 
     Returns:
-        A row a photo, in the order of the inputs: `id`, `path`, `class`, `score`, `runner_up`,
-        `runner_up_score`, `decision` (`accept` or `review`), `error`. None with `output`.
+        A row a photo, in the order of the inputs: `id`, `path`; for each label its class, in a
+        column of the label's name, `<label>_score` and `<label>_decision` (`accept` or `review`),
+        and for the first one `<label>_runner_up` and `<label>_runner_up_score`; `error`. None with
+        `output`.
 
     Raises:
-        UserError: there is no such model, input or server, or not one photo could be classified.
+        UserError: there is no such model, label, input or server, or not one photo could be
+            classified.
 
     Example:
 
-        tags = fk.predict("photos/", "models/fashion")
-        tags[tags.decision == "review"]
+        tags = fk.predict("photos/", "models/fashion", labels=["category", "colour"])
+        tags[tags.category_decision == "review"]
     """
     options = {**locals()}
     report_to = reporter(options.pop("progress"))
@@ -129,22 +137,21 @@ def predict(
 
 def _predict(request: _Request, report_to: Reporter) -> pd.DataFrame | None:
     """Classify into the table that was asked for, or into a DataFrame."""
-    with _opened(request) as (version, info, source):
-        threshold = _threshold(request, info)
+    with _opened(request, report_to) as work:
         if request.output:
-            _write_table(request, version, source, threshold, report_to)
+            _write_table(work, report_to)
             return None
         import pandas as pd
 
-        rows: list[Row] = []
+        rows: list[tuple] = []
         tally = Tally()
-        with _model(request, version, report_to) as classifier, report_to:
-            for batch in _classified(source.photos(), classifier, request):
-                rows += [table_row(prediction, threshold) for prediction in batch]
+        with report_to:
+            for batch in work.classified(work.source.photos()):
+                rows += [work.row(prediction).cells for prediction in batch]
                 tally.add(batch)
-                report_to.update("classifying", len(rows), len(source))
-        _conclude(tally, source, report_to)
-        return pd.DataFrame(rows, columns=list(COLUMNS))
+                report_to.update("classifying", len(rows), len(work.source))
+        _conclude(tally, work.source, report_to)
+        return pd.DataFrame(rows, columns=list(Columns(work.labels).names))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -154,60 +161,120 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(argv: Sequence[str] | None) -> None:
     options = vars(_parser().parse_args(argv))
-    top = options.pop("top")
+    top, given = options.pop("top"), options.pop("threshold")
+    options["threshold"] = dict(given) if given else None
     request, report_to = _Request(**options), Terminal()
-    with _opened(request) as (version, info, source):
-        top, threshold = _checked_top(top, info, version), _threshold(request, info)
+    with _opened(request, report_to) as work:
+        top = _checked_top(top, work)
         if request.output:
-            _write_table(request, version, source, threshold, report_to)
+            _write_table(work, report_to)
         else:
-            line = _line_format(source, info, top, threshold)
-            _print_lines(request, version, source, line, report_to)
+            _print_lines(work, _line_format(work, top), report_to)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """What a request names, opened: its photos, its model and the labels that are written."""
+
+    request: _Request
+    source: PhotoSource
+    version: Path | None
+    info: ModelInfo | None
+    server: Model | None
+    labels: tuple[str, ...]
+    thresholds: Mapping[str, float]
+
+    def row(self, prediction: Prediction) -> Row:
+        return table_row(prediction, self.labels, self.thresholds)
+
+    def classified(self, photos: Iterator[Photo]) -> Iterator[list[Prediction]]:
+        """Yield the photos' predictions in batches; loads a model of this machine first."""
+        in_flight = self.request.in_flight if self.server else IN_FLIGHT_HERE
+        grouped = batches(photos, self.request.batch_size)
+        return classify_all(grouped, self.server or self._local(), in_flight)
+
+    def _local(self) -> Model:
+        assert self.version is not None  # as there is no server
+        # Imported here, so that --help and a wrong path are answered at once.
+        load_tensorflow()
+        from fashion_keras.tagging.loading import load_local
+
+        return load_local(self.version, self.labels)
 
 
 @contextlib.contextmanager
-def _opened(request: _Request) -> Iterator[tuple[Path | None, ModelInfo | None, PhotoSource]]:
-    """Check a request, and open what it names: the model's version and the photos."""
+def _opened(request: _Request, report_to: Reporter) -> Iterator[_Work]:
+    """Check a request, and open what it names: the photos, and the model's version or server."""
     _check(request)
     version = find_version(request.model, small=True) if request.model else None
     info = ModelInfo.load(version) if version else None
     columns = PathColumns(request.path_column, request.id_column, request.path_root)
-    with PhotoSource(request.photos, columns) as source:
-        yield version, info, source
+    with (
+        PhotoSource(request.photos, columns) as source,
+        _server(request, info, report_to) as server,
+    ):
+        known = info.label_names if info else ()  # never empty without a server
+        heads = server.heads if server else heads_of(known, request.labels)
+        labels = tuple(head.label for head in heads)
+        thresholds = thresholds_of(
+            labels,
+            info.label if info else HEADLINE,
+            info.thresholds() if info else {},
+            _given_thresholds(request),
+        )
+        yield _Work(request, source, version, info, server, labels, thresholds)
 
 
-def _threshold(request: _Request, info: ModelInfo | None) -> float | None:
-    if request.threshold is None and info:
-        return info.thresholds().get(info.label)
-    return request.threshold
+@contextlib.contextmanager
+def _server(
+    request: _Request, info: ModelInfo | None, report_to: Reporter
+) -> Iterator[Model | None]:
+    if not request.server:
+        yield None
+        return
+    assert request.name is not None  # `_check` has seen to it
+    retries = Retries(request.retries, request.server, report_to.note)
+    known = info.label_names if info else None
+    at = (request.server, request.name, retries, request.in_flight)
+    try:
+        with contextlib.closing(connect(*at, known, request.labels)) as model:
+            yield model
+    finally:
+        retries.stop()
 
 
-def _print_lines(request, version, source, line, report_to) -> None:
+def _given_thresholds(request: _Request) -> Mapping[str | None, float]:
+    given = request.threshold
+    if given is None:
+        return {}
+    return dict(given.items()) if isinstance(given, Mapping) else {None: given}
+
+
+def _print_lines(work: _Work, line: LineFormat, report_to: Reporter) -> None:
     tally = Tally()
-    with _model(request, version, report_to) as model:
-        for batch in _classified(source.photos(), model, request):
-            for prediction in batch:
-                print(line(prediction))
-            tally.add(batch)
-    _conclude(tally, source, report_to)
+    for batch in work.classified(work.source.photos()):
+        for prediction in batch:
+            print(line(prediction))
+        tally.add(batch)
+    _conclude(tally, work.source, report_to)
 
 
-def _write_table(request, version, source, threshold, report_to) -> None:
-    tally = Tally()
-    with _table(request, report_to) as table, report_to:
+def _write_table(work: _Work, report_to: Reporter) -> None:
+    tally, source = Tally(), work.source
+    with _table(work, report_to) as table, report_to:
         kept, kept_errors = table.rows, table.errors
         photos = source.photos(table.take_done)
         done = min(kept, len(source))
         report_to.update("classifying", done, len(source))
-        with _model(request, version, report_to) as model:
-            for batch in _classified(photos, model, request):
-                table.write(table_row(prediction, threshold) for prediction in batch)
-                tally.add(batch)
-                done += len(batch)
-                report_to.update("classifying", done, len(source))
+        for batch in work.classified(photos):
+            table.write(map(work.row, batch))
+            tally.add(batch)
+            done += len(batch)
+            report_to.update("classifying", done, len(source))
     classified = table.rows - table.errors
     before = f", {kept:,} of them before" if kept else ""
-    report_to.say(f"{request.output}: {table.rows:,} photos, {classified:,} classified{before}")
+    output = work.request.output
+    report_to.say(f"{output}: {table.rows:,} photos, {classified:,} classified{before}")
     _conclude(tally, source, report_to, kept=kept, classified_before=kept - kept_errors)
 
 
@@ -218,12 +285,13 @@ def _conclude(tally: Tally, source: PhotoSource, report_to: Reporter, **before: 
 
 
 @contextlib.contextmanager
-def _table(request: _Request, report_to: Reporter) -> Iterator[Table]:
+def _table(work: _Work, report_to: Reporter) -> Iterator[Table]:
     """Open the table, and say what it keeps where it comes to no good end."""
-    assert request.output is not None
+    output, resume = work.request.output, work.request.resume
+    assert output is not None
     table = None
     try:
-        with open_table(request.output, resume=request.resume) as table:
+        with open_table(output, Columns(work.labels), resume=resume) as table:
             yield table
     except BaseException:
         if table and table.rows:
@@ -231,47 +299,20 @@ def _table(request: _Request, report_to: Reporter) -> Iterator[Table]:
         raise
 
 
-def _classified(
-    photos: Iterator[Photo], model: Model, request: _Request
-) -> Iterator[list[Prediction]]:
-    in_flight = request.in_flight if request.server else IN_FLIGHT_HERE
-    return classify_all(batches(photos, request.batch_size), model, in_flight)
+def _line_format(work: _Work, top: int) -> LineFormat:
+    paths = (path for _, path in work.source.names())
+    width = longest(work.info.labels[work.labels[0]]) if work.info else _CLASS_WIDTH
+    return LineFormat(work.labels, longest(paths), width, top, work.thresholds)
 
 
-@contextlib.contextmanager
-def _model(request: _Request, version: Path | None, report_to: Reporter) -> Iterator[Model]:
-    if request.server:
-        assert request.name is not None  # `_check` has seen to it
-        retries = Retries(request.retries, request.server, report_to.note)
-        try:
-            with contextlib.closing(
-                connect(request.server, request.name, retries, request.in_flight)
-            ) as model:
-                yield model
-        finally:
-            retries.stop()
-        return
-    assert version is not None  # of the model, as there is no server
-    # Imported here, so that --help and a wrong path are answered at once.
-    load_tensorflow()
-    from fashion_keras.tagging.loading import load_local
-
-    yield load_local(version)
-
-
-def _line_format(source, info, top, threshold) -> Callable[[Prediction], str]:
-    width = longest(info.labels[info.label]) if info else _CLASS_WIDTH
-    return LineFormat(longest(path for _, path in source.names()), width, top, threshold)
-
-
-def _checked_top(top: int | None, info: ModelInfo | None, version: Path | None) -> int:
-    if info is None:
+def _checked_top(top: int | None, work: _Work) -> int:
+    if work.info is None:
         return top or DEFAULT_TOP
-    available = min(info.top, len(info.labels[info.label]))
+    available = min(work.info.top, len(work.info.labels[work.labels[0]]))
     if top is None:
         return min(DEFAULT_TOP, available)
     if top > available:
-        raise UserError(f"--top {top}: {version} gives a photo {available} classes at most")
+        raise UserError(f"--top {top}: {work.version} gives a photo {available} classes at most")
     return top
 
 
@@ -319,7 +360,7 @@ def _parser() -> argparse.ArgumentParser:
         type=place,
         metavar="DIR",
         help="a version folder of export's, or its parent (then the highest version): a "
-        "SavedModel, LiteRT or ONNX; beside --server, only its threshold and class names are used",
+        "SavedModel, LiteRT or ONNX; beside --server, only its labels and thresholds are used",
     )
     model.add_argument(
         "--server", metavar="URL", help="TF Serving: http://HOST:8501 or grpc://HOST:8500"
@@ -365,10 +406,21 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
         help="keep the rows that an interrupted or finished run has written, do the rest",
     )
     table.add_argument(
+        "--label",
+        action="append",
+        dest="labels",
+        metavar="NAME",
+        help="a label to write; repeat it for several, in their order (default: all of the "
+        "model's, the headline first)",
+    )
+    table.add_argument(
         "--threshold",
-        type=_share,
-        help="from which score a class is accepted and not to be reviewed (default: the model's, "
-        "if calibrate has fitted one)",
+        action="append",
+        type=_threshold,
+        metavar="[LABEL=]SHARE",
+        help="from which score a label's class is accepted and not to be reviewed, of the headline "
+        "where no label is named; repeat it for several (default: the model's, where calibrate has "
+        "fitted some)",
     )
     paths = parser.add_argument_group("CSVs of paths")
     paths.add_argument("--path-column", default="path", metavar="COLUMN", help="(path)")
@@ -389,14 +441,15 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _share(text: str) -> float:
+def _threshold(text: str) -> tuple[str | None, float]:
+    label, _, share = text.rpartition("=")
     try:
-        number = float(text)
+        number = float(share)
     except ValueError:
         number = -1.0
     if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return number
+        raise argparse.ArgumentTypeError(f"{share!r} is not a number from 0 to 1")
+    return label or None, number
 
 
 _EXAMPLES = """\
@@ -406,6 +459,9 @@ examples:
   a catalogue overnight, and on from where it was interrupted:
     fashion-keras predict --model models/fashion photos/ --output tags.parquet
     fashion-keras predict --model models/fashion photos/ --output tags.parquet --resume
+  two labels of a model that has more, each with a threshold of its own:
+    fashion-keras predict --model models/fashion photos/ --output tags.csv \\
+        --label articleType --label baseColour --threshold baseColour=0.9
   the photos that a CSV names, by a running TF Serving:
     fashion-keras predict --server http://localhost:8501 --name fashion \\
         products.csv --path-column photo --id-column sku --output tags.csv

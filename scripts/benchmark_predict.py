@@ -8,6 +8,10 @@ Plain Keras is what a notebook does: Pillow opens, converts and resizes each pho
 `fashion-keras predict --output` does, from the archive to the finished CSV. Neither the
 start of TensorFlow nor loading the model is counted, and both have classified a batch before. They
 take turns, so that other work on the machine slows both; the ratio of their medians is printed.
+
+python scripts/benchmark_predict.py --model models/fashion --labels shop.zip
+
+With --labels it is bulk tagging of all labels against that of the headline alone.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from fashion_keras.commands import positive_int, run_command
@@ -32,7 +37,11 @@ def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
     result = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     result.add_argument("archive", help="a zip of photos")
-    result.add_argument("--run", required=True, metavar="DIR", help="the trained run")
+    against = result.add_mutually_exclusive_group(required=True)
+    against.add_argument("--run", metavar="DIR", help="the trained run, for plain Keras")
+    against.add_argument(
+        "--labels", action="store_true", help="compare all labels with the headline alone"
+    )
     result.add_argument(
         "--model", required=True, type=Path, metavar="DIR", help="what it was exported to"
     )
@@ -66,55 +75,74 @@ def bulk_tagging(model, options) -> list[str]:
     """Tag the same photos with what the command is made of; return the headline's classes."""
     from fashion_keras.predict import BATCH_SIZE, IN_FLIGHT_HERE
     from fashion_keras.tagging.batches import classify_all
+    from fashion_keras.tagging.columns import Columns
     from fashion_keras.tagging.prediction import table_row
     from fashion_keras.tagging.row_table import open_table
     from fashion_keras.tagging.sources import PhotoSource, batches
 
     found = []
+    labels = [head.label for head in model.heads]
     with (
         tempfile.TemporaryDirectory() as folder,
         PhotoSource([options.archive]) as source,
-        open_table(Path(folder) / "tags.csv") as table,
+        open_table(Path(folder) / "tags.csv", Columns(labels)) as table,
     ):
         photos = itertools.islice(source.photos(), options.photos)
         grouped = batches(photos, options.batch_size or BATCH_SIZE)
         for batch in classify_all(grouped, model, IN_FLIGHT_HERE):
-            table.write(table_row(prediction) for prediction in batch)
-            found += [prediction.classes[0] for prediction in batch]
+            table.write(table_row(prediction, labels) for prediction in batch)
+            found += [prediction.labels[labels[0]].classes[0] for prediction in batch]
     return found
 
 
-def measure(options) -> dict:
-    """Let both take turns; return the figures."""
+def ways(options) -> dict[str, Callable[[], list[str]]]:
+    """Return the two ways that are compared, by name; each classifies the photos."""
     from fashion_keras.run import load_run
-    from fashion_keras.serving.layout import find_version
+    from fashion_keras.serving.layout import ModelInfo, find_version
     from fashion_keras.tagging.loading import load_local
 
-    run, model = load_run(options.run), load_local(find_version(options.model, small=True))
-    ways = {
+    version = find_version(options.model, small=True)
+    model = load_local(version)
+    if options.labels:
+        headline = load_local(version, [ModelInfo.load(version).label])
+        return {
+            "headline": lambda: bulk_tagging(headline, options),
+            "all_labels": lambda: bulk_tagging(model, options),
+        }
+    run = load_run(options.run)
+    return {
         "plain_keras": lambda: plain_keras(run, options),
         "bulk_tagging": lambda: bulk_tagging(model, options),
     }
-    rates, classes = {name: [] for name in ways}, {}
+
+
+def measure(options) -> dict:
+    """Let both ways take turns; return the figures, the ratio of the second to the first."""
+    from fashion_keras.serving.layout import ModelInfo, find_version
+
+    compared = ways(options)
+    rates, classes = {name: [] for name in compared}, {}
     wanted, options.photos = options.photos, 2 * 64
-    for classify in ways.values():
+    for classify in compared.values():
         classify()
     options.photos = wanted
     for turn in range(options.rounds):
-        for name, classify in ways.items():
+        for name, classify in compared.items():
             start = time.perf_counter()
             classes[name] = classify()
             rates[name].append(round(len(classes[name]) / (time.perf_counter() - start), 1))
             print(f"round {turn + 1}: {name} {rates[name][-1]} photos/s", file=sys.stderr)
-    plain, bulk = (statistics.median(rates[name]) for name in ways)
-    same = sum(map(str.__eq__, classes["plain_keras"], classes["bulk_tagging"]))
+    image_size = ModelInfo.load(find_version(options.model, small=True)).image_size
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    first, second = medians.values()
+    same = sum(map(str.__eq__, *classes.values()))
     return {
-        "photos": len(classes["bulk_tagging"]),
-        "image_size": list(run.image_size),
+        "photos": len(classes[name]),
+        "image_size": list(image_size),
         "photos_per_second": rates,
-        "median_photos_per_second": {"plain_keras": plain, "bulk_tagging": bulk},
-        "ratio": round(bulk / plain, 2),
-        "same_class": round(same / len(classes["bulk_tagging"]), 4),
+        "median_photos_per_second": medians,
+        "ratio": round(second / first, 2),
+        "same_class": round(same / len(classes[name]), 4),
         "load_average": [round(load, 1) for load in os.getloadavg()],
         "cores": os.cpu_count(),
         "machine": platform.processor() or platform.machine(),

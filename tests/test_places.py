@@ -32,7 +32,7 @@ TEXT = {
     "recipes": {"recipe"},
     "evaluate": {"split", "label"},
     "audit": {"label", "splits"},
-    "predict": {"server", "name", "path_column", "id_column"},
+    "predict": {"server", "name", "labels", "path_column", "id_column"},
     "demo": {"host"},
 }
 
@@ -154,6 +154,7 @@ def refusals(folder):
     from fashion_keras.io import replacing_folder, write_text
     from fashion_keras.pages.gallery import build_gallery
     from fashion_keras.serving.layout import new_version
+    from fashion_keras.tagging.columns import Columns
     from fashion_keras.tagging.row_table import open_table
 
     return [
@@ -166,7 +167,7 @@ def refusals(folder):
         lambda: replacing_folder(folder).__enter__(),
         lambda: build_gallery(None, "records", folder),
         lambda: new_version(folder),
-        lambda: open_table(f"{folder}/tags.csv").__enter__(),
+        lambda: open_table(f"{folder}/tags.csv", Columns(["kind"])).__enter__(),
     ]
 
 

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from serving.http_stand_in import serving
 from serving.rest import request_from_json, response_to_json
-from serving.tiny import PHOTOS, photo, tiny_run
+from serving.tiny import LABELS, PHOTOS, photo, tiny_run
 from tensorflow_serving.apis.predict_pb2 import PredictResponse
 
 import fashion_keras as fk
@@ -21,9 +21,11 @@ from fashion_keras.errors import UserError
 from fashion_keras.predict import main
 from fashion_keras.serving.layout import ModelInfo
 from fashion_keras.serving.savedmodel import export_saved_model
-from fashion_keras.tagging.prediction import COLUMNS
+from fashion_keras.tagging.columns import Columns
 from fashion_keras.tagging.sources import PhotoSource
 
+KIND = "subCategory"
+NAMES = Columns(list(LABELS)).names
 GOOD = {
     "a.jpg": PHOTOS["jpeg"],
     "b/c.png": PHOTOS["png"],
@@ -65,7 +67,9 @@ def test_a_photo_is_printed_with_class_score_and_runner_up(model, folder, capsys
         tf.constant([GOOD["a.jpg"]])
     )
     (best, runner_up), (score, second) = (served[name][0, :2] for name in ("classes", "scores"))
-    line = capsys.readouterr().out.rstrip("\n")
+    line, below = capsys.readouterr().out.splitlines()
+    label, gender, _ = below.split()
+    assert label == "gender:" and gender in LABELS["gender"]
     assert line.startswith(path[:60])
     assert line.endswith(f"({runner_up.numpy().decode()} {second:.3f})")
     assert line.removeprefix(path).split("  ")[1].strip() == best.numpy().decode()
@@ -77,20 +81,27 @@ def test_a_folder_gives_a_row_a_photo_in_order(model, folder, tmp_path):
     assert code == 0
     assert [row["path"] for row in rows] == [f"{folder}/{name}" for name in GOOD]
     assert [row["id"] for row in rows] == ["a", "c", "d", "e"]
-    assert list(rows[0]) == list(COLUMNS)
+    assert tuple(rows[0]) == NAMES
     with PhotoSource([str(folder)]) as source:
         encoded = [found.encoded for found in source.photos()]
     served = tf.saved_model.load(str(model / "1")).signatures["serving_default"](
         tf.constant(encoded)
     )
     scores, classes = served["scores"].numpy(), served["classes"].numpy()
-    np.testing.assert_allclose([float(row["score"]) for row in rows], scores[:, 0], atol=2e-6)
     np.testing.assert_allclose(
-        [float(row["runner_up_score"]) for row in rows], scores[:, 1], atol=2e-6
+        [float(row[f"{KIND}_score"]) for row in rows], scores[:, 0], atol=2e-6
     )
-    assert [row["class"] for row in rows] == [name.decode() for name in classes[:, 0]]
-    assert [row["runner_up"] for row in rows] == [name.decode() for name in classes[:, 1]]
-    assert {(row["decision"], row["error"]) for row in rows} == {("", "")}
+    np.testing.assert_allclose(
+        [float(row[f"{KIND}_runner_up_score"]) for row in rows], scores[:, 1], atol=2e-6
+    )
+    assert [row[KIND] for row in rows] == [name.decode() for name in classes[:, 0]]
+    assert [row[f"{KIND}_runner_up"] for row in rows] == [name.decode() for name in classes[:, 1]]
+    decisions = {(row[f"{KIND}_decision"], row["gender_decision"], row["error"]) for row in rows}
+    assert decisions == {("", "", "")}
+    genders, scores = served["gender_classes"].numpy(), served["gender_scores"].numpy()
+    assert [row["gender"] for row in rows] == [name.decode() for name in genders[:, 0]]
+    written = [float(row["gender_score"]) for row in rows]
+    np.testing.assert_allclose(written, scores[:, 0], atol=2e-6)
 
 
 def test_a_zip_gives_the_folders_answers(model, folder, tmp_path):
@@ -103,7 +114,7 @@ def test_a_zip_gives_the_folders_answers(model, folder, tmp_path):
     code, from_zip = predict_csv(model, tmp_path / "1", path, options=["--batch-size", "2"])
     assert code == 0
     _, from_folder = predict_csv(model, tmp_path / "2", folder)
-    assert [row["class"] for row in from_zip] == [row["class"] for row in from_folder]
+    assert [row[KIND] for row in from_zip] == [row[KIND] for row in from_folder]
     assert from_zip[0]["path"] == f"{path}/a.jpg"
 
 
@@ -118,7 +129,7 @@ def test_a_csv_of_paths_gives_the_photos_answers_by_its_ids(model, folder, tmp_p
     assert [(row["id"], row["path"]) for row in rows] == [
         (str(number), name) for number, name in enumerate(GOOD)
     ]
-    assert [row["class"] for row in rows] == [row["class"] for row in from_folder]
+    assert [row[KIND] for row in rows] == [row[KIND] for row in from_folder]
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
@@ -134,6 +145,9 @@ def test_other_formats_hold_the_csvs_rows(model, folder, tmp_path, ending):
                 assert float(one[name]) == pytest.approx(cell, abs=2e-6)
             else:
                 assert one[name] == ("" if pandas.isna(cell) else cell)
+
+
+OUTPUTS = ("classes", "scores", "valid", "gender_classes", "gender_scores", "probabilities")
 
 
 def by_rest(model):
@@ -156,39 +170,97 @@ def test_a_server_gives_the_rows_of_the_same_model_here(model, folder, tmp_path)
     _, here = predict_csv(model, tmp_path, folder)
     with serving() as server:
         server.post = by_rest(model)
+        server.signature = {**server.signature, "outputs": dict.fromkeys(OUTPUTS)}
         out = tmp_path / "server.csv"
         options = ["--server", server.url, "--name", "shop", "--output", str(out)]
-        assert main([*options, str(folder)]) == 0
+        assert main([*options, str(folder), "--model", str(model)]) == 0
     with open(out, encoding="utf-8", newline="") as file:
         there = list(csv.DictReader(file))
     assert len(there) == len(here)
     for one, other in zip(here, there, strict=True):
-        for name in COLUMNS:
+        for name in NAMES:
             if name.endswith("score") and one[name]:
                 assert float(one[name]) == pytest.approx(float(other[name]), abs=3e-6)
             else:
                 assert one[name] == other[name]
 
 
+def test_a_server_alone_tells_its_labels_but_not_the_headlines_name(model, folder, tmp_path):
+    _, here = predict_csv(model, tmp_path, folder)
+    with serving() as server:
+        server.post = by_rest(model)
+        server.signature = {**server.signature, "outputs": dict.fromkeys(OUTPUTS)}
+        options = {"server": server.url, "name": "shop", "progress": False}
+        whole = fk.predict(folder, **options)
+        chosen = fk.predict(folder, labels=["gender", "class"], **options)
+        with pytest.raises(UserError, match="model's labels are class, gender"):
+            fk.predict(folder, labels=["subCategory"], **options)
+    assert tuple(whole.columns) == Columns(["class", "gender"]).names
+    assert tuple(chosen.columns) == Columns(["gender", "class"]).names
+    for found in (whole, chosen):
+        assert list(found["class"]) == [row[KIND] for row in here]
+        assert list(found["gender"]) == [row["gender"] for row in here]
+
+
+def test_a_label_alone_has_the_answers_it_has_among_others(model, folder, tmp_path):
+    (tmp_path / "1").mkdir()
+    _, all_labels = predict_csv(model, tmp_path, folder)
+    _, rows = predict_csv(model, tmp_path / "1", folder, options=["--label", "gender"])
+    assert tuple(rows[0]) == Columns(["gender"]).names
+    for name in ("gender", "gender_decision"):
+        assert [row[name] for row in rows] == [row[name] for row in all_labels]
+    found = fk.predict(folder, model, labels="gender", progress=False)
+    assert tuple(found.columns) == Columns(["gender"]).names
+
+
+def test_a_label_that_the_model_has_not_is_an_error_in_a_line(model, folder, capsys):
+    error = error_of(capsys, "--model", model, folder, "--label", "gander")
+    assert error == (
+        "error: --label gander: the model's labels are subCategory, gender "
+        "(did you mean 'gender'?)\n"
+    )
+    error = error_of(capsys, "--model", model, folder, "--label", KIND, "--threshold", "gender=1")
+    assert "--threshold is given for gender: the labels that are written are subCategory" in error
+
+
+def test_a_table_of_other_labels_is_not_resumed(model, folder, tmp_path, capsys):
+    predict_csv(model, tmp_path, folder, options=["--label", "gender"])
+    capsys.readouterr()
+    out = ("--output", tmp_path / "out.csv", "--resume")
+    assert "it has the labels gender;" in error_of(capsys, "--model", model, folder, *out)
+    code, rows = predict_csv(model, tmp_path, folder, options=["--label", "gender", "--resume"])
+    assert code == 0 and len(rows) == len(GOOD)
+
+
 def with_threshold(model, folder, threshold):
-    """A copy of a model for which calibrate has fitted a threshold."""
+    """A copy of a model for which calibrate has fitted thresholds."""
     shutil.copytree(model / "1", folder / "1")
     info = ModelInfo.load(folder / "1")
-    dataclasses.replace(info, accept={"photo": {info.label: threshold}}).save(folder / "1")
+    accept = {"photo": {info.label: threshold, "gender": 0.0}, "title": {"gender": 1.0}}
+    dataclasses.replace(info, accept=accept).save(folder / "1")
     return folder
 
 
 def test_the_models_threshold_decides_unless_another_is_given(model, folder, tmp_path):
     _, rows = predict_csv(model, tmp_path, folder)
-    scores = sorted(float(row["score"]) for row in rows)
+    scores = sorted(float(row[f"{KIND}_score"]) for row in rows)
     middle = (scores[1] + scores[2]) / 2
     fitted = with_threshold(model, tmp_path / "fitted", middle)
     _, rows = predict_csv(fitted, tmp_path, folder)
-    assert [row["decision"] for row in rows] == [
-        "accept" if float(row["score"]) > middle else "review" for row in rows
+    assert [row[f"{KIND}_decision"] for row in rows] == [
+        "accept" if float(row[f"{KIND}_score"]) > middle else "review" for row in rows
     ]
+    assert {row["gender_decision"] for row in rows} == {"accept"}
     _, rows = predict_csv(fitted, tmp_path, folder, options=["--threshold", "0"])
-    assert {row["decision"] for row in rows} == {"accept"}
+    assert {row[f"{KIND}_decision"] for row in rows} == {"accept"}
+    assert {row["gender_decision"] for row in rows} == {"accept"}
+    given = {"gender": 1, KIND: middle}
+    options = [f"--threshold={label}={threshold}" for label, threshold in given.items()]
+    _, rows = predict_csv(fitted, tmp_path, folder, options=options)
+    assert {row["gender_decision"] for row in rows} == {"review"}
+    found = fk.predict(folder, fitted, threshold=given, progress=False)
+    for name in (f"{KIND}_decision", "gender_decision"):
+        assert list(found[name]) == [row[name] for row in rows]
 
 
 def test_resume_classifies_what_has_no_row_yet(model, folder, tmp_path, capsys):
@@ -242,9 +314,9 @@ def test_bad_photos_do_not_change_the_good_ones(model, folder, tmp_path):
     write(folder, {"0.jpg": TRUNCATED, "b/cc.jpg": TRUNCATED})
     _, mixed = predict_csv(model, tmp_path, folder)
     good = [row for row in mixed if not row["error"]]
-    assert [row["class"] for row in good] == [row["class"] for row in alone]
+    assert [row[KIND] for row in good] == [row[KIND] for row in alone]
     for one, other in zip(good, alone, strict=True):
-        assert float(one["score"]) == pytest.approx(float(other["score"]), abs=3e-6)
+        assert float(one[f"{KIND}_score"]) == pytest.approx(float(other[f"{KIND}_score"]), abs=3e-6)
 
 
 def test_only_bad_photos_are_an_error_and_still_get_their_rows(model, tmp_path, capsys):

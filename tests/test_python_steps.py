@@ -96,13 +96,13 @@ def test_an_evaluation_has_its_figures_and_tables(made):
 def test_photos_are_tagged_into_a_table(made, shop, tmp_path):
     _, run = made
     tags = fk.predict(shop, run.path / "model", progress=False)
-    assert len(tags) == 72 and set(tags["class"]) <= set(SHAPES)
-    assert tags["error"].isna().all() and tags["score"].between(0, 1).all()
+    assert len(tags) == 72 and set(tags["kind"]) <= set(SHAPES)
+    assert tags["error"].isna().all() and tags["kind_score"].between(0, 1).all()
     sure = fk.predict(shop, run.path / "model", threshold=0.0, progress=False)
-    assert set(sure["decision"]) == {"accept"}
+    assert set(sure["kind_decision"]) == {"accept"}
     fk.predict(shop, run.path / "model", output=tmp_path / "tags.csv", progress=False)
     written = pd.read_csv(tmp_path / "tags.csv")
-    assert list(written["class"]) == list(tags["class"])
+    assert list(written["kind"]) == list(tags["kind"])
 
 
 def test_a_step_says_what_is_wrong_as_an_exception(made, tmp_path):

@@ -50,7 +50,9 @@ def test_every_cell_runs_and_the_last_table_has_tags(tmp_path, short):
         assert not [out for out in cell.outputs if out.get("name") == "stderr"], cell.source
         assert sum(bool(BAR.search(text)) for text in texts(cell)) <= 1, cell.source
     table = cells[-1].outputs[-1].data["text/plain"]
-    assert re.search(r"\bid +class +score +decision\n", table)
+    assert re.search(
+        r"\bid +masterCategory +masterCategory_score +masterCategory_decision\n", table
+    )
     assert re.search(r"^\d+ +\d+ +(Accessories|Apparel|Footwear) +[01]\.\d+ ", table, re.MULTILINE)
 
 

@@ -81,7 +81,7 @@ class Bundle:
 
     def _heads(self, outputs, row) -> Heads:
         heads = {}
-        for label in (self.info.label, *(n for n in self.info.labels if n != self.info.label)):
+        for label in self.info.label_names:
             prefix = "" if label == self.info.label else f"{label}_"
             names, scores = outputs[f"{prefix}classes"][row], outputs[f"{prefix}scores"][row]
             heads[label] = tuple(

@@ -90,6 +90,11 @@ class ModelInfo:
             made_from={k: v for sees in served_by(run) for k, v in run.fingerprints(sees).items()},
         )
 
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The model's labels, the headline's first."""
+        return (self.label, *(name for name in self.labels if name != self.label))
+
     def thresholds(self, sees: str = "photo") -> Mapping[str, float]:
         """Return each label's threshold for what the model is given, where it has one."""
         return self.accept.get(sees, {})

@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from typing import NamedTuple, Protocol
 
-from fashion_keras.tagging.prediction import Prediction
+from fashion_keras.tagging.outputs import Head
+from fashion_keras.tagging.prediction import Prediction, Ranking
 from fashion_keras.tagging.sources import Photo
 
-SIGNATURE = "serving_default"
-INPUT = "image_bytes"
-OUTPUTS = ("classes", "scores", "valid")
 _PATIENCE = 5.0  # seconds for what is in flight, where the rest is no longer wanted
 _DAMAGED = "damaged: its header is fine, its pixels cannot be decoded"
 
 
 class Answer(NamedTuple):
-    """What a model says of N photos: class names and scores `[N][k]`, best first; valid `[N]`."""
+    """What a model says of N photos: valid `[N]`, and by label two `[N][k]`, best first.
 
-    classes: Sequence[Sequence[str]]
-    scores: Sequence[Sequence[float]]
+    They are class names and scores.
+    """
+
+    labels: Mapping[str, tuple[Sequence[Sequence[str]], Sequence[Sequence[float]]]]
     valid: Sequence[int]
 
 
@@ -34,7 +34,13 @@ class BatchRefused(Exception):
 
 
 class Model(Protocol):
-    """What photos are classified with."""
+    """What photos are classified with.
+
+    Attributes:
+        heads: what it is asked for and answers with, in this order.
+    """
+
+    heads: tuple[Head, ...]
 
     def ask(self, encoded: Sequence[bytes]) -> Answer:
         """Classify encoded photos. Safe to call from several threads; raises BatchRefused."""
@@ -65,11 +71,19 @@ def _classify(photos, ask) -> list[Prediction]:
         # too large for the memory as well.
         half = len(photos) // 2
         return _classify(photos[:half], ask) + _classify(photos[half:], ask)
+    # From two lists a label to a ranking a photo and label.
+    rankings = (
+        [
+            Ranking(tuple(names), tuple(map(float, scores)))
+            for names, scores in zip(*pair, strict=True)
+        ]
+        for pair in answer.labels.values()
+    )
     return [
-        Prediction(photo.path, tuple(classes), tuple(map(float, scores)), id=photo.id)
+        Prediction(photo.path, dict(zip(answer.labels, found, strict=True)), id=photo.id)
         if valid
         else Prediction(photo.path, error=_DAMAGED, id=photo.id)
-        for photo, classes, scores, valid in zip(photos, *answer, strict=True)
+        for photo, valid, *found in zip(photos, answer.valid, *rankings, strict=True)
     ]
 
 

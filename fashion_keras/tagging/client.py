@@ -14,7 +14,8 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from fashion_keras.errors import UserError
 from fashion_keras.serving.layout import ModelInfo
-from fashion_keras.tagging.batches import INPUT, OUTPUTS, SIGNATURE, Answer, BatchRefused
+from fashion_keras.tagging.batches import Answer, BatchRefused
+from fashion_keras.tagging.outputs import INPUT, SIGNATURE, VALID, heads_of, missing_outputs
 
 # No public function freezes a loaded signature; this one is what TensorFlow's converters use.
 
@@ -27,12 +28,14 @@ class LocalModel:
 
     Args:
         version: the version folder; `layout.find_version` finds it.
+        labels: those that are wanted, in this order; None for all.
 
-    Raises `UserError` where it is not ours or cannot be loaded.
+    Raises `UserError` where it is not ours, has no such label or cannot be loaded.
     """
 
-    def __init__(self, version: Path):
+    def __init__(self, version: Path, labels: Sequence[str] | None = None):
         self.info = ModelInfo.load(version)
+        self.heads = heads_of(self.info.label_names, labels)
         self.info.check_files(version)
         try:
             self._loaded = tf.saved_model.load(str(version))
@@ -43,13 +46,14 @@ class LocalModel:
         if self._function is None:
             raise UserError(f"{version} has no signature {SIGNATURE!r}: export the model again")
         inputs = self._function.structured_input_signature[1]
-        missing = [name for name in OUTPUTS if name not in self._function.structured_outputs]
+        missing = missing_outputs(self.heads, self._function.structured_outputs)
         if INPUT not in inputs or missing:
             raise UserError(
                 f"{version}: its signature {SIGNATURE!r} takes {', '.join(inputs)}; expected one "
-                f"that takes {INPUT!r} and returns {', '.join(OUTPUTS)}"
+                f"that takes {INPUT!r} and returns {', '.join(missing) or VALID}"
             )
-        self._ask = _frozen(self._function)
+        names = [name for head in self.heads for name in (head.classes, head.scores)]
+        self._ask = _frozen(self._function, [VALID, *names])
 
     def ask(self, encoded: Sequence[bytes]) -> Answer:
         """Classify encoded photos; BatchRefused where TensorFlow fails on them."""
@@ -57,16 +61,22 @@ class LocalModel:
             outputs = self._ask(tf.constant(encoded))
         except tf.errors.OpError as error:
             raise BatchRefused(error_reason(error)) from error
-        classes, scores, valid = (output.numpy().tolist() for output in outputs)
-        names = [[name.decode("utf-8") for name in row] for row in classes]
-        return Answer(names, scores, valid)
+        valid, *found = (output.numpy().tolist() for output in outputs)
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return Answer(
+            {
+                head.label: ([[name.decode("utf-8") for name in row] for row in classes], scores)
+                for head, (classes, scores) in zip(self.heads, pairs, strict=True)
+            },
+            valid,
+        )
 
     def close(self) -> None:
         """Do nothing: it waits for nothing."""
 
 
-def _frozen(signature):
-    """Return a function of photos that computes `OUTPUTS` alone, its weights constants.
+def _frozen(signature, names):
+    """Return a function of photos that computes the named outputs alone, its weights constants.
 
     So TensorFlow folds each batch normalisation into the convolution before it; docs/serving.md
     says what that gains.
@@ -74,7 +84,7 @@ def _frozen(signature):
     frozen = convert_variables_to_constants_v2(signature)
     # Outputs of a signature lie in the order of their names.
     outputs = dict(zip(sorted(signature.structured_outputs), frozen.outputs, strict=True))
-    return frozen.prune(frozen.inputs[0], [outputs[name] for name in OUTPUTS])
+    return frozen.prune(frozen.inputs[0], [outputs[name] for name in names])
 
 
 def error_reason(error: tf.errors.OpError) -> str:

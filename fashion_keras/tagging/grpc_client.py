@@ -17,7 +17,15 @@ from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from fashion_keras.errors import UserError
-from fashion_keras.tagging.batches import INPUT, OUTPUTS, SIGNATURE, Answer, BatchRefused
+from fashion_keras.tagging.batches import Answer, BatchRefused
+from fashion_keras.tagging.outputs import (
+    INPUT,
+    SIGNATURE,
+    VALID,
+    heads_of,
+    missing_outputs,
+    served_labels,
+)
 from fashion_keras.tagging.retries import Retries, Unavailable
 
 _TIMEOUT = 120  # seconds: the first request to a model may load it
@@ -39,11 +47,20 @@ class GrpcModel:
         target: `HOST:8500`.
         name: of the model.
         retries: what is done when the server does not answer.
+        known: the model's labels, the headline's first; None takes what the server tells.
+        labels: those that are wanted, in this order; None for all.
 
-    Raises `UserError` where the server does not answer, or has no such model of ours.
+    Raises `UserError` where the server does not answer, or has no such model of ours or label.
     """
 
-    def __init__(self, target: str, name: str, retries: Retries):
+    def __init__(
+        self,
+        target: str,
+        name: str,
+        retries: Retries,
+        known: Sequence[str] | None = None,
+        labels: Sequence[str] | None = None,
+    ):
         self._name, self._target, self._retries = name, target, retries
         self._channel = grpc.insecure_channel(target, options=[*_NO_LIMIT, *_RECONNECT])
         self._stub = PredictionServiceStub(self._channel)
@@ -56,25 +73,32 @@ class GrpcModel:
         signatures = SignatureDefMap()
         response.metadata["signature_def"].Unpack(signatures)
         found = signatures.signature_def[SIGNATURE]
-        missing = {INPUT} - set(found.inputs) | set(OUTPUTS) - set(found.outputs)
+        self.heads = heads_of(known or served_labels(found.outputs), labels)
+        missing = {INPUT} - set(found.inputs) | {*missing_outputs(self.heads, found.outputs)}
         if missing:
             raise self._foreign(f"its {SIGNATURE} has no {', '.join(sorted(missing))}")
+        self._outputs = [VALID, *(name for head in self.heads for name in head[1:])]
 
     def ask(self, encoded: Sequence[bytes]) -> Answer:
         """Classify encoded photos; BatchRefused where the server refuses them as a batch."""
-        request = PredictRequest(output_filter=OUTPUTS)
+        request = PredictRequest(output_filter=self._outputs)
         request.model_spec.name = self._name
         request.model_spec.signature_name = SIGNATURE
         request.inputs[INPUT].CopyFrom(tf.make_tensor_proto(encoded, tf.string))
         outputs = self._send(self._stub.Predict, request).outputs
-        lost = [name for name in OUTPUTS if name not in outputs]
+        lost = [name for name in self._outputs if name not in outputs]
         if lost:
             raise self._foreign(f"its answer lacks {', '.join(lost)}")
-        classes, scores, valid = (tf.make_ndarray(outputs[name]).tolist() for name in OUTPUTS)
-        if len(valid) != len(encoded):
-            raise self._foreign(f"it answers {len(encoded)} photos with {len(valid)} rows")
-        names = [[name.decode("utf-8") for name in row] for row in classes]
-        return Answer(names, scores, valid)
+        found = {name: tf.make_ndarray(outputs[name]).tolist() for name in self._outputs}
+        for rows in found.values():
+            if len(rows) != len(encoded):
+                raise self._foreign(f"it answers {len(encoded)} photos with {len(rows)} rows")
+        names = {
+            head.label: [[name.decode("utf-8") for name in row] for row in found[head.classes]]
+            for head in self.heads
+        }
+        labels = {head.label: (names[head.label], found[head.scores]) for head in self.heads}
+        return Answer(labels, found[VALID])
 
     def close(self) -> None:
         """Close the channel, and end waits for a server that does not answer."""

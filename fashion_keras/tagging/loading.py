@@ -6,6 +6,7 @@ Imports neither TensorFlow nor gRPC until a model asks for them.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from fashion_keras.errors import UserError
@@ -15,16 +16,19 @@ from fashion_keras.tagging.batches import Model
 from fashion_keras.tagging.retries import Retries
 
 
-def load_local(version: Path) -> Model:
-    """Load a SavedModel, LiteRT or ONNX model; `UserError` where it cannot be."""
+def load_local(version: Path, labels: Sequence[str] | None = None) -> Model:
+    """Load a SavedModel, LiteRT or ONNX model; `UserError` where it cannot be.
+
+    `labels` are those that are wanted, in this order; None stands for all.
+    """
     load_tensorflow()
     if (version / SAVED_MODEL_FILE).is_file():
         from fashion_keras.tagging.client import LocalModel
 
-        return LocalModel(version)
+        return LocalModel(version, labels)
     from fashion_keras.tagging.small_client import SmallModel
 
-    return SmallModel(version)
+    return SmallModel(version, labels)
 
 
 _REST = re.compile(r"https?://[^/\s]+(/[^?#\s]*)?")
@@ -41,17 +45,25 @@ def check_address(url: str) -> None:
     )
 
 
-def connect(url: str, name: str, retries: Retries, connections: int) -> Model:
+def connect(
+    url: str,
+    name: str,
+    retries: Retries,
+    connections: int,
+    known: Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
+) -> Model:
     """Return the model `name` of the server at `url`; it has a `close` of its own.
 
-    Raises `UserError` where the server does not answer, has no such model, or one of another
-    kind.
+    `known` are the model's labels, the headline's first, where they are known; `labels` those
+    that are wanted, in this order, all by default. Raises `UserError` where the server does not
+    answer, has no such model or label, or a model of another kind.
     """
     if grpc := _GRPC.fullmatch(url):
         load_tensorflow()  # whose messages these are
         from fashion_keras.tagging.grpc_client import GrpcModel
 
-        return GrpcModel(grpc[1], name, retries)
+        return GrpcModel(grpc[1], name, retries, known, labels)
     from fashion_keras.tagging.rest_client import RestModel
 
-    return RestModel(url, name, retries, connections)
+    return RestModel(url, name, retries, connections, known, labels)

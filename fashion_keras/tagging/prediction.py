@@ -6,58 +6,63 @@ Imports no TensorFlow.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from fashion_keras.errors import UserError
+from fashion_keras.tagging.columns import Row
 from fashion_keras.text import printable
 
 MAX_PATH_WIDTH = 60
 ACCEPT, REVIEW = "accept", "review"
+_WIDTH, _INDENT = 100, "    "  # of the lines that follow a photo's first
+_NOTHING = ((None, None), (None, None))
+NO_THRESHOLDS: Mapping[str, float] = MappingProxyType({})
+
+
+class Ranking(NamedTuple):
+    """A label's classes, best first, with their scores in [0, 1]."""
+
+    classes: tuple[str, ...]
+    scores: tuple[float, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """One photo's classes, best first, with their scores in [0, 1]; or `error` and no classes."""
+    """What a photo's labels are, by label; or `error` and no labels."""
 
     path: str
-    classes: tuple[str, ...] = ()
-    scores: tuple[float, ...] = ()
+    labels: Mapping[str, Ranking] = dataclasses.field(default_factory=dict)
     error: str = ""
     id: str = ""
 
+    def decision(self, label: str, threshold: float | None) -> str | None:
+        """Return `accept` where the label's score is at least `threshold`, else `review`.
 
-class Row(NamedTuple):
-    """A row of a table, in the order of its columns; what there is not is None."""
-
-    id: str
-    path: str
-    label: str | None = None  # the column `class`
-    score: float | None = None
-    runner_up: str | None = None
-    runner_up_score: float | None = None
-    decision: str | None = None
-    error: str | None = None
+        Also for a photo that could not be classified; None where there is no threshold.
+        """
+        if threshold is None:
+            return None
+        return ACCEPT if not self.error and self.labels[label].scores[0] >= threshold else REVIEW
 
 
-COLUMNS = tuple("class" if name == "label" else name for name in Row._fields)
-
-
-def table_row(prediction: Prediction, threshold: float | None = None) -> Row:
-    """Return a prediction's row, its scores with 6 digits.
-
-    `decision` is `accept` where the score is at least `threshold`, else `review`, also for a
-    photo that could not be classified; None where there is no threshold.
-    """
-    decision = None if threshold is None else REVIEW
-    id, path = written(prediction.id), written(prediction.path)
-    if prediction.error:
-        return Row(id, path, decision=decision, error=written(prediction.error))
-    if threshold is not None and prediction.scores[0] >= threshold:
-        decision = ACCEPT
-    pairs = list(zip(prediction.classes, prediction.scores, strict=True))[:2]
-    best, runner_up = (*((name, round(score, 6)) for name, score in pairs), (None, None))[:2]
-    return Row(id, path, *best, *runner_up, decision)
+def table_row(
+    prediction: Prediction,
+    labels: Sequence[str],
+    thresholds: Mapping[str, float] = NO_THRESHOLDS,
+) -> Row:
+    """Return a prediction's row, as `Columns(labels)` has it, its scores with 6 digits."""
+    tags: list[str | float | None] = []
+    for label in labels:
+        ranking = Ranking((), ()) if prediction.error else prediction.labels[label]
+        pairs = list(zip(ranking.classes, ranking.scores, strict=True))[:2]
+        best, runner_up = (*((name, round(score, 6)) for name, score in pairs), *_NOTHING)[:2]
+        tags += [*best, prediction.decision(label, thresholds.get(label))]
+        if label == labels[0]:
+            tags += runner_up
+    id, path, error = map(written, (prediction.id, prediction.path, prediction.error))
+    return Row(id, path, tuple(tags), error or None)
 
 
 def written(text: str) -> str:
@@ -69,34 +74,61 @@ def written(text: str) -> str:
 
 
 class LineFormat:
-    """Makes one line a photo: path, class, score, what came next in brackets, the decision.
+    """Makes a photo's line: path, class, score, what came next in brackets, the decision.
+
+    Below it, indented, are the classes of further labels, with `review` where one is to be
+    reviewed: nothing is said of those that are accepted or have no threshold.
 
     Args:
+        labels: those to show, in this order.
         path_width: characters of the longest path.
-        class_width: characters of the longest class name.
-        top: how many classes a line shows.
-        threshold: as in `table_row`; None shows no decision.
+        class_width: characters of the longest class name of the first label.
+        top: how many classes of the first label are shown.
+        thresholds: as in `table_row`; a label without one has no decision.
     """
 
-    def __init__(self, path_width: int, class_width: int, top: int, threshold: float | None = None):
+    def __init__(
+        self,
+        labels: Sequence[str],
+        path_width: int,
+        class_width: int,
+        top: int,
+        thresholds: Mapping[str, float] = NO_THRESHOLDS,
+    ):
+        self._first, *self._further = labels
         self._path = min(MAX_PATH_WIDTH, path_width)
         self._class = class_width
         self._top = top
-        self._threshold = threshold
+        self._thresholds = thresholds
 
     def __call__(self, prediction: Prediction) -> str:
-        """Return the line, without a line break."""
+        """Return the line and those below it, without a line break at the end."""
         path = f"{printable(prediction.path):<{self._path}}"
         if prediction.error:
             return f"{path}  error: {printable(prediction.error)}"
-        classes = map(printable, prediction.classes)
-        best, *others = zip(classes, prediction.scores, strict=True)
+        ranking = prediction.labels[self._first]
+        best, *others = zip(map(printable, ranking.classes), ranking.scores, strict=True)
         line = f"{path}  {best[0]:<{self._class}}  {best[1]:.3f}"
         further = [f"{name} {score:.3f}" for name, score in others[: self._top - 1]]
         if further:
             line = f"{line}  ({', '.join(further)})"
-        decision = table_row(prediction, self._threshold).decision
-        return f"{line}  {decision}" if decision else line
+        decision = prediction.decision(self._first, self._thresholds.get(self._first))
+        return "\n".join([f"{line}  {decision}" if decision else line, *self._below(prediction)])
+
+    def _below(self, prediction: Prediction) -> list[str]:
+        lines: list[str] = []
+        for label in self._further:
+            ranking = prediction.labels[label]
+            item = f"{printable(label)}: {printable(ranking.classes[0])} {ranking.scores[0]:.2f}"
+            if prediction.decision(label, self._thresholds.get(label)) == REVIEW:
+                item += f" {REVIEW}"
+            if lines and len(lines[-1]) + len(item) + 2 < _WIDTH:
+                lines[-1] += f", {item}"
+            else:
+                if lines:
+                    lines[-1] += ","
+                lines.append(_INDENT + item)
+        return lines
 
 
 def longest(texts: Iterable[str]) -> int:

@@ -12,7 +12,15 @@ from urllib.parse import quote
 import requests
 
 from fashion_keras.errors import UserError
-from fashion_keras.tagging.batches import INPUT, OUTPUTS, SIGNATURE, Answer, BatchRefused
+from fashion_keras.tagging.batches import Answer, BatchRefused
+from fashion_keras.tagging.outputs import (
+    INPUT,
+    SIGNATURE,
+    VALID,
+    heads_of,
+    missing_outputs,
+    served_labels,
+)
 from fashion_keras.tagging.retries import Retries, Unavailable
 
 # Seconds to connect, and to wait for an answer: the first request to a model may load it.
@@ -29,11 +37,21 @@ class RestModel:
         name: of the model.
         retries: what is done when the server does not answer.
         connections: how many requests are in flight at most.
+        known: the model's labels, the headline's first; None takes what the server tells.
+        labels: those that are wanted, in this order; None for all.
 
-    Raises `UserError` where the server does not answer, or has no such model of ours.
+    Raises `UserError` where the server does not answer, or has no such model of ours or label.
     """
 
-    def __init__(self, url: str, name: str, retries: Retries, connections: int):
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        retries: Retries,
+        connections: int,
+        known: Sequence[str] | None = None,
+        labels: Sequence[str] | None = None,
+    ):
         self._url = f"{url.rstrip('/')}/v1/models/{quote(name, safe='')}"
         self._retries = retries
         self._session = requests.Session()
@@ -43,6 +61,11 @@ class RestModel:
         if status == 404:
             raise UserError(f"{url} has no model {name!r} ({_told(body)}): check --name")
         self._check(status, body)
+        inputs, outputs = self._signature(body)
+        self.heads = heads_of(known or served_labels(outputs), labels)
+        missing = {INPUT} - inputs | {*missing_outputs(self.heads, outputs)}
+        if missing:
+            raise self._foreign(f"it has no {', '.join(sorted(missing))}")
 
     def ask(self, encoded: Sequence[bytes]) -> Answer:
         """Classify encoded photos; BatchRefused where the server refuses them as a batch."""
@@ -54,7 +77,14 @@ class RestModel:
         self._check(status, body)
         try:
             answers = body["predictions"]
-            answer = Answer(*([found[name] for found in answers] for name in OUTPUTS))
+            labels = {
+                head.label: (
+                    [row[head.classes] for row in answers],
+                    [row[head.scores] for row in answers],
+                )
+                for head in self.heads
+            }
+            answer = Answer(labels, [row[VALID] for row in answers])
         except (KeyError, TypeError) as error:
             raise self._foreign(f"its answer lacks {error}") from error
         if len(answers) != len(encoded):
@@ -92,14 +122,14 @@ class RestModel:
             raise self._foreign(f"status {status}, {_told(body)}")
         if not isinstance(body, dict):
             raise self._foreign("it answers with no JSON")
-        if "metadata" in body:
-            try:
-                found = body["metadata"]["signature_def"]["signature_def"][SIGNATURE]
-                missing = {INPUT} - set(found["inputs"]) | set(OUTPUTS) - set(found["outputs"])
-            except (KeyError, TypeError):
-                missing = {SIGNATURE}
-            if missing:
-                raise self._foreign(f"it has no {', '.join(sorted(missing))}")
+
+    def _signature(self, body):
+        """Return the names of what the signature takes and gives, as the server tells them."""
+        try:
+            found = body["metadata"]["signature_def"]["signature_def"][SIGNATURE]
+            return set(found["inputs"]), set(found["outputs"])
+        except (KeyError, TypeError):
+            raise self._foreign(f"it has no {SIGNATURE}") from None
 
     def _foreign(self, reason):
         return UserError(

@@ -15,8 +15,15 @@ from pathlib import Path
 
 from fashion_keras.errors import UserError
 from fashion_keras.io import place, replacing, sweep
-from fashion_keras.tagging.prediction import Row, written
-from fashion_keras.tagging.row_formats import CsvRows, JsonRows, read_parquet, write_parquet
+from fashion_keras.tagging.columns import Columns, Row, labels_in
+from fashion_keras.tagging.prediction import written
+from fashion_keras.tagging.row_formats import (
+    CsvRows,
+    JsonRows,
+    parquet_names,
+    read_parquet,
+    write_parquet,
+)
 
 try:
     import fcntl
@@ -25,6 +32,7 @@ except ImportError:  # Windows has no such lock
 
 PARQUET = ".parquet"
 _FORMATS = {".csv": CsvRows, ".jsonl": JsonRows, PARQUET: JsonRows}
+_ANOTHER = "name another --output"
 _LONGEST = 2**16  # bytes of a record: a path and a reason are shorter
 
 
@@ -36,8 +44,9 @@ class Table:
         errors: how many of them have an error.
     """
 
-    def __init__(self, path: Path, partial: Path, codec, file):
+    def __init__(self, path: Path, partial: Path, columns: Columns, codec, file):
         self.path, self.partial = path, partial
+        self._columns = columns
         self.rows = self.errors = 0
         self._codec, self._file = codec, file
         self._end = 0  # of the rows that are counted, in bytes
@@ -96,7 +105,7 @@ class Table:
         with replacing(self.path) as made:
             self._file.seek(0)
             rows = (row for row, _ in _rows(self._file, self._codec, self.partial))
-            write_parquet(rows, made)
+            write_parquet(rows, self._columns, made)
             self._file.close()
         self.partial.unlink()
 
@@ -115,24 +124,27 @@ def check_table(path: Path, option: str) -> None:
 
 
 @contextlib.contextmanager
-def open_table(path: str | os.PathLike, *, resume: bool = False) -> Iterator[Table]:
+def open_table(
+    path: str | os.PathLike, columns: Columns, *, resume: bool = False
+) -> Iterator[Table]:
     """Open a table to write: CSV, JSON Lines or Parquet by the name's ending.
 
     Rows are in `<path>.partial` until the end (for Parquet as JSON Lines), and `path` is
     untouched; if it comes to no good end, the rows so far stay there. With `resume` they are
     kept, or else those of a finished `path`; a last row that is half-written is cut off, so
     that its photo is classified again. Raises `UserError` where rows would be lost or mixed:
-    there is a `.partial` and not `resume`, another process writes it, or it is not such a table,
-    nor what is at `path`.
+    there is a `.partial` and not `resume`, another process writes it, it is not such a table, nor
+    what is at `path`, or it is to go on with other columns.
     """
     path = place(path)
     partial = path.with_name(f"{path.name}.partial")
-    codec = _FORMATS[path.suffix.lower()]()
+    codec = _FORMATS[path.suffix.lower()](columns)
     source = partial
     if not partial.exists() and path.exists():
-        _check_ours(path, codec)
+        found = _labels_of(path, codec)
         if resume:
-            _copy_finished(path, partial, codec)
+            _check_same(path, found, columns)
+            _copy_finished(path, partial, columns, codec)
             source = path
     if partial.exists() and not resume:
         raise UserError(
@@ -143,9 +155,11 @@ def open_table(path: str | os.PathLike, *, resume: bool = False) -> Iterator[Tab
     with open(partial, "a+b") as file:
         _lock(file, partial)
         _remove_leftovers(path)
-        table = Table(path, partial, codec, file)
+        table = Table(path, partial, columns, codec, file)
         file.seek(0)
         try:
+            if source is partial:
+                _check_same(partial, _started_labels(file, codec), columns)
             table._keep(source)
         except UserError:
             if source is path:  # a copy of what is still there
@@ -161,32 +175,49 @@ def open_table(path: str | os.PathLike, *, resume: bool = False) -> Iterator[Tab
             raise
 
 
-def _check_ours(path, codec):
-    """Raise `UserError` where a file is neither empty nor begins as a table of predictions."""
+def _labels_of(path, codec) -> tuple[str, ...] | None:
+    """Return the labels of a finished table, None of an empty file; `UserError`: it is no table."""
     if path.stat().st_size == 0:
-        return
-    if path.suffix.lower() == PARQUET:
-        try:
-            next(read_parquet(path), None)
-        except (ValueError, OSError) as error:
-            raise _foreign(path, str(error).rstrip(".")) from error
-        return
-    with open(path, "rb") as file:
-        start = file.read(len(codec.header)) if codec.header else file.readline(_LONGEST)
+        return None
+    start = b""
     try:
-        ours = start == codec.header if codec.header else bool(codec.decode(start))
+        if path.suffix.lower() == PARQUET:
+            return labels_in(parquet_names(path))
+        with open(path, "rb") as file:
+            start = file.readline(_LONGEST)
+        return labels_in(codec.names(start))
+    except (ValueError, OSError) as error:
+        reason = f"its first line is {_shown(start)}" if start else str(error).rstrip(".")
+        raise _foreign(path, reason) from error
+
+
+def _started_labels(file, codec) -> tuple[str, ...] | None:
+    """Return the labels of an unfinished table, None where its start does not tell them."""
+    start = file.readline(_LONGEST)
+    file.seek(0)
+    try:
+        return labels_in(codec.names(start)) if start.endswith(b"\n") else None
     except ValueError:
-        ours = False
-    if not ours:
-        raise _foreign(path, f"its first line is {start.strip()[:60].decode(errors='replace')!r}")
+        return None  # what is wrong with it is said as its rows are read
 
 
-def _copy_finished(path, partial, codec):
+def _check_same(path: Path, labels: tuple[str, ...] | None, columns: Columns) -> None:
+    """Raise `UserError` where a table has other labels than those that are to be written."""
+    if labels is None or Columns(labels).names == columns.names:
+        return
+    has = f"the labels {', '.join(labels)}" if labels else "the columns of an earlier version"
+    again = f"give --label for each of them, in their order, or {_ANOTHER}" if labels else _ANOTHER
+    raise UserError(
+        f"{path} cannot be continued with {', '.join(columns.labels)}: it has {has}; {again}"
+    )
+
+
+def _copy_finished(path, partial, columns, codec):
     """Make a finished table the start of a partial one."""
     with replacing(partial) as copy, open(copy, "w+b") as file:
         if path.suffix.lower() == PARQUET:
             try:
-                file.writelines(codec.encode(row) for row in read_parquet(path))
+                file.writelines(codec.encode(row) for row in read_parquet(path, columns))
             except (ValueError, OSError) as error:
                 raise _foreign(path, str(error)) from error
         else:
@@ -213,8 +244,7 @@ def _rows(file, codec, path, end=0) -> Iterator[tuple[Row, int]]:
         if header != codec.header:
             if codec.header.startswith(header) and file.read(1) == b"":
                 return  # killed within the header
-            start = header.strip()[:60].decode(errors="replace")
-            raise _foreign(path, f"its first line is {start!r}")
+            raise _foreign(path, f"its first line is {_shown(header)}")
         end = len(header)
     file.seek(end)
     record, is_open = b"", False
@@ -229,17 +259,21 @@ def _rows(file, codec, path, end=0) -> Iterator[tuple[Row, int]]:
         try:
             yield codec.decode(record), end
         except ValueError as error:
-            raise _foreign(path, f"{error} in {record[:60].decode(errors='replace')!r}") from error
+            raise _foreign(path, f"{error} in {_shown(record)}") from error
         record = b""
     # A stray quote would make all that follows look half-written: that is not ours to cut off.
     if b"\n" in record:
         raise _foreign(path, f"after byte {end} there is a row without an end")
 
 
+def _shown(line: bytes) -> str:
+    return repr(line[:60].decode(errors="replace").strip())
+
+
 def _foreign(path, reason):
     return UserError(
         f"{path} cannot be continued or replaced: {reason}.\n"
-        "Expected a table that predict wrote: mend or remove it, or name another --output"
+        f"Expected a table that predict wrote: mend or remove it, or {_ANOTHER}"
     )
 
 

@@ -20,6 +20,7 @@ from fashion_keras.serving.litert import litert_classifier
 from fashion_keras.serving.onnx import onnx_classifier
 from fashion_keras.tagging.batches import Answer, BatchRefused
 from fashion_keras.tagging.client import error_reason
+from fashion_keras.tagging.outputs import heads_of
 
 
 class SmallModel:
@@ -27,12 +28,15 @@ class SmallModel:
 
     Args:
         version: the version folder; `layout.find_version` with `small` finds it.
+        labels: those that are wanted, in this order; None for all.
 
-    Raises `UserError` where it is not ours, cannot be loaded, or its runtime is not installed.
+    Raises `UserError` where it is not ours, has no such label, cannot be loaded, or its runtime is
+    not installed.
     """
 
-    def __init__(self, version: Path):
+    def __init__(self, version: Path, labels: Sequence[str] | None = None):
         self.info = ModelInfo.load(version)
+        self.heads = heads_of(self.info.label_names, labels)
         self.info.check_files(version)
         is_onnx = (version / ONNX_FILE).is_file()
         file = version / (ONNX_FILE if is_onnx else LITERT_FILE)
@@ -58,17 +62,18 @@ class SmallModel:
         except tf.errors.OpError as error:
             raise BatchRefused(error_reason(error)) from error
         with self._lock:
-            logits = self._classify(pixels)[self.info.label]
+            logits = self._classify(pixels)
+        found = {head.label: self._best(logits[head.label], head.label) for head in self.heads}
+        return Answer(found, valid.astype(int).tolist())
+
+    def _best(self, logits, label):
+        """Return class names and scores, best first; those of a damaged photo go unread."""
         probabilities = softmax(logits.astype(np.float64), axis=1)
-        names = self.info.labels[self.info.label]
+        names = self.info.labels[label]
         # The first of equals, as TensorFlow's top_k.
         best = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.info.top]
-        scores = np.take_along_axis(probabilities, best, axis=1) * valid[:, None]
-        classes = [
-            [names[index] if good else "" for index in row]
-            for row, good in zip(best, valid, strict=True)
-        ]
-        return Answer(classes, scores.tolist(), valid.astype(int).tolist())
+        scores = np.take_along_axis(probabilities, best, axis=1)
+        return [[names[index] for index in row] for row in best], scores.tolist()
 
     def close(self) -> None:
         """Do nothing: it waits for nothing."""

@@ -133,7 +133,7 @@ def test_predict_gives_every_photo_a_class_or_a_reason(shop, looked_at, photos):
         rows = {row["path"].removeprefix("images/"): row for row in csv.DictReader(file)}
     assert rows.keys() == photos.keys()
     for name, row in rows.items():
-        assert bool(row["class"]) != bool(row["error"]), name
+        assert bool(row["subCategory"]) != bool(row["error"]), name
         assert bool(row["error"]) == bool(verdicts[name]), (name, row["error"], verdicts[name])
 
 

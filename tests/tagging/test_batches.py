@@ -15,7 +15,7 @@ def ask(encoded):
     """Answer each photo with its byte as its class; 255 is not decodable."""
     names = [str(photo[0]) for photo in encoded]
     valid = [int(photo != b"\xff") for photo in encoded]
-    return Answer([[name] for name in names], [[0.5]] * len(names), valid)
+    return Answer({"kind": ([[name] for name in names], [[0.5]] * len(names))}, valid)
 
 
 class Model:
@@ -25,7 +25,7 @@ class Model:
 
 def test_each_photo_gets_its_own_answer():
     found = classify(PHOTOS, ask)
-    assert [(each.id, each.path, each.classes) for each in found] == [
+    assert [(each.id, each.path, each.labels["kind"].classes) for each in found] == [
         (photo.id, photo.path, (photo.id,)) for photo in PHOTOS
     ]
 
@@ -33,14 +33,14 @@ def test_each_photo_gets_its_own_answer():
 def test_photos_that_could_not_be_read_are_not_sent():
     bad = Photo("gone.jpg", error="does not exist", id="gone")
     first, second, third = classify([PHOTOS[1], bad, PHOTOS[2]], ask)
-    assert (first.classes, third.classes) == (("1",), ("2",))
-    assert (second.id, second.error, second.classes) == ("gone", "does not exist", ())
+    assert (first.labels["kind"].classes, third.labels["kind"].classes) == (("1",), ("2",))
+    assert (second.id, second.error, second.labels) == ("gone", "does not exist", {})
 
 
 def test_a_photo_the_model_calls_invalid_has_a_reason():
     first, second = classify([Photo("bad.jpg", b"\xff"), PHOTOS[3]], ask)
     assert first.error.startswith("damaged")
-    assert second.classes == ("3",)
+    assert second.labels["kind"].classes == ("3",)
 
 
 @pytest.mark.parametrize("bad", [0, 5, 15])

@@ -83,8 +83,9 @@ def connected():
 def test_photos_are_answered_in_order_and_no_more_is_asked_than_is_used(shop, connected):
     found = connected(shop.url).ask(PHOTOS)
     expected = [answer(each) for each in PHOTOS]
-    assert found.classes == [each["classes"] for each in expected]
-    for scores, each in zip(found.scores, expected, strict=True):
+    classes, found_scores = found.labels["class"]
+    assert classes == [each["classes"] for each in expected]
+    for scores, each in zip(found_scores, expected, strict=True):
         assert scores == pytest.approx(each["scores"])
     assert found.valid == [1, 1, 1, 0]
     assert shop.filters == [{"classes", "scores", "valid"}]

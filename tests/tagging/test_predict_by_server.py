@@ -68,8 +68,10 @@ def test_a_table_holds_the_servers_answers(server, shop, tmp_path, capsys):
         for row in found[:-1]:
             size = len(file.read(f"{row['id']}.jpg"))
             assert row["class"] == CLASSES[size % 3]
-            assert float(row["score"]) == pytest.approx(0.5 + size % 50 / 100)
-            assert row["decision"] == ("accept" if float(row["score"]) >= 0.75 else "review")
+            assert float(row["class_score"]) == pytest.approx(0.5 + size % 50 / 100)
+            assert row["class_decision"] == (
+                "accept" if float(row["class_score"]) >= 0.75 else "review"
+            )
     assert "not a photo" in found[-1]["error"]
     assert "warning: 1 of 60 photos" in capsys.readouterr().err
 

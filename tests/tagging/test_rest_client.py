@@ -28,8 +28,9 @@ def model(url, name="shop", retries=3):
 def test_photos_are_sent_as_base64_and_answered_in_order(server):
     found = model(server.url).ask(PHOTOS)
     expected = [answer(photo) for photo in PHOTOS]
-    assert list(found.classes) == [each["classes"] for each in expected]
-    assert list(found.scores) == [each["scores"] for each in expected]
+    classes, scores = found.labels["class"]
+    assert classes == [each["classes"] for each in expected]
+    assert scores == [each["scores"] for each in expected]
     assert list(found.valid) == [1, 1, 1, 0]
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from serving.tiny import PHOTOS, tiny_run
+from serving.tiny import LABELS, PHOTOS, tiny_run
 
 from fashion_keras.errors import UserError
 from fashion_keras.predict import main
@@ -35,9 +35,21 @@ def small(request, tmp_path_factory):
 def test_says_what_the_saved_model_says_of_good_and_bad_photos(small, saved_model):
     expected, found = LocalModel(saved_model).ask(ENCODED), load_local(small).ask(ENCODED)
     assert list(found.valid) == list(expected.valid) == [1, 0, 1, 1, 0]
-    assert [list(row) for row in found.classes] == [list(row) for row in expected.classes]
-    # LiteRT holds its weights in float16.
-    np.testing.assert_allclose(found.scores, expected.scores, atol=5e-3)
+    assert list(found.labels) == list(expected.labels) == list(LABELS)
+    good = np.array(expected.valid, bool)
+    for label, (classes, scores) in expected.labels.items():
+        found_classes, found_scores = (np.array(part)[good] for part in found.labels[label])
+        assert found_classes.tolist() == np.array(classes)[good].tolist()
+        # LiteRT holds its weights in float16.
+        np.testing.assert_allclose(found_scores, np.array(scores)[good], atol=5e-3)
+
+
+def test_only_the_wanted_labels_are_answered_and_others_refused(small, saved_model):
+    for version in (small, saved_model):
+        model = load_local(version, ["gender"])
+        assert list(model.ask(ENCODED).labels) == ["gender"]
+        with pytest.raises(UserError, match="--label colour: the model's labels are subCategory"):
+            load_local(version, ["colour"])
 
 
 def test_predict_takes_it_and_its_parent(small, saved_model, tmp_path, capsys):
