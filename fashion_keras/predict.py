@@ -19,7 +19,10 @@ from fashion_keras.errors import UserError
 from fashion_keras.io import place, place_text
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
-from fashion_keras.serving.layout import ModelInfo, find_version
+from fashion_keras.released import DEFAULT, model_place
+from fashion_keras.run import SEES
+from fashion_keras.serving.layout import ModelInfo
+from fashion_keras.serving.local import find_model, info_of
 from fashion_keras.tagging.batches import Model, classify_all
 from fashion_keras.tagging.columns import Columns, Row
 from fashion_keras.tagging.loading import check_address, connect
@@ -61,17 +64,22 @@ class _Request:
     path_column: str
     id_column: str | None
     path_root: Path | None
+    title_column: Sequence[str] | None
     batch_size: int
     in_flight: int
     retries: int
 
     def __post_init__(self):
         object.__setattr__(self, "photos", [os.fspath(photo) for photo in self.photos])
-        if isinstance(self.labels, str):
-            object.__setattr__(self, "labels", [self.labels])
-        for name in ("model", "output", "path_root"):
+        for name in ("labels", "title_column"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, [getattr(self, name)])
+        for name in ("output", "path_root"):
             value = getattr(self, name)
             object.__setattr__(self, name, place(value) if value else None)
+        if not self.model and not self.server:
+            object.__setattr__(self, "model", DEFAULT)
+        object.__setattr__(self, "model", model_place(self.model) if self.model else None)
 
 
 def predict(
@@ -87,28 +95,29 @@ def predict(
     path_column: str = "path",
     id_column: str | None = None,
     path_root: str | os.PathLike | None = None,
+    title_column: str | Sequence[str] | None = None,
     batch_size: int = BATCH_SIZE,
     in_flight: int = IN_FLIGHT,
     retries: int = 6,
     progress: bool | Reporter = True,
 ) -> pd.DataFrame | None:
-    """Classify photos with an exported model, here or behind TF Serving.
+    """Classify photos with a model, here or behind TF Serving.
 
     Args:
         photos: photos, folders, zips and CSVs of paths, one or several.
-        model: a folder that `export` has written, or one of its versions: a SavedModel, LiteRT or
-            ONNX. Beside `server` only its labels and thresholds are used.
+        model: a run, what `export` has written, or a model of the package, by default `fashion`.
+            Beside `server` only its labels and thresholds are used.
         server: address of TF Serving: `http://HOST:8501` or `grpc://HOST:8500`.
         name: the model's name there.
-        output: a table to write in batches, `.csv`, `.jsonl` or `.parquet`: for catalogues of any
-            size. Without it a DataFrame is returned.
+        output: a table to write in batches, `.csv`, `.jsonl` or `.parquet`, of any size.
         resume: keep the rows that an interrupted or finished call has written, do the rest.
         labels: those to write, in this order. Defaults to all, the headline first.
         threshold: from which score a class is accepted and not to be reviewed: a number for the
             headline, or a mapping from label to number. Defaults to the model's.
         path_column: of CSVs: the column of the photos' paths.
         id_column: of CSVs: the column of the ids. Defaults to `id`, where there is one.
-        path_root: of CSVs: the folder that relative paths start from. Defaults to the CSV's own.
+        path_root: of CSVs: the folder or zip that paths start from. Defaults to the CSV's own.
+        title_column: of CSVs: one or several of the product's title, beside its photo or alone.
         batch_size: photos at once.
         in_flight: requests to the server at once.
         retries: how often a server that does not answer is asked again.
@@ -182,10 +191,10 @@ class _Work:
     info: ModelInfo | None
     server: Model | None
     labels: tuple[str, ...]
-    thresholds: Mapping[str, float]
+    thresholds: Mapping[str, Mapping[str, float]]  # by what is known of a product
 
     def row(self, prediction: Prediction) -> Row:
-        return table_row(prediction, self.labels, self.thresholds)
+        return table_row(prediction, self.labels, self.thresholds[prediction.sees])
 
     def classified(self, photos: Iterator[Photo]) -> Iterator[list[Prediction]]:
         """Yield the photos' predictions in batches; loads a model of this machine first."""
@@ -199,16 +208,17 @@ class _Work:
         load_tensorflow()
         from fashion_keras.tagging.loading import load_local
 
-        return load_local(self.version, self.labels)
+        return load_local(self.version, self.labels, bool(self.request.title_column))
 
 
 @contextlib.contextmanager
 def _opened(request: _Request, report_to: Reporter) -> Iterator[_Work]:
     """Check a request, and open what it names: the photos, and the model's version or server."""
     _check(request)
-    version = find_version(request.model, small=True) if request.model else None
-    info = ModelInfo.load(version) if version else None
-    columns = PathColumns(request.path_column, request.id_column, request.path_root)
+    version = find_model(request.model, small=True) if request.model else None
+    info = info_of(version) if version else None
+    titles = tuple(request.title_column or ())
+    columns = PathColumns(request.path_column, request.id_column, request.path_root, titles)
     with (
         PhotoSource(request.photos, columns) as source,
         _server(request, info, report_to) as server,
@@ -216,12 +226,15 @@ def _opened(request: _Request, report_to: Reporter) -> Iterator[_Work]:
         known = info.label_names if info else ()  # never empty without a server
         heads = server.heads if server else heads_of(known, request.labels)
         labels = tuple(head.label for head in heads)
-        thresholds = thresholds_of(
-            labels,
-            info.label if info else HEADLINE,
-            info.thresholds() if info else {},
-            _given_thresholds(request),
-        )
+        thresholds = {
+            sees: thresholds_of(
+                labels,
+                info.label if info else HEADLINE,
+                info.thresholds(sees) if info else {},
+                _given_thresholds(request),
+            )
+            for sees in SEES
+        }
         yield _Work(request, source, version, info, server, labels, thresholds)
 
 
@@ -237,7 +250,8 @@ def _server(
     known = info.label_names if info else None
     at = (request.server, request.name, retries, request.in_flight)
     try:
-        with contextlib.closing(connect(*at, known, request.labels)) as model:
+        titles = bool(request.title_column)
+        with contextlib.closing(connect(*at, known, request.labels, titles)) as model:
             yield model
     finally:
         retries.stop()
@@ -317,17 +331,17 @@ def _checked_top(top: int | None, work: _Work) -> int:
 
 
 def _check(request: _Request) -> None:
-    if not request.model and not request.server:
-        raise UserError("nothing to classify with: give --model DIR, or --server URL --name NAME")
     if request.server:
         check_address(request.server)
         if not request.name:
             raise UserError(f"--server {request.server}: which of its models? Give --name NAME")
-    if request.path_root and not request.path_root.is_dir():
+    if request.path_root and not request.path_root.exists():
         raise UserError(
-            f"--path-root {request.path_root} is no folder: expected the one that the CSV's "
-            "paths start from"
+            f"--path-root {request.path_root} is not there: expected the folder or zip that the "
+            "CSV's paths start from"
         )
+    if request.title_column and not any(photo.lower().endswith(".csv") for photo in request.photos):
+        raise UserError("--title-column is of a CSV: name one among the inputs")
     if request.output:
         check_table(request.output, "--output")
         if request.output.resolve() in (Path(photo).resolve() for photo in request.photos):
@@ -341,9 +355,9 @@ def _check(request: _Request) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fashion-keras predict",
-        description="Classify photos with a SavedModel made by fashion-keras export, here or "
-        "behind TF Serving. Ends with 0 if at least one photo was classified; those that cannot "
-        "be read are listed with a reason.",
+        description="Classify photos, and titles, with a model here or behind TF Serving. Ends "
+        "with 0 if at least one photo was classified; those that cannot be read are listed with a "
+        "reason.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -357,10 +371,11 @@ def _parser() -> argparse.ArgumentParser:
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model",
-        type=place,
+        type=model_place,
         metavar="DIR",
-        help="a version folder of export's, or its parent (then the highest version): a "
-        "SavedModel, LiteRT or ONNX; beside --server, only its labels and thresholds are used",
+        help="a run; a version folder of export's, or its parent (then the highest version): a "
+        f"SavedModel, LiteRT or ONNX; the name of a model that comes with the package (default: "
+        f"{DEFAULT}). Beside --server, only its labels and thresholds are used",
     )
     model.add_argument(
         "--server", metavar="URL", help="TF Serving: http://HOST:8501 or grpc://HOST:8500"
@@ -431,7 +446,14 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
         "--path-root",
         type=place,
         metavar="DIR",
-        help="folder that relative paths start from (the CSV's own)",
+        help="folder or zip that relative paths start from (the CSV's own folder)",
+    )
+    paths.add_argument(
+        "--title-column",
+        action="append",
+        metavar="COLUMN",
+        help="the product's title, for a model that takes titles; repeat it for several columns. A "
+        "row may have a photo, a title or both",
     )
 
 
@@ -456,6 +478,9 @@ _EXAMPLES = """\
 examples:
   two photos, on screen:
     fashion-keras predict --model models/fashion a.jpg b.png
+  a CSV of photos and titles:
+    fashion-keras predict --model models/fashion products.csv --path-column photo \\
+        --title-column title --output tags.csv
   a catalogue overnight, and on from where it was interrupted:
     fashion-keras predict --model models/fashion photos/ --output tags.parquet
     fashion-keras predict --model models/fashion photos/ --output tags.parquet --resume

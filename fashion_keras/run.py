@@ -88,6 +88,11 @@ class Run:
         fitted = [decision_file(which) for which in used if self.decision_for(which)]
         return fingerprints(folder, [*models, *fitted])
 
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """What it can be given, of `SEES`."""
+        return ("photo",) if self.title is None else SEES
+
     def decision_for(self, sees: str) -> Decision | None:
         """Return the decision for what the model is given, one of `SEES`, where one is fitted."""
         return self.decision if sees == "photo" else self.title_decisions.get(sees)
@@ -158,11 +163,7 @@ def load_run(
         LOGGER.warning("%s: no %s beside it, assuming data.resize 'stretch'", path, CONFIG_FILE)
     resize: Resize = config.data.resize if config else "stretch"
     title = _load_title(folder, labels)
-    decisions = {
-        sees: _load_decision(folder, decision_file(sees), labels)
-        for sees in (SEES if title is not None else ("photo",))
-        if decided and (folder / decision_file(sees)).is_file()
-    }
+    decisions = load_decisions(folder, labels) if decided else {}
     decision = decisions.pop("photo", None)
     size = (height, width)
     return Run(path, model, labels, label, size, resize, config, decision, title, decisions)
@@ -237,6 +238,19 @@ def save_records(folder: str | os.PathLike, info: DatasetInfo) -> None:
 def decision_file(sees: str) -> str:
     """Return the name of the decision for what a model is given, one of `SEES`."""
     return DECISION_FILE if sees == "photo" else f"decision-{sees}.json"
+
+
+def load_decisions(
+    folder: str | os.PathLike, labels: Mapping[str, Sequence[str]]
+) -> dict[str, Decision]:
+    """Return a run's decisions by what it is given; those of titles where it takes titles."""
+    folder = Path(folder)
+    sees = SEES if (folder / TITLE_FILE).is_file() else ("photo",)
+    return {
+        which: _load_decision(folder, decision_file(which), labels)
+        for which in sees
+        if (folder / decision_file(which)).is_file()
+    }
 
 
 def save_decision(

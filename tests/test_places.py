@@ -32,7 +32,7 @@ TEXT = {
     "recipes": {"recipe"},
     "evaluate": {"split", "label"},
     "audit": {"label", "splits"},
-    "predict": {"server", "name", "labels", "path_column", "id_column"},
+    "predict": {"server", "name", "labels", "path_column", "id_column", "title_column"},
     "demo": {"host"},
 }
 

@@ -414,12 +414,12 @@ def test_a_csv_that_cannot_be_written_is_an_error(model, folder, tmp_path, capsy
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ([], "give --model DIR, or --server URL"),
         (["--server", "http://localhost:8501"], "Give --name"),
         (["--server", "localhost:8501", "--name", "shop"], "expected http://HOST:8501"),
         (["--model", "models", "--resume"], "--output FILE"),
         (["--model", "models", "--output", "tags.xlsx"], ".csv, .jsonl, .parquet"),
-        (["--model", "models", "--path-root", "nowhere"], "--path-root nowhere is no folder"),
+        (["--model", "models", "--path-root", "nowhere"], "--path-root nowhere is not there"),
+        (["--model", "models", "--title-column", "title"], "--title-column is of a CSV"),
     ],
 )
 def test_options_that_do_not_go_together_are_an_error(options, reason, capsys):

@@ -55,20 +55,17 @@ def read_catalog(
 
     Args:
         archive: where the CSV and the photos are.
-        csv: name of the CSV in the archive. Defaults to Kaggle's `styles.csv`, else to the
-            only CSV of the topmost folder that has one.
-        id_column: column of the products' ids. Defaults to the stem of `image_column`, else
-            to `id`.
+        csv: the CSV in the archive. Defaults to Kaggle's, else to the topmost folder's only one.
+        id_column: column of ids. Defaults to the stem of `image_column`, else to `id`.
         image_column: column of the photos' paths, relative to the CSV or to `images/` beside
             it, with or without `.jpg`, `.jpeg` or `.png`. Defaults to `images/<id>`.
         label_columns: columns to learn from. Defaults to those of the Kaggle dataset.
-        text_columns: columns of text to keep beside the photo, such as title and description.
-            Defaults to Kaggle's name alone, as `Product.name`.
+        text_columns: columns of text to keep. Defaults to Kaggle's name, as `Product.name`.
         group_column: column of what must stay together in a split. With it, rows of one id that
             name different photos are all read, with ids such as `id/photo`, and a label that a
             row lacks is filled from its group.
         split_column: column of which split a product goes to.
-        time_column: column of when a product was new; of the two only one.
+        time_column: column of when it was new; of the two only one.
         merge_names: make class names that look alike one, the most frequent.
 
     Raises `UserError` where the CSV or a column is missing or a column stands twice, the text

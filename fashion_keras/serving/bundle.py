@@ -13,7 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from fashion_keras.errors import UserError
-from fashion_keras.serving.layout import ModelInfo
+from fashion_keras.run import BEST_MODEL_FILE
+from fashion_keras.serving.layout import VARIABLES
+from fashion_keras.serving.local import open_model
 
 CLASSIFY, EMBED = "serving_default", "embed"
 # Head to its best classes with their probabilities, best first; the headline's head first.
@@ -21,7 +23,7 @@ Heads = dict[str, tuple[tuple[str, float], ...]]
 
 
 class Bundle:
-    """A version folder that `fashion-keras export` has written, loaded into this process.
+    """A version folder that `fashion-keras export` has written, or a run, in this process.
 
     Raises `UserError` where it is not ours or cannot be loaded.
 
@@ -30,16 +32,13 @@ class Bundle:
     """
 
     def __init__(self, version: Path):
-        self.info = ModelInfo.load(version)
-        self.info.check_files(version)
         self._version = Path(version)
-        try:
-            self._loaded = tf.saved_model.load(str(version))
-            self._classify = self._loaded.signatures[CLASSIFY]
-        except Exception as error:  # protobuf, TensorFlow and plain OS errors, by what is damaged
-            reason = (str(error).splitlines() or [repr(error)])[0][:160]
-            raise UserError(f"{version} is no SavedModel that can be loaded: {reason}") from error
-        self._embed = self._loaded.signatures.get(EMBED)
+        self._opened = open_model(self._version)
+        self.info = self._opened.info
+        signatures = self._opened.signatures
+        if CLASSIFY not in signatures:
+            raise UserError(f"{version} has no signature {CLASSIFY!r}: export the model again")
+        self._classify, self._embed = signatures[CLASSIFY], signatures.get(EMBED)
 
     def classify(self, encoded: Sequence[bytes]) -> list[Heads | None]:
         """Return the best classes of each photo, JPEG or PNG; None for one that is damaged."""
@@ -74,7 +73,8 @@ class Bundle:
     def weights_sha256(self) -> str:
         """Return the sha256 of the weights: the same for two exports of one model."""
         digest = hashlib.sha256()
-        for path in sorted((self._version / "variables").glob("variables.data-*")):
+        files = sorted((self._version / VARIABLES).glob("variables.data-*"))
+        for path in files or [self._version / BEST_MODEL_FILE]:
             with open(path, "rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()

@@ -30,10 +30,11 @@ from fashion_keras.reading import (
     unsealed,
     validated,
 )
-from fashion_keras.run import SEES
+from fashion_keras.run import SEES, load_decisions, load_labels, load_run_config
 from fashion_keras.text import command
 
 if TYPE_CHECKING:
+    from fashion_keras.decision.parameters import Decision
     from fashion_keras.run import Run
 
 SAVED_MODEL_FILE = "saved_model.pb"
@@ -74,7 +75,7 @@ class ModelInfo:
     @classmethod
     def of(cls, run: Run, top: int) -> ModelInfo:
         """Describe a run's model, with the thresholds that have been fitted."""
-        decisions = {sees: run.decision_for(sees) for sees in SEES}
+        decisions = {sees: run.decision_for(sees) for sees in run.takes}
         return cls(
             fashion_keras=fashion_keras.__version__,
             label=run.label,
@@ -82,12 +83,26 @@ class ModelInfo:
             image_size=run.image_size,
             resize=run.resize,
             top=top,
-            accept={
-                sees: {label: accept.threshold for label, accept in decision.accept.items()}
-                for sees, decision in decisions.items()
-                if decision is not None
-            },
-            made_from={k: v for sees in served_by(run) for k, v in run.fingerprints(sees).items()},
+            accept=_thresholds(decisions),
+            made_from={k: v for sees in run.takes for k, v in run.fingerprints(sees).items()},
+        )
+
+    @classmethod
+    def of_folder(cls, folder: Path, top: int) -> ModelInfo:
+        """Describe a run by its files, without loading its model."""
+        labels, config = load_labels(folder), load_run_config(folder)
+        if labels is None or config is None:
+            raise UserError(f"{folder} lacks its labels or its config: export it, or restore them")
+        label = config.data.label
+        decisions = load_decisions(folder, labels)
+        return cls(
+            fashion_keras=fashion_keras.__version__,
+            label=label,
+            labels={label: labels[label], **labels},
+            image_size=config.data.image_size,
+            resize=config.data.resize,
+            top=top,
+            accept=_thresholds(decisions),
         )
 
     @property
@@ -156,9 +171,12 @@ class ModelInfo:
                     raise ValueError(f"accept.{sees}: the model has no label {short(label)}")
 
 
-def served_by(run: Run) -> tuple[str, ...]:
-    """Return what a run's model can be given, of `SEES`."""
-    return ("photo",) if run.title is None else SEES
+def _thresholds(decisions: Mapping[str, Decision | None]) -> dict[str, dict[str, float]]:
+    return {
+        sees: {label: accept.threshold for label, accept in decision.accept.items()}
+        for sees, decision in decisions.items()
+        if decision is not None
+    }
 
 
 def _of_this_format(raw: dict) -> dict:

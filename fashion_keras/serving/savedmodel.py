@@ -66,6 +66,11 @@ def signatures(
     return {name: function.get_concrete_function() for name, function in functions.items()}
 
 
+def terms_of(run: Run) -> tf.Module | None:
+    """Return what makes numbers of a title's terms, None for a run that takes no titles."""
+    return None if run.title is None else tensorflow_terms(title_columns(run.title))
+
+
 def _embed(run, image_bytes):
     @tf.function(input_signature=[image_bytes])
     def embed(image_bytes):
@@ -205,10 +210,8 @@ def _write(run: Run, folder: Path, scratch: Path, top: int) -> list[str]:
     # A bare module and not keras.export.ExportArchive, which has no public way to an asset.
     # The model stays out of it: its layers would be saved as well, for no one.
     module = tf.Module()
-    terms = None
-    if run.title is not None:
-        # Its table is a resource, which is saved with what hangs on the module.
-        terms = module.terms = tensorflow_terms(title_columns(run.title))
+    # Its table is a resource, which is saved with what hangs on the module.
+    terms = module.terms = terms_of(run)
     served = signatures(run, top, terms)
     module.weights = [list(function.variables) for function in served.values()]
     info.save(scratch)

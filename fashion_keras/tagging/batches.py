@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from typing import NamedTuple, Protocol
 
-from fashion_keras.tagging.outputs import Head
+from fashion_keras.tagging.outputs import INPUT, SIGNATURES, TITLE, Head
 from fashion_keras.tagging.prediction import Prediction, Ranking
 from fashion_keras.tagging.sources import Photo
 
@@ -34,7 +34,7 @@ class BatchRefused(Exception):
 
 
 class Model(Protocol):
-    """What photos are classified with.
+    """What products are classified with.
 
     Attributes:
         heads: what it is asked for and answers with, in this order.
@@ -42,35 +42,46 @@ class Model(Protocol):
 
     heads: tuple[Head, ...]
 
-    def ask(self, encoded: Sequence[bytes]) -> Answer:
-        """Classify encoded photos. Safe to call from several threads; raises BatchRefused."""
+    def ask(self, sees: str, *given: Sequence[bytes] | Sequence[str]) -> Answer:
+        """Classify products by photo, title or both, as `sees` says.
+
+        `given` are encoded photos, titles, or both in this order. Safe to call from several
+        threads; raises BatchRefused.
+        """
 
     def close(self) -> None:
         """Have calls that wait for something give up."""
 
 
-def classify(photos: Sequence[Photo], ask: Callable[[Sequence[bytes]], Answer]) -> list[Prediction]:
+Ask = Callable[..., Answer]
+
+
+def classify(photos: Sequence[Photo], ask: Ask) -> list[Prediction]:
     """Classify a batch; a photo that cannot be decoded does not fail the others."""
-    readable = [photo for photo in photos if not photo.error]
-    answers = iter(_classify(readable, ask))
+    found: dict[int, Prediction] = {}
+    for sees in SIGNATURES:
+        rows = [row for row, photo in enumerate(photos) if photo.sees == sees and not photo.error]
+        answers = _classify([photos[row] for row in rows], sees, ask)
+        found |= dict(zip(rows, answers, strict=True))
     return [
-        Prediction(photo.path, error=photo.error, id=photo.id) if photo.error else next(answers)
-        for photo in photos
+        found.get(row) or Prediction(photo.path, error=photo.error, id=photo.id)
+        for row, photo in enumerate(photos)
     ]
 
 
-def _classify(photos, ask) -> list[Prediction]:
+def _classify(photos, sees, ask) -> list[Prediction]:
     if not photos:
         return []
+    known = {INPUT: [photo.encoded for photo in photos], TITLE: [photo.title for photo in photos]}
     try:
-        answer = ask([photo.encoded for photo in photos])
+        answer = ask(sees, *(known[name] for name in SIGNATURES[sees].inputs))
     except BatchRefused as refused:
         if len(photos) == 1:
             return [Prediction(photos[0].path, error=str(refused), id=photos[0].id)]
         # Halving finds the bad one of n in about 2 log n calls, and mends a batch that is
         # too large for the memory as well.
         half = len(photos) // 2
-        return _classify(photos[:half], ask) + _classify(photos[half:], ask)
+        return _classify(photos[:half], sees, ask) + _classify(photos[half:], sees, ask)
     # From two lists a label to a ranking a photo and label.
     rankings = (
         [
@@ -80,7 +91,7 @@ def _classify(photos, ask) -> list[Prediction]:
         for pair in answer.labels.values()
     )
     return [
-        Prediction(photo.path, dict(zip(answer.labels, found, strict=True)), id=photo.id)
+        Prediction(photo.path, dict(zip(answer.labels, found, strict=True)), "", photo.id, sees)
         if valid
         else Prediction(photo.path, error=_DAMAGED, id=photo.id)
         for photo, valid, *found in zip(photos, answer.valid, *rankings, strict=True)

@@ -1,21 +1,23 @@
-"""Photo bytes in; their best classes and scores by a SavedModel in this process, out.
+"""Photo bytes and titles in; their best classes and scores by a model in this process, out.
 
-Runs a SavedModel by itself: neither Keras nor the run that it was exported from is needed.
+A SavedModel runs by itself: neither Keras nor the run that it was exported from is needed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from fashion_keras.errors import UserError
-from fashion_keras.serving.layout import ModelInfo
+from fashion_keras.serving.local import open_model
 from fashion_keras.tagging.batches import Answer, BatchRefused
-from fashion_keras.tagging.outputs import INPUT, SIGNATURE, VALID, heads_of, missing_outputs
+from fashion_keras.tagging.outputs import SIGNATURES, heads_of, missing, no_titles, output_names
 
 # No public function freezes a loaded signature; this one is what TensorFlow's converters use.
 
@@ -24,41 +26,44 @@ _NODE = re.compile(r"\s*\[\[.*")  # where in the graph: [[{{node map/while/…}}
 
 
 class LocalModel:
-    """A SavedModel of ours, loaded into this process.
+    """A SavedModel of ours, or a run, in this process.
 
     Args:
-        version: the version folder; `layout.find_version` finds it.
+        path: the version folder or the run; `serving.local.find_model` finds it.
         labels: those that are wanted, in this order; None for all.
+        titles: whether products have titles.
 
-    Raises `UserError` where it is not ours, has no such label or cannot be loaded.
+    Raises `UserError` where it is not ours, has no such label, takes no titles or cannot be loaded.
     """
 
-    def __init__(self, version: Path, labels: Sequence[str] | None = None):
-        self.info = ModelInfo.load(version)
+    def __init__(self, path: Path, labels: Sequence[str] | None = None, titles: bool = False):
+        self._opened = open_model(path)
+        self.info = self._opened.info
         self.heads = heads_of(self.info.label_names, labels)
-        self.info.check_files(version)
-        try:
-            self._loaded = tf.saved_model.load(str(version))
-        except Exception as error:  # protobuf, TensorFlow and plain OS errors, by what is damaged
-            reason = (str(error).splitlines() or [repr(error)])[0][:160]
-            raise UserError(f"{version} is no SavedModel that can be loaded: {reason}") from error
-        self._function = self._loaded.signatures.get(SIGNATURE)
-        if self._function is None:
-            raise UserError(f"{version} has no signature {SIGNATURE!r}: export the model again")
-        inputs = self._function.structured_input_signature[1]
-        missing = missing_outputs(self.heads, self._function.structured_outputs)
-        if INPUT not in inputs or missing:
-            raise UserError(
-                f"{version}: its signature {SIGNATURE!r} takes {', '.join(inputs)}; expected one "
-                f"that takes {INPUT!r} and returns {', '.join(missing) or VALID}"
-            )
-        names = [name for head in self.heads for name in (head.classes, head.scores)]
-        self._ask = _frozen(self._function, [VALID, *names])
+        self._ask = {
+            sees: self._asking(sees, path) for sees in (SIGNATURES if titles else ("photo",))
+        }
 
-    def ask(self, encoded: Sequence[bytes]) -> Answer:
-        """Classify encoded photos; BatchRefused where TensorFlow fails on them."""
+    def _asking(self, sees, path):
+        name = SIGNATURES[sees].name
+        signature = self._opened.signatures.get(name)
+        if signature is None and sees != "photo":
+            raise no_titles(path)
+        if signature is None:
+            raise UserError(f"{path} has no signature {name!r}: export the model again")
+        inputs = signature.structured_input_signature
+        inputs = inputs[1] or {spec.name: spec for spec in inputs[0]}
+        if lost := missing(self.heads, sees, inputs, signature.structured_outputs):
+            raise UserError(
+                f"{path}: its signature {name!r} takes {', '.join(inputs)}; expected one that "
+                f"takes {' and '.join(SIGNATURES[sees].inputs)} and returns {', '.join(lost)}"
+            )
+        return _frozen(signature, SIGNATURES[sees].inputs, output_names(self.heads))
+
+    def ask(self, sees: str, *given: Sequence[bytes] | Sequence[str]) -> Answer:
+        """Classify products; BatchRefused where TensorFlow fails on them."""
         try:
-            outputs = self._ask(tf.constant(encoded))
+            outputs = self._ask[sees](*(tf.constant(values, tf.string) for values in given))
         except tf.errors.OpError as error:
             raise BatchRefused(error_reason(error)) from error
         valid, *found = (output.numpy().tolist() for output in outputs)
@@ -75,16 +80,34 @@ class LocalModel:
         """Do nothing: it waits for nothing."""
 
 
-def _frozen(signature, names):
-    """Return a function of photos that computes the named outputs alone, its weights constants.
+def _frozen(signature, inputs, names):
+    """Return a function of `inputs` that computes the named outputs alone, its weights constants.
 
     So TensorFlow folds each batch normalisation into the convolution before it; docs/serving.md
     says what that gains.
     """
-    frozen = convert_variables_to_constants_v2(signature)
+    with _without_warnings():
+        frozen = convert_variables_to_constants_v2(signature)
     # Outputs of a signature lie in the order of their names.
     outputs = dict(zip(sorted(signature.structured_outputs), frozen.outputs, strict=True))
-    return frozen.prune(frozen.inputs[0], [outputs[name] for name in names])
+    given = {tensor.op.name: tensor for tensor in frozen.inputs}
+    # What is no variable stays an input: the table of characters that a title is read with.
+    held = {inner.op.name: outer for outer, inner in signature.graph.captures}
+    tables = [name for name in given if name not in inputs]
+    pruned = frozen.prune([given[k] for k in (*inputs, *tables)], [outputs[k] for k in names])
+    return lambda *values: pruned(*values, *(held[name] for name in tables))
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keep TensorFlow from saying that a table cannot be stored, which nobody wants to."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def error_reason(error: tf.errors.OpError) -> str:

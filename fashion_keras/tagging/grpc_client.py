@@ -19,11 +19,12 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServic
 from fashion_keras.errors import UserError
 from fashion_keras.tagging.batches import Answer, BatchRefused
 from fashion_keras.tagging.outputs import (
-    INPUT,
-    SIGNATURE,
+    SIGNATURES,
     VALID,
     heads_of,
-    missing_outputs,
+    missing,
+    no_titles,
+    output_names,
     served_labels,
 )
 from fashion_keras.tagging.retries import Retries, Unavailable
@@ -49,8 +50,10 @@ class GrpcModel:
         retries: what is done when the server does not answer.
         known: the model's labels, the headline's first; None takes what the server tells.
         labels: those that are wanted, in this order; None for all.
+        titles: whether products have titles.
 
-    Raises `UserError` where the server does not answer, or has no such model of ours or label.
+    Raises `UserError` where the server does not answer, or has no such model of ours or label, or
+    takes no titles.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class GrpcModel:
         retries: Retries,
         known: Sequence[str] | None = None,
         labels: Sequence[str] | None = None,
+        titles: bool = False,
     ):
         self._name, self._target, self._retries = name, target, retries
         self._channel = grpc.insecure_channel(target, options=[*_NO_LIMIT, *_RECONNECT])
@@ -72,27 +76,32 @@ class GrpcModel:
             raise self._foreign(str(error)) from error
         signatures = SignatureDefMap()
         response.metadata["signature_def"].Unpack(signatures)
-        found = signatures.signature_def[SIGNATURE]
-        self.heads = heads_of(known or served_labels(found.outputs), labels)
-        missing = {INPUT} - set(found.inputs) | {*missing_outputs(self.heads, found.outputs)}
-        if missing:
-            raise self._foreign(f"its {SIGNATURE} has no {', '.join(sorted(missing))}")
-        self._outputs = [VALID, *(name for head in self.heads for name in head[1:])]
+        found = signatures.signature_def
+        served = found[SIGNATURES["photo"].name].outputs
+        self.heads = heads_of(known or served_labels(served), labels)
+        for sees in SIGNATURES if titles else ("photo",):
+            name = SIGNATURES[sees].name
+            if sees != "photo" and name not in found:
+                raise no_titles(f"grpc://{target}")
+            if lost := missing(self.heads, sees, found[name].inputs, found[name].outputs):
+                raise self._foreign(f"its {name} has no {', '.join(lost)}")
+        self._outputs = output_names(self.heads)
 
-    def ask(self, encoded: Sequence[bytes]) -> Answer:
-        """Classify encoded photos; BatchRefused where the server refuses them as a batch."""
+    def ask(self, sees: str, *given: Sequence[bytes] | Sequence[str]) -> Answer:
+        """Classify products; BatchRefused where the server refuses them as a batch."""
         request = PredictRequest(output_filter=self._outputs)
         request.model_spec.name = self._name
-        request.model_spec.signature_name = SIGNATURE
-        request.inputs[INPUT].CopyFrom(tf.make_tensor_proto(encoded, tf.string))
+        request.model_spec.signature_name = SIGNATURES[sees].name
+        for name, values in zip(SIGNATURES[sees].inputs, given, strict=True):
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(values, tf.string))
         outputs = self._send(self._stub.Predict, request).outputs
         lost = [name for name in self._outputs if name not in outputs]
         if lost:
             raise self._foreign(f"its answer lacks {', '.join(lost)}")
         found = {name: tf.make_ndarray(outputs[name]).tolist() for name in self._outputs}
         for rows in found.values():
-            if len(rows) != len(encoded):
-                raise self._foreign(f"it answers {len(encoded)} photos with {len(rows)} rows")
+            if len(rows) != len(given[0]):
+                raise self._foreign(f"it answers {len(given[0])} photos with {len(rows)} rows")
         names = {
             head.label: [[name.decode("utf-8") for name in row] for row in found[head.classes]]
             for head in self.heads

@@ -12,23 +12,25 @@ from pathlib import Path
 from fashion_keras.errors import UserError
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.serving.layout import SAVED_MODEL_FILE
+from fashion_keras.serving.local import is_run
 from fashion_keras.tagging.batches import Model
 from fashion_keras.tagging.retries import Retries
 
 
-def load_local(version: Path, labels: Sequence[str] | None = None) -> Model:
-    """Load a SavedModel, LiteRT or ONNX model; `UserError` where it cannot be.
+def load_local(path: Path, labels: Sequence[str] | None = None, titles: bool = False) -> Model:
+    """Load a run, a SavedModel, LiteRT or ONNX model; `UserError` where it cannot be.
 
-    `labels` are those that are wanted, in this order; None stands for all.
+    `labels` are those that are wanted, in this order, None for all; `titles` says whether products
+    have titles.
     """
     load_tensorflow()
-    if (version / SAVED_MODEL_FILE).is_file():
+    if is_run(path) or (path / SAVED_MODEL_FILE).is_file():
         from fashion_keras.tagging.client import LocalModel
 
-        return LocalModel(version, labels)
+        return LocalModel(path, labels, titles)
     from fashion_keras.tagging.small_client import SmallModel
 
-    return SmallModel(version, labels)
+    return SmallModel(path, labels, titles)
 
 
 _REST = re.compile(r"https?://[^/\s]+(/[^?#\s]*)?")
@@ -52,18 +54,20 @@ def connect(
     connections: int,
     known: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
+    titles: bool = False,
 ) -> Model:
     """Return the model `name` of the server at `url`; it has a `close` of its own.
 
     `known` are the model's labels, the headline's first, where they are known; `labels` those
-    that are wanted, in this order, all by default. Raises `UserError` where the server does not
+    that are wanted, in this order, all by default; `titles` says whether products have titles.
+    Raises `UserError` where the server does not
     answer, has no such model or label, or a model of another kind.
     """
     if grpc := _GRPC.fullmatch(url):
         load_tensorflow()  # whose messages these are
         from fashion_keras.tagging.grpc_client import GrpcModel
 
-        return GrpcModel(grpc[1], name, retries, known, labels)
+        return GrpcModel(grpc[1], name, retries, known, labels, titles)
     from fashion_keras.tagging.rest_client import RestModel
 
-    return RestModel(url, name, retries, connections, known, labels)
+    return RestModel(url, name, retries, connections, known, labels, titles)

@@ -11,11 +11,25 @@ from typing import NamedTuple
 from fashion_keras.data.schema import did_you_mean
 from fashion_keras.errors import UserError
 
-SIGNATURE = "serving_default"
-INPUT = "image_bytes"
+INPUT, TITLE = "image_bytes", "title"
 VALID = "valid"
 HEADLINE = "class"  # what the headline is called where only a server knows the model
 _CLASSES, _SCORES = "classes", "scores"
+
+
+class Signature(NamedTuple):
+    """What a model is asked for products of which the same is known: its name and inputs."""
+
+    name: str
+    inputs: tuple[str, ...]
+
+
+# By what is known of a product, of `run.SEES`.
+SIGNATURES = {
+    "photo": Signature("serving_default", (INPUT,)),
+    "both": Signature("with_title", (INPUT, TITLE)),
+    "title": Signature("title_only", (TITLE,)),
+}
 
 
 class Head(NamedTuple):
@@ -60,10 +74,27 @@ def served_labels(outputs: Collection[str]) -> tuple[str, ...]:
     return (headline, *further)
 
 
-def missing_outputs(heads: Sequence[Head], outputs: Collection[str]) -> list[str]:
-    """Return which of the outputs that the heads are read from are not there."""
-    names = [VALID, *(name for head in heads for name in (head.classes, head.scores))]
-    return [name for name in names if name not in outputs]
+def output_names(heads: Sequence[Head]) -> list[str]:
+    """Return the outputs that the heads are read from."""
+    return [VALID, *(name for head in heads for name in (head.classes, head.scores))]
+
+
+def missing(
+    heads: Sequence[Head], sees: str, inputs: Collection[str], outputs: Collection[str]
+) -> list[str]:
+    """Return which of what is asked of a signature it does not have."""
+    needed = SIGNATURES[sees].inputs
+    return [name for name in needed if name not in inputs] + [
+        name for name in output_names(heads) if name not in outputs
+    ]
+
+
+def no_titles(model: object) -> UserError:
+    """Return what is said where products have titles and the model takes none."""
+    return UserError(
+        f"{model} takes no titles: leave --title-column out, or give the model titles with "
+        "fashion-keras retrain --part title, and export it again"
+    )
 
 
 def thresholds_of(

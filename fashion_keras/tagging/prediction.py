@@ -30,12 +30,16 @@ class Ranking(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What a photo's labels are, by label; or `error` and no labels."""
+    """What a product's labels are, by label; or `error` and no labels.
+
+    `sees` is what they come from, of `run.SEES`.
+    """
 
     path: str
     labels: Mapping[str, Ranking] = dataclasses.field(default_factory=dict)
     error: str = ""
     id: str = ""
+    sees: str = "photo"
 
     def decision(self, label: str, threshold: float | None) -> str | None:
         """Return `accept` where the label's score is at least `threshold`, else `review`.
@@ -84,7 +88,8 @@ class LineFormat:
         path_width: characters of the longest path.
         class_width: characters of the longest class name of the first label.
         top: how many classes of the first label are shown.
-        thresholds: as in `table_row`; a label without one has no decision.
+        thresholds: as in `table_row`, by what is known of a product; a label without one has no
+            decision.
     """
 
     def __init__(
@@ -93,7 +98,7 @@ class LineFormat:
         path_width: int,
         class_width: int,
         top: int,
-        thresholds: Mapping[str, float] = NO_THRESHOLDS,
+        thresholds: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
     ):
         self._first, *self._further = labels
         self._path = min(MAX_PATH_WIDTH, path_width)
@@ -112,15 +117,17 @@ class LineFormat:
         further = [f"{name} {score:.3f}" for name, score in others[: self._top - 1]]
         if further:
             line = f"{line}  ({', '.join(further)})"
-        decision = prediction.decision(self._first, self._thresholds.get(self._first))
-        return "\n".join([f"{line}  {decision}" if decision else line, *self._below(prediction)])
+        thresholds = self._thresholds.get(prediction.sees, NO_THRESHOLDS)
+        decision = prediction.decision(self._first, thresholds.get(self._first))
+        below = self._below(prediction, thresholds)
+        return "\n".join([f"{line}  {decision}" if decision else line, *below])
 
-    def _below(self, prediction: Prediction) -> list[str]:
+    def _below(self, prediction: Prediction, thresholds: Mapping[str, float]) -> list[str]:
         lines: list[str] = []
         for label in self._further:
             ranking = prediction.labels[label]
             item = f"{printable(label)}: {printable(ranking.classes[0])} {ranking.scores[0]:.2f}"
-            if prediction.decision(label, self._thresholds.get(label)) == REVIEW:
+            if prediction.decision(label, thresholds.get(label)) == REVIEW:
                 item += f" {REVIEW}"
             if lines and len(lines[-1]) + len(item) + 2 < _WIDTH:
                 lines[-1] += f", {item}"

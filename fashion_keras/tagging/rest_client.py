@@ -14,11 +14,11 @@ import requests
 from fashion_keras.errors import UserError
 from fashion_keras.tagging.batches import Answer, BatchRefused
 from fashion_keras.tagging.outputs import (
-    INPUT,
-    SIGNATURE,
+    SIGNATURES,
     VALID,
     heads_of,
-    missing_outputs,
+    missing,
+    no_titles,
     served_labels,
 )
 from fashion_keras.tagging.retries import Retries, Unavailable
@@ -39,8 +39,10 @@ class RestModel:
         connections: how many requests are in flight at most.
         known: the model's labels, the headline's first; None takes what the server tells.
         labels: those that are wanted, in this order; None for all.
+        titles: whether products have titles.
 
-    Raises `UserError` where the server does not answer, or has no such model of ours or label.
+    Raises `UserError` where the server does not answer, or has no such model of ours or label, or
+    takes no titles.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class RestModel:
         connections: int,
         known: Sequence[str] | None = None,
         labels: Sequence[str] | None = None,
+        titles: bool = False,
     ):
         self._url = f"{url.rstrip('/')}/v1/models/{quote(name, safe='')}"
         self._retries = retries
@@ -61,16 +64,22 @@ class RestModel:
         if status == 404:
             raise UserError(f"{url} has no model {name!r} ({_told(body)}): check --name")
         self._check(status, body)
-        inputs, outputs = self._signature(body)
+        _, outputs = self._signature(body, "photo")
         self.heads = heads_of(known or served_labels(outputs), labels)
-        missing = {INPUT} - inputs | {*missing_outputs(self.heads, outputs)}
-        if missing:
-            raise self._foreign(f"it has no {', '.join(sorted(missing))}")
+        for sees in SIGNATURES if titles else ("photo",):
+            if lost := missing(self.heads, sees, *self._signature(body, sees)):
+                raise self._foreign(f"its {SIGNATURES[sees].name} has no {', '.join(lost)}")
 
-    def ask(self, encoded: Sequence[bytes]) -> Answer:
-        """Classify encoded photos; BatchRefused where the server refuses them as a batch."""
-        instances = [{"b64": base64.b64encode(photo).decode("ascii")} for photo in encoded]
-        request = {"signature_name": SIGNATURE, "instances": instances}
+    def ask(self, sees: str, *given: Sequence[bytes] | Sequence[str]) -> Answer:
+        """Classify products; BatchRefused where the server refuses them as a batch."""
+        signature = SIGNATURES[sees]
+        columns = [[*map(_as_json, values)] for values in given]
+        # A single input's values may stand for themselves.
+        instances = [
+            row[0] if len(row) == 1 else dict(zip(signature.inputs, row, strict=True))
+            for row in zip(*columns, strict=True)
+        ]
+        request = {"signature_name": signature.name, "instances": instances}
         status, body = self._retries.call(lambda: self._send("POST", ":predict", request))
         if status in _NOT_THESE:
             raise BatchRefused(f"refused by the server: {_told(body)}")
@@ -87,8 +96,8 @@ class RestModel:
             answer = Answer(labels, [row[VALID] for row in answers])
         except (KeyError, TypeError) as error:
             raise self._foreign(f"its answer lacks {error}") from error
-        if len(answers) != len(encoded):
-            raise self._foreign(f"it answers {len(encoded)} photos with {len(answers)} rows")
+        if len(answers) != len(instances):
+            raise self._foreign(f"it answers {len(instances)} photos with {len(answers)} rows")
         return answer
 
     def close(self) -> None:
@@ -123,19 +132,26 @@ class RestModel:
         if not isinstance(body, dict):
             raise self._foreign("it answers with no JSON")
 
-    def _signature(self, body):
-        """Return the names of what the signature takes and gives, as the server tells them."""
+    def _signature(self, body, sees):
+        """Return the names of what a signature takes and gives, as the server tells them."""
+        name = SIGNATURES[sees].name
         try:
-            found = body["metadata"]["signature_def"]["signature_def"][SIGNATURE]
-            return set(found["inputs"]), set(found["outputs"])
+            found = body["metadata"]["signature_def"]["signature_def"]
+            if sees != "photo" and name not in found:
+                raise no_titles(self._url)
+            return set(found[name]["inputs"]), set(found[name]["outputs"])
         except (KeyError, TypeError):
-            raise self._foreign(f"it has no {SIGNATURE}") from None
+            raise self._foreign(f"it has no {name}") from None
 
     def _foreign(self, reason):
         return UserError(
             f"{self._url} is not as expected: {reason}.\n"
             "Expected TF Serving's REST API with a model that fashion-keras export has made"
         )
+
+
+def _as_json(value: bytes | str) -> dict[str, str] | str:
+    return value if isinstance(value, str) else {"b64": base64.b64encode(value).decode("ascii")}
 
 
 def _told(body) -> str:

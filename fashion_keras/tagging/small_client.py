@@ -20,7 +20,7 @@ from fashion_keras.serving.litert import litert_classifier
 from fashion_keras.serving.onnx import onnx_classifier
 from fashion_keras.tagging.batches import Answer, BatchRefused
 from fashion_keras.tagging.client import error_reason
-from fashion_keras.tagging.outputs import heads_of
+from fashion_keras.tagging.outputs import heads_of, no_titles
 
 
 class SmallModel:
@@ -29,12 +29,15 @@ class SmallModel:
     Args:
         version: the version folder; `layout.find_version` with `small` finds it.
         labels: those that are wanted, in this order; None for all.
+        titles: whether products have titles, which it does not take.
 
     Raises `UserError` where it is not ours, has no such label, cannot be loaded, or its runtime is
     not installed.
     """
 
-    def __init__(self, version: Path, labels: Sequence[str] | None = None):
+    def __init__(self, version: Path, labels: Sequence[str] | None = None, titles: bool = False):
+        if titles:
+            raise no_titles(version)
         self.info = ModelInfo.load(version)
         self.heads = heads_of(self.info.label_names, labels)
         self.info.check_files(version)
@@ -55,8 +58,9 @@ class SmallModel:
             input_signature=[tf.TensorSpec([None], tf.string)],
         )
 
-    def ask(self, encoded: Sequence[bytes]) -> Answer:
+    def ask(self, sees: str, *given: Sequence[bytes] | Sequence[str]) -> Answer:
         """Classify encoded photos; BatchRefused where TensorFlow fails on them."""
+        (encoded,) = given  # it takes no titles
         try:
             pixels, valid = (output.numpy() for output in self._decode(tf.constant(encoded)))
         except tf.errors.OpError as error:

@@ -32,7 +32,8 @@ _HIDDEN, _NO_ENDING = "hidden", "no ending"
 class Photo:
     """A photo's path and bytes, or its path and the reason why it cannot be read.
 
-    `cost` is what it takes in memory, in bytes.
+    With the product's `title`, where there is one; it may stand alone. `cost` is what it takes in
+    memory, in bytes.
     """
 
     path: str
@@ -40,6 +41,14 @@ class Photo:
     error: str = ""
     cost: int = 0
     id: str = ""
+    title: str = ""
+
+    @property
+    def sees(self) -> str:
+        """What a model can be given of it, of `run.SEES`."""
+        if not self.title:
+            return "photo"
+        return "both" if self.encoded else "title"
 
 
 class PhotoSource(contextlib.ExitStack):
@@ -59,9 +68,9 @@ class PhotoSource(contextlib.ExitStack):
     def __init__(self, inputs: Iterable[str], columns: PathColumns | None = None):
         super().__init__()
         self._columns = columns or PathColumns()
-        # What stands before the name in a path, the name, the id if it has one of its own, and
-        # what reads it by its name: nothing is made a photo that many share.
-        self._photos: list[tuple[str, str, str | None, Callable[[str], bytes]]] = []
+        # What stands before the name in a path, the name, the id if it has one of its own, what
+        # reads it by its name, and its title: nothing is made a photo that many share.
+        self._photos: list[tuple[str, str, str | None, Callable[[str], bytes], str]] = []
         self.passed_over: Counter[str] = Counter()
         failures: list[UserError] = []
         inputs = list(inputs)
@@ -71,7 +80,7 @@ class PhotoSource(contextlib.ExitStack):
                     self._add(source)
                 except UserError as error:
                     failures.append(error)
-                    self._photos.append(("", source, None, _raiser(_shortened(error, source))))
+                    self._photos.append(("", source, None, _raiser(_shortened(error, source)), ""))
             if len(failures) == len(inputs):
                 raise UserError("\n".join(str(error) for error in failures[:2]))
             if not self._photos:
@@ -91,7 +100,7 @@ class PhotoSource(contextlib.ExitStack):
         The path is the input as given, and below it the name in it; of a photo in a CSV what
         stands there. The id is the CSV's, or the file's name without its ending.
         """
-        for prefix, name, id, _ in self._photos:
+        for prefix, name, id, *_ in self._photos:
             yield _stem(name) if id is None else id, prefix + name
 
     def photos(self, is_done: Callable[[str, str], bool] = lambda *_: False) -> Iterator[Photo]:
@@ -99,8 +108,11 @@ class PhotoSource(contextlib.ExitStack):
 
         Those are left out, and not read, of which `is_done` says so, given id and path.
         """
-        for (id, path), (_, name, _, read) in zip(self.names(), self._photos, strict=True):
+        for (id, path), (_, name, _, read, title) in zip(self.names(), self._photos, strict=True):
             if is_done(id, path):
+                continue
+            if title and not name:
+                yield Photo("", id=id, title=title, cost=len(title))
                 continue
             try:
                 encoded, pixels = served_photo(read(name))
@@ -109,7 +121,7 @@ class PhotoSource(contextlib.ExitStack):
             except MemoryError:
                 yield Photo(path, error="it does not fit in memory", id=id)
             else:
-                yield Photo(path, encoded, cost=max(3 * pixels, len(encoded)), id=id)
+                yield Photo(path, encoded, "", max(3 * pixels, len(encoded)), id, title)
 
     def account(self) -> str:
         """Return a line on what was passed over, "" where nothing was."""
@@ -125,25 +137,41 @@ class PhotoSource(contextlib.ExitStack):
         if not path.is_file() and not path.is_dir():
             raise UserError(f"{source} is a pipe, a socket or a device: expected a file or folder")
         if path.suffix.lower() == ".csv" and path.is_file():
-            read_below = _reader_below(self._columns.root or path.parent)
-            for number, (id, name) in enumerate(read_paths(path, self._columns), start=1):
+            read_below = self._reader_below(self._columns.root or path.parent)
+            rows = read_paths(path, self._columns)
+            for number, (id, name, title) in enumerate(rows, start=1):
                 read = read_below
-                if not name:
+                if not name and not title:
                     read = _raiser(UserError(f"row {number} of {source} names no photo"))
-                self._photos.append(("", name, id, read))
+                self._photos.append(("", name, id, read, title))
         elif path.is_dir() or _is_zip(path):
             self._add_archive(source, self.enter_context(open_archive(path, strict=False)))
         else:
-            self._photos.append(("", source, None, lambda name: _read_file(Path(name))))
+            self._photos.append(("", source, None, lambda name: _read_file(Path(name)), ""))
 
     def _add_archive(self, source: str, archive: Archive) -> None:
         prefix, read = f"{source.rstrip('/')}/", _reader(archive)
         for name in archive.names():
             if self._is_photo(name, archive):
-                self._photos.append((prefix, name, None, read))
+                self._photos.append((prefix, name, None, read, ""))
         for name, reason in archive.left_out.items():
             if name.endswith("/") or self._is_photo(name, archive):
-                self._photos.append((prefix, name, None, _raiser(UserError(reason))))
+                self._photos.append((prefix, name, None, _raiser(UserError(reason)), ""))
+
+    def _reader_below(self, root: Path) -> Callable[[str], bytes]:
+        """Return what reads what a CSV names, in the folder or zip `root`."""
+        if not root.is_file():
+            return _reader_below(root)
+        archive = self.enter_context(open_archive(root, strict=False))
+        finder = PhotoFinder(archive.names(), "", own=True, start=archive.start)
+        read = _reader(archive)
+
+        def read_found(name):
+            if (found := finder.find(name)) is None:
+                raise UserError(f"{root} holds no such photo")
+            return read(found)
+
+        return read_found
 
     def _is_photo(self, name: str, archive: Archive) -> bool:
         """Say whether a file is taken for a photo, and count it where it is not.

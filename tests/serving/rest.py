@@ -1,7 +1,7 @@
 """TF Serving's JSON, by its documentation: https://www.tensorflow.org/tfx/serving/api_rest.
 
 "Specifying input tensors in row format", "Response format", "Output of binary values" and
-"Encoding binary values"; for signatures with one input.
+"Encoding binary values".
 """
 
 import base64
@@ -12,13 +12,22 @@ from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 
 
 def request_from_json(text: str, input_name: str, dtype: tf.DType) -> PredictRequest:
-    """What the server makes of a request's body for a signature with one input."""
+    """What the server makes of a request's body for a signature with one input.
+
+    Where there are several, each instance is an object with a value for each, all of `dtype`.
+    """
     body = json.loads(text)
     assert body.keys() <= {"signature_name", "instances"}
-    values = [_value(instance) for instance in body["instances"]]
     request = PredictRequest()
     request.model_spec.signature_name = body.get("signature_name", "serving_default")
-    request.inputs[input_name].CopyFrom(tf.make_tensor_proto(values, dtype))
+    first = body["instances"][0]
+    if isinstance(first, dict) and first.keys() != {"b64"}:
+        columns = {name: [row[name] for row in body["instances"]] for name in first}
+    else:
+        columns = {input_name: body["instances"]}
+    for name, column in columns.items():
+        values = [_value(instance) for instance in column]
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(values, dtype))
     return request
 
 

@@ -11,8 +11,9 @@ from fashion_keras.tagging.sources import Photo
 PHOTOS = [Photo(f"{n}.jpg", bytes([n]), id=str(n)) for n in range(16)]
 
 
-def ask(encoded):
+def ask(sees, encoded):
     """Answer each photo with its byte as its class; 255 is not decodable."""
+    assert sees == "photo"
     names = [str(photo[0]) for photo in encoded]
     valid = [int(photo != b"\xff") for photo in encoded]
     return Answer({"kind": ([[name] for name in names], [[0.5]] * len(names))}, valid)
@@ -47,22 +48,49 @@ def test_a_photo_the_model_calls_invalid_has_a_reason():
 def test_a_photo_that_fails_its_batch_is_found_by_halving(bad):
     sizes = []
 
-    def fails_on_one(encoded):
+    def fails_on_one(sees, encoded):
         sizes.append(len(encoded))
         if bytes([bad]) in encoded:
             raise BatchRefused("no such photo")
-        return ask(encoded)
+        return ask(sees, encoded)
 
     found = classify(PHOTOS, fails_on_one)
     assert [each.error for each in found] == ["no such photo" * (n == bad) for n in range(16)]
     assert len(sizes) == 9  # 16, and two of 8, 4, 2 and 1
 
 
+def test_each_product_is_asked_about_with_what_is_known_of_it():
+    asked = {}
+
+    def listen(sees, *given):
+        asked[sees] = given
+        names = [[f"{sees} {number}"] for number, _ in enumerate(given[0])]
+        return Answer({"kind": (names, [[0.5]] * len(names))}, [1] * len(names))
+
+    products = [
+        Photo("a.jpg", b"a"),
+        Photo("b.jpg", b"b", title="Bag"),
+        Photo("", title="Cap", id="7"),
+        Photo("c.jpg", b"c"),
+        Photo("gone.jpg", error="does not exist", title="Hat"),
+        Photo("d.jpg", b"d", title="Dress"),
+    ]
+    found = classify(products, listen)
+    assert asked == {
+        "photo": ([b"a", b"c"],),
+        "both": ([b"b", b"d"], ["Bag", "Dress"]),
+        "title": (["Cap"],),
+    }
+    said = [each.error or each.labels["kind"].classes[0] for each in found]
+    assert said == ["photo 0", "both 0", "title 0", "photo 1", "does not exist", "both 1"]
+    assert [each.sees for each in found] == ["photo", "both", "title", "photo", "photo", "both"]
+
+
 @pytest.mark.parametrize("in_flight", [1, 3])
 def test_batches_come_out_in_order_and_no_more_are_in_flight(in_flight):
     lock, now, most = threading.Lock(), 0, 0
 
-    def slow(encoded):
+    def slow(sees, encoded):
         nonlocal now, most
         with lock:
             now += 1
@@ -70,7 +98,7 @@ def test_batches_come_out_in_order_and_no_more_are_in_flight(in_flight):
         time.sleep(0.02 if encoded[0][0] % 4 else 0.05)
         with lock:
             now -= 1
-        return ask(encoded)
+        return ask(sees, encoded)
 
     batches = [PHOTOS[first : first + 2] for first in range(0, 16, 2)]
     found = [each.id for batch in classify_all(batches, Model(slow), in_flight) for each in batch]
@@ -94,10 +122,10 @@ def test_no_batch_is_taken_before_there_is_room_for_it():
 
 
 def test_what_a_batch_raises_is_raised_after_the_batches_before_it():
-    def fails(encoded):
+    def fails(sees, encoded):
         if encoded[0] == b"\x02":
             raise RuntimeError("the server is gone")
-        return ask(encoded)
+        return ask(sees, encoded)
 
     stream = classify_all([[photo] for photo in PHOTOS], Model(fails), 2)
     assert [next(stream)[0].id, next(stream)[0].id] == ["0", "1"]
@@ -109,10 +137,10 @@ def test_ended_early_the_model_is_closed_before_what_is_in_flight_is_waited_for(
     """Else Ctrl-C would wait for a server that does not answer."""
     closed = threading.Event()
 
-    def waits(encoded):
+    def waits(sees, encoded):
         if encoded[0] != b"\x00":
             assert closed.wait(60)
-        return ask(encoded)
+        return ask(sees, encoded)
 
     stream = classify_all([[photo] for photo in PHOTOS], Model(waits, closed.set), 3)
     next(stream)
@@ -124,9 +152,9 @@ def test_what_hangs_is_left_behind(monkeypatch):
     monkeypatch.setattr("fashion_keras.tagging.batches._PATIENCE", 0.01)
     gate = threading.Event()
 
-    def hangs(encoded):
+    def hangs(sees, encoded):
         if encoded[0] == b"\x00":
-            return ask(encoded)
+            return ask(sees, encoded)
         gate.wait(60)
 
     stream = classify_all([[photo] for photo in PHOTOS], Model(hangs), 3)

@@ -81,7 +81,7 @@ def connected():
 
 
 def test_photos_are_answered_in_order_and_no_more_is_asked_than_is_used(shop, connected):
-    found = connected(shop.url).ask(PHOTOS)
+    found = connected(shop.url).ask("photo", PHOTOS)
     expected = [answer(each) for each in PHOTOS]
     classes, found_scores = found.labels["class"]
     assert classes == [each["classes"] for each in expected]
@@ -94,21 +94,21 @@ def test_photos_are_answered_in_order_and_no_more_is_asked_than_is_used(shop, co
 def test_a_busy_server_is_asked_again(shop, connected):
     model = connected(shop.url)
     shop.failures = [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED]
-    assert len(model.ask(PHOTOS).valid) == 4
+    assert len(model.ask("photo", PHOTOS).valid) == 4
 
 
 def test_a_refused_batch_says_why(shop, connected):
     model = connected(shop.url)
     shop.failures = [grpc.StatusCode.INVALID_ARGUMENT]
     with pytest.raises(BatchRefused, match="refused by the server: busy indeed"):
-        model.ask(PHOTOS)
+        model.ask("photo", PHOTOS)
 
 
 def test_what_will_not_change_is_not_asked_again(shop, connected):
     model = connected(shop.url)
     shop.failures = [grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNIMPLEMENTED]
     with pytest.raises(UserError, match="UNIMPLEMENTED, busy indeed"):
-        model.ask(PHOTOS)
+        model.ask("photo", PHOTOS)
     assert len(shop.failures) == 1
 
 
@@ -127,7 +127,7 @@ def test_a_model_that_the_server_has_not_is_an_error(shop, connected):
 
 def test_a_model_of_another_kind_is_an_error(shop, connected):
     shop.outputs = {"scores"}
-    with pytest.raises(UserError, match="has no classes, valid"):
+    with pytest.raises(UserError, match="has no valid, classes"):
         connected(shop.url)
 
 

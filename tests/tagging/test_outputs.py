@@ -3,7 +3,7 @@
 import pytest
 
 from fashion_keras.errors import UserError
-from fashion_keras.tagging.outputs import heads_of, missing_outputs, served_labels, thresholds_of
+from fashion_keras.tagging.outputs import heads_of, missing, served_labels, thresholds_of
 
 LABELS = ("kind", "season", "use")
 OUTPUTS = ["valid", "classes", "scores", "probabilities", "use_classes", "use_scores"]
@@ -33,8 +33,10 @@ def test_a_servers_labels_are_told_by_its_outputs():
 
 
 def test_outputs_that_are_not_there_are_named():
-    assert missing_outputs(heads_of(LABELS), OUTPUTS) == []
-    assert missing_outputs(heads_of(LABELS), OUTPUTS[2:]) == ["valid", "classes"]
+    heads = heads_of(LABELS)
+    assert missing(heads, "photo", ["image_bytes"], OUTPUTS) == []
+    assert missing(heads, "photo", ["image_bytes"], OUTPUTS[2:]) == ["valid", "classes"]
+    assert missing(heads, "both", ["image_bytes"], OUTPUTS) == ["title"]
 
 
 def test_given_thresholds_come_before_fitted_ones():

@@ -14,7 +14,7 @@ LABELS = ["kind", "season", "use"]
 
 
 def line_format(path=5, kind=5, top=2, labels=("kind",), thresholds=None):
-    return LineFormat(labels, path, kind, top, thresholds or {})
+    return LineFormat(labels, path, kind, top, {"photo": thresholds or {}})
 
 
 def test_lines_are_aligned():

@@ -26,7 +26,7 @@ def model(url, name="shop", retries=3):
 
 
 def test_photos_are_sent_as_base64_and_answered_in_order(server):
-    found = model(server.url).ask(PHOTOS)
+    found = model(server.url).ask("photo", PHOTOS)
     expected = [answer(photo) for photo in PHOTOS]
     classes, scores = found.labels["class"]
     assert classes == [each["classes"] for each in expected]
@@ -37,14 +37,14 @@ def test_photos_are_sent_as_base64_and_answered_in_order(server):
 def test_a_busy_server_is_asked_again(server):
     shop = model(server.url)
     server.failures = [503, 429, 504]
-    assert len(shop.ask(PHOTOS).valid) == 4
+    assert len(shop.ask("photo", PHOTOS).valid) == 4
     assert server.failures == []
 
 
 def test_an_answer_that_breaks_off_is_asked_for_again(server, monkeypatch):
     shop = model(server.url)
     server.cut = 2
-    assert len(shop.ask(PHOTOS).valid) == 4
+    assert len(shop.ask("photo", PHOTOS).valid) == 4
     assert server.cut == 0
 
 
@@ -52,7 +52,7 @@ def test_a_server_that_stays_busy_is_an_error(server):
     shop = model(server.url, retries=2)
     server.failures = [503] * 9
     with pytest.raises(UserError, match="does not answer: status 503"):
-        shop.ask(PHOTOS)
+        shop.ask("photo", PHOTOS)
     assert len(server.failures) == 6
 
 
@@ -60,7 +60,7 @@ def test_what_will_not_change_is_not_asked_again(server):
     shop = model(server.url)
     server.failures = [401, 401]
     with pytest.raises(UserError, match="status 401, busy"):
-        shop.ask(PHOTOS)
+        shop.ask("photo", PHOTOS)
     assert len(server.failures) == 1
 
 
@@ -76,7 +76,7 @@ def test_a_photo_that_is_refused_alone_says_why(server):
     shop = model(server.url)
     server.refused_above = 0
     with pytest.raises(BatchRefused, match="refused by the server: at most 0 photos"):
-        shop.ask([b"a"])
+        shop.ask("photo", [b"a"])
 
 
 def test_no_server_is_an_error_in_two_lines():
@@ -95,7 +95,7 @@ def test_a_model_that_the_server_has_not_is_an_error(server):
 
 def test_a_model_of_another_kind_is_an_error(server):
     server.signature = {"inputs": {"x": {}}, "outputs": {"classes": {}, "valid": {}}}
-    with pytest.raises(UserError, match="it has no image_bytes, scores"):
+    with pytest.raises(UserError, match="serving_default has no image_bytes, scores"):
         model(server.url)
 
 
@@ -103,7 +103,7 @@ def test_an_answer_of_another_length_is_an_error(server, monkeypatch):
     shop = model(server.url)
     monkeypatch.setattr(server, "post", lambda path, body: (200, {"predictions": [answer(b"")]}))
     with pytest.raises(UserError, match="answers 4 photos with 1 rows"):
-        shop.ask(PHOTOS)
+        shop.ask("photo", PHOTOS)
 
 
 @pytest.mark.parametrize("body", [[], {"predictions": None}, {"predictions": [{"valid": 1}]}, "x"])
@@ -111,7 +111,7 @@ def test_an_answer_of_another_shape_is_an_error(server, monkeypatch, body):
     shop = model(server.url)
     monkeypatch.setattr(server, "post", lambda path, _: (200, body))
     with pytest.raises(UserError, match="is not as expected"):
-        shop.ask([b"a"])
+        shop.ask("photo", [b"a"])
 
 
 @pytest.mark.parametrize(

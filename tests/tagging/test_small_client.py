@@ -33,7 +33,10 @@ def small(request, tmp_path_factory):
 
 
 def test_says_what_the_saved_model_says_of_good_and_bad_photos(small, saved_model):
-    expected, found = LocalModel(saved_model).ask(ENCODED), load_local(small).ask(ENCODED)
+    expected, found = (
+        LocalModel(saved_model).ask("photo", ENCODED),
+        load_local(small).ask("photo", ENCODED),
+    )
     assert list(found.valid) == list(expected.valid) == [1, 0, 1, 1, 0]
     assert list(found.labels) == list(expected.labels) == list(LABELS)
     good = np.array(expected.valid, bool)
@@ -47,7 +50,7 @@ def test_says_what_the_saved_model_says_of_good_and_bad_photos(small, saved_mode
 def test_only_the_wanted_labels_are_answered_and_others_refused(small, saved_model):
     for version in (small, saved_model):
         model = load_local(version, ["gender"])
-        assert list(model.ask(ENCODED).labels) == ["gender"]
+        assert list(model.ask("photo", ENCODED).labels) == ["gender"]
         with pytest.raises(UserError, match="--label colour: the model's labels are subCategory"):
             load_local(version, ["colour"])
 
