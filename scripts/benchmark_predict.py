@@ -7,7 +7,8 @@ Plain Keras is what a notebook does: Pillow opens, converts and resizes each pho
 `numpy.stack` makes one array, `model.predict` classifies it. Bulk tagging is what
 `fashion-keras predict --output` does, from the archive to the finished CSV. Neither the
 start of TensorFlow nor loading the model is counted, and both have classified a batch before. They
-take turns, so that other work on the machine slows both; the ratio of their medians is printed.
+take turns, so that other work on the machine slows both; the ratio of their medians is printed, of
+photos a second and of this process's CPU time.
 
 python scripts/benchmark_predict.py --model models/fashion --labels shop.zip
 
@@ -122,19 +123,22 @@ def measure(options) -> dict:
 
     compared = ways(options)
     rates, classes = {name: [] for name in compared}, {}
+    cpu = {name: [] for name in compared}
     wanted, options.photos = options.photos, 2 * 64
     for classify in compared.values():
         classify()
     options.photos = wanted
     for turn in range(options.rounds):
         for name, classify in compared.items():
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), time.process_time()
             classes[name] = classify()
+            cpu[name].append(round(time.process_time() - cpu_start, 2))
             rates[name].append(round(len(classes[name]) / (time.perf_counter() - start), 1))
             print(f"round {turn + 1}: {name} {rates[name][-1]} photos/s", file=sys.stderr)
     image_size = ModelInfo.load(find_version(options.model, small=True)).image_size
     medians = {name: statistics.median(found) for name, found in rates.items()}
     first, second = medians.values()
+    first_cpu, second_cpu = map(statistics.median, cpu.values())
     same = sum(map(str.__eq__, *classes.values()))
     return {
         "photos": len(classes[name]),
@@ -142,6 +146,8 @@ def measure(options) -> dict:
         "photos_per_second": rates,
         "median_photos_per_second": medians,
         "ratio": round(second / first, 2),
+        "cpu_seconds": cpu,
+        "cpu_ratio": round(second_cpu / first_cpu, 2),
         "same_class": round(same / len(classes[name]), 4),
         "load_average": [round(load, 1) for load in os.getloadavg()],
         "cores": os.cpu_count(),

@@ -232,6 +232,8 @@ def test_a_report_is_an_evaluation_and_more(reported, evaluated):
     assert {path.name for path in reported.iterdir()} == {*FILES, *REPORT_FILES}
     assert read_predictions(reported) == read_predictions(evaluated)
     plain, full = read_json(evaluated), read_json(reported)
+    for head in full["heads"].values():
+        assert head.pop("automation")["check"]["photos"] == head["num_examples"]
     assert {key: full[key] for key in plain} == plain
 
 
@@ -239,7 +241,7 @@ def test_the_reports_page_is_whole_and_fetches_nothing(reported):
     page = Page((reported / "report.html").read_text(encoding="utf-8"))
     assert len(page.ids) == len(set(page.ids))
     assert all(link.startswith(("data:image/", "#")) for link in page.links)
-    assert page.count("svg") == 5
+    assert page.count("svg") == 6
     assert "80.00" in page.text  # the accuracy: every 5th is labelled wrongly
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import fashion_keras
 from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.decision.automation import check_threshold
+from fashion_keras.decision.parameters import Acceptance
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.files import save_json, write_evaluation
 from fashion_keras.evaluation.intervals import bootstrap_intervals
@@ -23,6 +25,9 @@ RULES = {
     "prediction": "the class with the highest logit",
     **{metric.key: metric.rule for metric in METRICS},
     "top_3_accuracy": "share of the photos whose label is among the three likeliest classes",
+    "acceptance": "a photo is accepted where the probability of its predicted class is at least "
+    "the label's threshold; the error is the wrong share of the accepted, with its exact 95% "
+    "interval",
     "division_by_zero": "precision, recall and F1 are 0 where they would divide by zero",
     "missing_label": "photos without a value in a label column are left out of its scores",
     "interval": "percentile bootstrap over photos; the model stays fixed, so it does not hold "
@@ -57,6 +62,7 @@ def evaluate_run(
         resamples=resamples,
         seed=seed,
         train_counts=train.class_counts if train else None,
+        accept=run.decision.accept if run.decision else None,
     )
     folder = run.path if run.path.is_dir() else run.path.parent
     origin = {
@@ -83,6 +89,7 @@ def evaluate_predictions(
     resamples: int = 2000,
     seed: int = 0,
     train_counts: Mapping[str, Sequence[int]] | None = None,
+    accept: Mapping[str, Acceptance] | None = None,
 ) -> dict:
     """Score every head of `predictions`, ready for JSON.
 
@@ -92,12 +99,14 @@ def evaluate_predictions(
         resamples: of the bootstrap behind the intervals.
         seed: of the bootstrap.
         train_counts: head to the number of training photos of each class, where known.
+        accept: head to the threshold it has been given.
 
     Returns:
         A dict of `split`, `label` and `rules`, the headline's `num_examples`,
-        each of `METRICS` and `top_3_accuracy` (a dict of `value`, `low`, `high`), `per_class`
-        and `confusion_matrix`, and in `heads` the same of the other heads. A head that no photo
-        of the split has a label for holds only `num_examples`, 0.
+        each of `METRICS` and `top_3_accuracy` (a dict of `value`, `low`, `high`), `acceptance`
+        (`threshold`, `target_error`, and the fields of `automation.AcceptanceCheck`; None without
+        a threshold), `per_class` and `confusion_matrix`, and in `heads` the same of the other
+        heads. A head that no photo of the split has a label for holds only `num_examples`, 0.
 
     Raises:
         UserError: no photo of the split has a value in the headline label's column.
@@ -107,6 +116,9 @@ def evaluate_predictions(
         name: _head(predictions, name, classes, resamples, seed, (train_counts or {}).get(name))
         for name, classes in labels.items()
     }
+    for name, head in found.items():
+        if head["num_examples"]:
+            head["acceptance"] = _acceptance(predictions, name, (accept or {}).get(name))
     if not found[label]["num_examples"]:
         raise UserError(
             f"no photo of split {predictions.split!r} has a value for {label!r}: "
@@ -164,6 +176,20 @@ def _head(predictions, label, classes, resamples, seed, train_counts):
             "classes": list(classes),
             "counts": matrix.tolist(),
         },
+    }
+
+
+def _acceptance(predictions, label, accept) -> dict | None:
+    """Say what a label's threshold does to the photos that have the label."""
+    if accept is None:
+        return None
+    known = predictions.truth[label] >= 0
+    confidence = predictions.probabilities(label)[known].max(axis=1)
+    correct = (predictions.prediction(label) == predictions.truth[label])[known]
+    return {
+        "threshold": accept.threshold,
+        "target_error": accept.target_error,
+        **dataclasses.asdict(check_threshold(confidence, correct, accept.threshold)),
     }
 
 

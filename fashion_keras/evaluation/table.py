@@ -8,7 +8,7 @@ from fashion_keras.metrics import METRICS
 
 
 def table(result: dict) -> str:
-    """Lay out headline scores with intervals, other heads, and classes sorted by support."""
+    """Lay out headline scores with intervals, other labels, and classes sorted by support."""
     parts = [_heading(result), _headline(result)]
     if result["heads"]:
         parts.append(_other_heads(result["heads"]))
@@ -39,18 +39,33 @@ def _headline(result):
             "\nA value lies outside its interval: rare classes are missing from many resamples,\n"
             "and count 0 there. Read the interval's width, and the classes below."
         )
+    if accepted := result.get("acceptance"):
+        share, wrong = _accepted(accepted)
+        text += f"\naccepted from {accepted['threshold']:.4f}: {share} of the photos, {wrong} wrong"
+        if accepted["accepted"]:
+            text += f" ({accepted['low']:.2%} – {accepted['high']:.2%})"
+        text += f"; the target is {accepted['target_error']:.4g}"
     return text
 
 
 def _other_heads(heads):
-    rows = [("other heads", "photos", *(metric.name for metric in METRICS))]
+    rows = [("other labels", "photos", *(metric.name for metric in METRICS), "accepted", "wrong")]
     for label, head in heads.items():
         if head["num_examples"]:
             numbers = [f"{head[metric.key]['value']:.4f}" for metric in METRICS]
         else:
             numbers = ["–"] * len(METRICS)
-        rows.append((label, f"{head['num_examples']:,}", *numbers))
+        accepted = _accepted(head.get("acceptance"))
+        rows.append((label, f"{head['num_examples']:,}", *numbers, *accepted))
     return _align(rows)
+
+
+def _accepted(acceptance) -> tuple[str, str]:
+    """Return the accepted share and the wrong share of the accepted."""
+    if not acceptance:
+        return "–", "–"
+    error = acceptance["error"]
+    return f"{acceptance['coverage']:.1%}", "–" if error is None else f"{error:.2%}"
 
 
 def _classes(per_class):

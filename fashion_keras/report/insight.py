@@ -1,7 +1,8 @@
 """Predictions of a split and of validation in; what they say beyond the scores out, as a dict.
 
 How far the probabilities can be trusted, how much needs no person, what is confused, and how
-rare classes fare. Everything is of the headline label and ready for JSON.
+rare classes fare. Everything is of the headline label, but what needs no person is of each label;
+ready for JSON.
 """
 
 from __future__ import annotations
@@ -89,10 +90,16 @@ def insights(
 
     Returns:
         `result` with `stratified_interval`, `calibration`, `automation`, `confusions` and
-        `long_tail`, before `rules` and `heads`.
+        `long_tail`, before `rules` and `heads`; each head has `automation` too.
     """
     label = result["label"]
-    heads, rules = result["heads"], result["rules"]
+    rules = result["rules"]
+    heads = dict(result["heads"])
+    for name, head in heads.items():
+        if head["num_examples"]:
+            of_head = {"label": name, "per_class": head["per_class"]}
+            found = automation(predictions, validation, of_head, decision, target_error)
+            heads[name] = {**head, "automation": found}
     return {
         **{key: value for key, value in result.items() if key not in ("heads", "rules")},
         "stratified_interval": _stratified(result),

@@ -64,8 +64,8 @@ def render_page(
     Args:
         result: of `insight.insights`.
         title: what was evaluated.
-        figures: SVG by name: `automation`, `reliability`, `shares`, `counts`, and `long_tail`
-            where training photos were counted.
+        figures: SVG by name: `automation`, `reliability`, `shares`, `counts`, `long_tail` where
+            training photos were counted, and `automation of <label>` for each other label.
         matrix_frame: left, top, width and height of the cells, as shares of the matrix's figure.
         confusions: `result["confusions"]`, each with its `photos`.
         mistakes: photos, dicts of `id`, `truth`, `prediction`, `probability`, `photo` and `heat`
@@ -77,14 +77,14 @@ def render_page(
     )
     template = environment.from_string(_read("report.html.j2"))
     counted = result["per_class"][0]["train_support"] is not None
-    tiles = _tiles(result)
+    tiles, further = _tiles(result), _further(result["heads"])
     return template.render(
         result=result,
         title=title,
         css=Markup(_read("report.css")),
         script=Markup(_read("report.js")),
         figures={name: Markup(svg) for name, svg in figures.items()},
-        sections=_sections(counted),
+        sections=_sections(counted, bool(further)),
         tiles=tiles,
         outside=any(
             not tile["score"]["low"] <= tile["score"]["value"] <= tile["score"]["high"]
@@ -92,9 +92,8 @@ def render_page(
         ),
         metrics=METRICS,
         needed=_photos_needed(result["automation"]),
-        columns=_columns(counted, result["automation"]["check"] is not None),
         classes=_classes(result),
-        absent=[r["class"] for r in result["per_class"] if not (r["support"] or r["predicted"])],
+        further=further,
         confusions=confusions,
         mistakes=mistakes,
         hits=hits,
@@ -107,12 +106,13 @@ def _read(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 
-def _sections(counted):
+def _sections(counted, several):
     return [
         ("scores", "Scores"),
         ("automation", "What needs no person"),
         ("classes", "Classes"),
         *([("tail", "The long tail")] if counted else []),
+        *([("labels", "Other labels")] if several else []),
         ("confusions", "Confusions"),
         ("mistakes", "Surest mistakes"),
         ("hits", "Least sure hits"),
@@ -143,14 +143,39 @@ def _columns(counted, checked):
     return [("class", False), *((name, True) for name in names)]
 
 
-def _classes(result):
-    checks = result["automation"]["per_class"] or [None] * len(result["per_class"])
+def _classes(scored):
+    """Return a label's table of classes: its columns, its rows, and the classes without one."""
+    per_class, automation = scored["per_class"], scored["automation"]
+    checks = automation["per_class"] or [None] * len(per_class)
     rows = [
         {**row, "check": check}
-        for row, check in zip(result["per_class"], checks, strict=True)
+        for row, check in zip(per_class, checks, strict=True)
         if row["support"] or row["predicted"]
     ]
-    return sorted(rows, key=lambda row: (-row["support"], row["class"]))
+    counted = per_class[0]["train_support"] is not None
+    return {
+        "columns": _columns(counted, automation["check"] is not None),
+        "rows": sorted(rows, key=lambda row: (-row["support"], row["class"])),
+        "absent": [r["class"] for r in per_class if not (r["support"] or r["predicted"])],
+    }
+
+
+def _automation_of(label):
+    return f"automation of {label}"
+
+
+def _further(heads):
+    """Return the other labels that the split has, with what the page shows of each."""
+    return [
+        {
+            "name": name,
+            "scores": head,
+            "figure": _automation_of(name),
+            "classes": _classes(head),
+        }
+        for name, head in heads.items()
+        if head["num_examples"]
+    ]
 
 
 def _origin(result):
@@ -333,6 +358,11 @@ def _draw(result: Mapping, classes: Sequence[str]):
         name: figure_to_svg(figure, name.replace("_", "-"), described[name])
         for name, figure in {"shares": shares, "counts": absolute, **curve}.items()
     }
+    for number, (name, head) in enumerate(result["heads"].items()):
+        if head["num_examples"]:
+            figure = curves.automation_figure(head["automation"])
+            what = f"{described['automation']}, {name}"
+            figures[_automation_of(name)] = figure_to_svg(figure, f"automation-{number}", what)
     names = {
         "reliability": RELIABILITY_PICTURE,
         "automation": AUTOMATION_PICTURE,

@@ -4,8 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn import metrics as sklearn
 
+from fashion_keras.decision.parameters import Acceptance
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.predictions import Predictions
 from fashion_keras.evaluation.results import evaluate_predictions
@@ -82,6 +84,22 @@ def test_other_heads_are_scored_too(result):
     assert list(result["heads"]) == ["gender"]
     assert result["heads"]["gender"]["accuracy"]["value"] == pytest.approx(5 / 6)
     assert result["heads"]["gender"]["confusion_matrix"]["counts"] == [[3, 0], [1, 2]]
+
+
+def test_a_label_with_a_threshold_tells_what_it_accepts_and_how_much_is_wrong():
+    accept = {"gender": Acceptance(0.5, 0.02, coverage=1.0, error=0.01)}
+    found = evaluate_predictions(predictions(), LABELS, resamples=10, accept=accept)
+    assert found["acceptance"] is None
+    gender = found["heads"]["gender"]["acceptance"]
+    assert (gender["threshold"], gender["target_error"]) == (0.5, 0.02)
+    assert (gender["photos"], gender["accepted"], gender["wrong"]) == (6, 6, 1)
+    assert gender["error"] == pytest.approx(1 / 6)
+    interval = binomtest(1, 6).proportion_ci(method="exact")
+    assert (gender["low"], gender["high"]) == pytest.approx((interval.low, interval.high))
+    accept = {"subCategory": Acceptance(1.0, 0.01, coverage=0.5, error=0.0)}
+    nothing = evaluate_predictions(predictions(), LABELS, resamples=10, accept=accept)
+    assert nothing["acceptance"]["accepted"] == 0 and nothing["acceptance"]["error"] is None
+    assert nothing["heads"]["gender"]["acceptance"] is None
 
 
 def test_the_result_survives_json(result):

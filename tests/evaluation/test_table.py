@@ -8,6 +8,7 @@ import pytest
 from fashion_keras.evaluation.predictions import Predictions
 from fashion_keras.evaluation.results import evaluate_predictions
 from fashion_keras.evaluation.table import table
+from fashion_keras.metrics import METRICS
 
 LABELS = {"subCategory": ("Bags", "Shoes", "Topwear", "Watches"), "gender": ("Men", "Women")}
 
@@ -63,7 +64,25 @@ def test_classes_that_do_not_occur_are_named_below(result):
 
 def test_a_head_without_labels_has_dashes(result):
     line = next(line for line in table(result).splitlines() if line.startswith("gender"))
-    assert line.split() == ["gender", "0", "–", "–", "–", "–"]
+    assert line.split() == ["gender", "0", *["–"] * 6]
+
+
+def test_each_label_tells_what_is_accepted_and_how_much_of_that_is_wrong(result):
+    accept = {"threshold": 0.9, "target_error": 0.01, "coverage": 0.925, "accepted": 1480}
+    accept |= {"error": 0.0123, "low": 0.008, "high": 0.0189}
+    head = {key: result[key] for key in ("num_examples", *(metric.key for metric in METRICS))}
+    found = {**result, "acceptance": accept, "heads": {"use": {**head, "acceptance": accept}}}
+    lines = table(found).splitlines()
+    assert (
+        "accepted from 0.9000: 92.5% of the photos, 1.23% wrong (0.80% – 1.89%); "
+        "the target is 0.01" in lines
+    )
+    at = next(number for number, line in enumerate(lines) if line.startswith("other labels"))
+    heads, use = lines[at : at + 2]
+    assert heads.split()[-2:] == ["accepted", "wrong"]
+    assert use.split()[0] == "use" and use.split()[-2:] == ["92.5%", "1.23%"]
+    nothing = {**accept, "accepted": 0, "coverage": 0.0, "error": None, "low": None, "high": None}
+    assert "0.0% of the photos, – wrong; the" in table({**found, "acceptance": nothing})
 
 
 def test_a_value_outside_its_interval_is_explained(result):

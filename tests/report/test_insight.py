@@ -59,7 +59,9 @@ def test_everything_is_ready_for_json_and_the_result_is_kept(scored, validation,
     found = insights(scored, validation, result, None)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert json.dumps(result) == before
-    assert {key: found[key] for key in result} == result
+    heads = {label: {**head} for label, head in found["heads"].items()}
+    assert all(head.pop("automation") for head in heads.values())
+    assert {**{key: found[key] for key in result}, "heads": heads} == result
     assert set(found) - set(result) == {
         "stratified_interval",
         "calibration",
@@ -156,6 +158,31 @@ def test_a_decision_about_another_head_lends_no_threshold(scored, validation, re
     )
     found = insights(scored, validation, result, both)["automation"]
     assert (found["threshold"], found["is_the_runs_own"]) == (0.9, True)
+
+
+def test_each_further_label_has_its_own_threshold_and_check(scored, validation):
+    """The same answers as a second label, with another threshold than the headline's."""
+
+    def doubled(predictions):
+        truth, logits = predictions.truth["kind"], predictions.logits["kind"]
+        return dataclasses.replace(
+            predictions,
+            truth={"kind": truth, "again": truth, "none": np.full_like(truth, -1)},
+            logits={"kind": logits, "again": logits, "none": logits},
+        )
+
+    both = doubled(scored)
+    classes = [f"class {index}" for index in range(both.logits["kind"].shape[1])]
+    result = evaluate_predictions(both, dict.fromkeys(both.truth, classes), resamples=10)
+    accept = {"kind": Acceptance(0.9, 0.02, 0.5, 0.01), "again": Acceptance(0.6, 0.02, 0.9, 0.02)}
+    found = insights(both, None, result, Decision("kind", accept=accept))
+    again = found["heads"]["again"]["automation"]
+    assert (found["automation"]["threshold"], again["threshold"]) == (0.9, 0.6)
+    assert again["check"]["accepted"] > found["automation"]["check"]["accepted"]
+    assert sum(row["accepted"] for row in again["per_class"]) == again["check"]["accepted"]
+    assert found["heads"]["none"] == {"num_examples": 0}
+    chosen = insights(both, doubled(validation), result, None)["heads"]["again"]["automation"]
+    assert chosen["chosen_on"] == "validation" and not chosen["is_the_runs_own"]
 
 
 def test_no_good_enough_threshold_says_where_it_was_looked_for(scored, validation, result):

@@ -160,8 +160,8 @@ def test_headline_numbers_stand_with_their_intervals(page, result):
 
 
 def test_the_class_table_can_be_sorted_and_holds_the_numbers(html, page, result):
-    assert page.count("table", class_="sortable") == 1
-    table = html[html.index('id="per-class"') :]
+    assert page.count("table", class_="sortable per-class") == 1
+    table = html[html.index('class="sortable per-class"') :]
     heads = re.findall(r'aria-sort="(\w+)"><button type="button">([\w ]+)<', table)
     assert [name for _, name in heads] == [
         *("class", "photos", "F1", "trained on", "precision", "recall", "accepted", "wrong")
@@ -175,6 +175,35 @@ def test_the_class_table_can_be_sorted_and_holds_the_numbers(html, page, result)
     assert [float(value) for value in values] == pytest.approx(
         [*expected, check["accepted"], check["error"]]
     )
+
+
+def two_labels(split):
+    found = drawn(split, len(HOSTILE))
+    truth, logits = found.truth["kind"], found.logits["kind"]
+    return Predictions(
+        split,
+        found.ids,
+        {"kind": truth, HOSTILE[0]: truth, "unknown": np.full_like(truth, -1)},
+        {"kind": logits, HOSTILE[0]: logits, "unknown": logits},
+    )
+
+
+def test_each_other_label_is_a_folded_section_with_its_curve_and_classes():
+    scored = two_labels("test")
+    result = evaluate_predictions(scored, dict.fromkeys(scored.truth, HOSTILE), resamples=20)
+    found = insights(scored, two_labels("validation"), {**result, **ORIGIN}, None, 0.05)
+    curve = f"automation of {HOSTILE[0]}"
+    drawings = ("automation", "reliability", "shares", "counts", curve)
+    page = Page(html := render(found, figures=dict.fromkeys(drawings, "<svg></svg>")))
+    assert page.count("details", class_="label") == 1  # the other has no photo
+    assert page.count("table", class_="sortable per-class") == 2
+    assert page.count("svg") == 5 and len(page.ids) == len(set(page.ids))
+    assert "alert(1)</script>" not in html.split("<main>")[1].split("matrix-data")[0]
+    check = found["heads"][HOSTILE[0]]["automation"]["check"]
+    summary = html.split('<details class="label">')[1].split("</summary>")[0]
+    assert f"{check['coverage']:.1%} accepted, {check['error']:.2%} of those wrong" in summary
+    assert "open" not in html.split('<details class="label"')[1].split(">")[0]
+    assert 'href="#labels"' in html
 
 
 def test_a_bar_stands_beside_its_number_and_not_behind_it(html, result):
