@@ -87,10 +87,11 @@ def answer_photo(
 
 def answer_html(bundle: Bundle, answer: Answer) -> str:
     """Return an answer as HTML, with everything that came from outside escaped."""
-    headline = bundle.info.label
-    threshold = bundle.info.thresholds().get(headline)
     return _template().render(
-        answer=answer, threshold=threshold, headline=headline, percent=percent
+        answer=answer,
+        thresholds=bundle.info.thresholds(),
+        headline=bundle.info.label,
+        percent=percent,
     )
 
 

@@ -32,11 +32,11 @@ class TwoProducts:
         return [Neighbour("7", "A <shirt>", "", photo(), 0.5)]
 
 
-def with_threshold(bundle, threshold):
+def with_threshold(bundle, threshold, **further):
     import copy
 
-    other = copy.copy(bundle)
-    other.info = dataclasses.replace(bundle.info, accept={"photo": {"subCategory": threshold}})
+    other, accept = copy.copy(bundle), {"subCategory": threshold, **further}
+    other.info = dataclasses.replace(bundle.info, accept={"photo": accept})
     return other
 
 
@@ -74,6 +74,14 @@ def test_without_a_threshold_the_page_says_how_to_get_one(bundle):
     answer = answer_photo(bundle, *GOOD)
     assert answer.accepted is None
     assert "fashion-keras calibrate" in answer_html(bundle, answer)
+
+
+def test_each_label_is_decided_by_its_own_threshold(bundle):
+    answer = answer_photo(bundle, *GOOD)
+    assert "<small>" not in answer_html(bundle, answer)
+    for threshold, decision in ((0.0, "accept"), (1.0, "review")):
+        other = with_threshold(bundle, 0.5, gender=threshold)
+        assert f"<h3>gender <small>{decision}</small></h3>" in answer_html(other, answer)
 
 
 def test_the_threshold_is_the_one_that_was_fitted(tmp_path):
