@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 
@@ -56,13 +57,14 @@ def evaluate_run(
     predictions = predict(run, records, split, batch_size=batch_size, sees=sees, progress=progress)
     info = DatasetInfo.load(records)
     train = info.splits.get("train")
+    decision = run.decision_for(sees)
     result = evaluate_predictions(
         predictions,
         run.labels,
         resamples=resamples,
         seed=seed,
         train_counts=train.class_counts if train else None,
-        accept=run.decision.accept if run.decision else None,
+        accept=decision.accept if decision else None,
     )
     folder = run.path if run.path.is_dir() else run.path.parent
     origin = {

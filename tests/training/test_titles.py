@@ -154,6 +154,9 @@ def test_training_ends_with_a_model_of_the_title_and_a_decision_for_each(workdir
         )
         assert scored["sees"] == sees
         assert f"decision-{sees}.json" in scored["made_from"]
+        decision = Decision.load(workdir / f"decision-{sees}.json")
+        checked = scored["acceptance"]
+        assert (checked is None) == ("subCategory" not in decision.accept)
     served = tf.saved_model.load(str(workdir / "model" / "1"))
     assert {"with_title", "title_only"} <= set(served.signatures)
 
