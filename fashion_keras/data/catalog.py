@@ -159,6 +159,18 @@ class Catalog:
     notes: tuple[str, ...] = ()
     details: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
+    def without_unreadable(self, reasons: Mapping[str, str]) -> Catalog:
+        """Return it less the products whose photos cannot be read: `reasons` by their ids."""
+        unreadable = [product for product in self.products if product.id in reasons]
+        return dataclasses.replace(
+            self,
+            products=tuple(p for p in self.products if p.id not in reasons),
+            without_photo=self.without_photo
+            + tuple(dataclasses.replace(p, photo=None) for p in unreadable),
+            left_out=self.left_out
+            + tuple(LeftOut(p.id, UNREADABLE, f"{p.photo}: {reasons[p.id]}") for p in unreadable),
+        )
+
     def report(self) -> dict:
         """Return counts, and every id that was repaired or left out by reason, for JSON."""
         by_reason: dict[str, list[dict[str, str]]] = {reason: [] for reason in REASONS}

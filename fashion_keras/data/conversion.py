@@ -14,7 +14,7 @@ from typing import Any
 
 from fashion_keras.data import schema
 from fashion_keras.data.archive import Archive, open_archive
-from fashion_keras.data.catalog import Catalog
+from fashion_keras.data.catalog import UNREADABLE, Catalog
 from fashion_keras.data.catalog_reader import read_catalog
 from fashion_keras.data.column_splits import named_split, split_by_time
 from fashion_keras.data.corrections import Corrections, apply_corrections, read_corrections
@@ -43,6 +43,8 @@ _LATER = (
 )
 Progress = Callable[[str, int, int], None]
 DEFAULT_LABEL = "subCategory"
+_NO_TRAINING_LEFT = "--exclude leaves no product to train on: exclude fewer"
+_SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,17 +127,21 @@ def convert(
         corrected: dict[str, Any] = {}
         if corrections:
             catalog, corrected = apply_corrections(catalog, corrections, say)
-            splits = _remaining(splits, catalog)
+            splits = _remaining(splits, catalog, _NO_TRAINING_LEFT)
         report = {**corrected, **_describe(request, catalog, say)}
         with work_folder(output, plan, say, overwrite) as folder:
-            shards, sizes = _write_shards(
-                request, catalog, archive, photos, splits, folder, workers, progress
+            words = vocabularies(catalog)
+            shards, sizes, unreadable = _write_shards(
+                request, catalog, words, archive, photos, splits, folder, workers, progress
             )
+            if unreadable:
+                catalog, splits = _leave_out(catalog, splits, unreadable, say)
+                report |= _describe(request, catalog, lambda line: None)
             counts = {name: len(ids) for name, ids in splits.items()}
             write_json(
                 folder / REPORT_FILE, {**catalog.report(), **report, "splits": counts}, indent=1
             )
-            info = _info(request, catalog, splits, described, shards, sizes, plan)
+            info = _info(request, catalog, words, splits, described, shards, sizes, plan)
             info.save(folder)
             put_in_place(folder, output)
     return info
@@ -177,9 +183,8 @@ def _describe(request, catalog, say) -> dict[str, Any]:
     return {"labels": labels, **({"without_text": without} if request.text_columns else {})}
 
 
-def _write_shards(request, catalog, archive, photos, splits, folder, workers, progress):
-    """Write the shards of all splits; return them by split, and the photos' sizes."""
-    words = vocabularies(catalog)
+def _write_shards(request, catalog, words, archive, photos, splits, folder, workers, progress):
+    """Return what `ShardWriter.write` does of the shards of all splits."""
     writer = ShardWriter(
         archive=archive,
         products={product.id: product for product in catalog.products},
@@ -234,8 +239,11 @@ def _groups(catalog, archive, photos, max_size, workers, progress) -> dict[str, 
 
     def stored():
         for product in catalog.products:
-            data = archive.read(product.photo)
-            yield product.id, stored_photo(data, photos[product.id], max_size, product.photo)[0]
+            try:
+                data = archive.read(product.photo)
+                yield product.id, stored_photo(data, photos[product.id], max_size)[0]
+            except (UserError, MemoryError):
+                continue  # left out, and told of, where it is written
 
     count = len(catalog.products)
     hashes = hash_photos(
@@ -246,11 +254,21 @@ def _groups(catalog, archive, photos, max_size, workers, progress) -> dict[str, 
     )
 
 
-def _remaining(splits: dict[str, list[str]], catalog: Catalog) -> dict[str, list[str]]:
+def _leave_out(catalog, splits, unreadable, say) -> tuple[Catalog, dict[str, list[str]]]:
+    """Return catalogue and splits less photos that could not be written; the others stay put."""
+    catalog = catalog.without_unreadable(unreadable)
+    rows = catalog.left_out[-len(unreadable) :]
+    shown = [f"{row.id}: {row.detail}" for row in rows[:_SHOWN]] + ["…"] * (len(rows) > _SHOWN)
+    say(f"left out while writing: {len(rows):,} × {UNREADABLE} ({'; '.join(shown)})")
+    return catalog, _remaining(splits, catalog, "none of the training photos can be converted")
+
+
+def _remaining(splits: dict[str, list[str]], catalog: Catalog, none: str) -> dict[str, list[str]]:
+    """Return the splits less the products that are gone; `UserError` `none` if train is empty."""
     remaining = {product.id for product in catalog.products}
     splits = {name: [id for id in ids if id in remaining] for name, ids in splits.items()}
     if not splits["train"]:
-        raise UserError("--exclude leaves no product to train on: exclude fewer")
+        raise UserError(none)
     return splits
 
 
@@ -357,8 +375,7 @@ def _split_line(described: dict) -> str:
     return line
 
 
-def _info(request, catalog, splits, described, shards, sizes, plan) -> DatasetInfo:
-    words = vocabularies(catalog)
+def _info(request, catalog, words, splits, described, shards, sizes, plan) -> DatasetInfo:
     products = {product.id: product for product in catalog.products}
     split_infos = {}
     for split in SPLITS:

@@ -112,23 +112,16 @@ def decode(data: bytes, at_least: int | None = None) -> Image.Image:
     return _look(data, decoded)
 
 
-def stored_photo(
-    data: bytes, info: PhotoInfo, max_size: int, name: str = "photo"
-) -> tuple[bytes, int, int]:
+def stored_photo(data: bytes, info: PhotoInfo, max_size: int) -> tuple[bytes, int, int]:
     """Return the bytes to store and their height and width in pixels.
 
     A JPEG or PNG whose longer side is at most `max_size` keeps its bytes, others are `encode`d.
-    `info` is `check`'s. Raises `UserError`, with `name`, where that fails.
+    `info` is `check`'s. Raises `UserError` as `encode` does.
     """
     small = max(info.height, info.width) <= max_size
     if small and info.orientation == 1 and info.mode in _KEPT.get(info.format, ()):
         return data, info.height, info.width
-    try:
-        return encode(data, max_size)
-    except UserError as error:
-        raise UserError(
-            f"{name} cannot be converted ({error}): save it as a JPEG, or leave it out"
-        ) from error
+    return encode(data, max_size)
 
 
 def encode(data: bytes, max_size: int) -> tuple[bytes, int, int]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable
 
 from fashion_keras.data.archive import Archive
-from fashion_keras.data.catalog import UNREADABLE, Catalog, LeftOut, Product
+from fashion_keras.data.catalog import Catalog, Product
 from fashion_keras.data.photo import PhotoInfo, check
 from fashion_keras.data.shard_writer import map_in_order
 from fashion_keras.errors import UserError
@@ -54,22 +53,15 @@ def check_photos(
                 if isinstance(info, PhotoInfo):
                     infos[product.id] = info
                 else:
-                    unreadable[product.id] = f"{product.photo}: {info}"
+                    unreadable[product.id] = info
             if progress is not None:
                 progress(len(infos) + len(unreadable))
+    checked = catalog.without_unreadable(unreadable)
     if not infos:
+        first = checked.left_out[-len(products)].detail if products else "there are none"
         raise UserError(
-            f"{catalog.source}: none of its {len(products):,} photos can be read "
-            f"({next(iter(unreadable.values()), 'there are none')})"
+            f"{catalog.source}: none of its {len(products):,} photos can be read ({first})"
         )
-    checked = dataclasses.replace(
-        catalog,
-        products=tuple(p for p in products if p.id in infos),
-        without_photo=catalog.without_photo
-        + tuple(dataclasses.replace(p, photo=None) for p in products if p.id in unreadable),
-        left_out=catalog.left_out
-        + tuple(LeftOut(id, UNREADABLE, detail) for id, detail in unreadable.items()),
-    )
     return checked, infos
 
 

@@ -146,12 +146,13 @@ class _Sizes:
 
 @dataclasses.dataclass(frozen=True)
 class _Noted:
-    """What `done.json` says of a shard."""
+    """What `done.json` says of a shard: `sizes` of its photos, and why others are not in it."""
 
     __pydantic_config__ = STRICT
 
     shard: ShardInfo
-    sizes: _Sizes
+    sizes: _Sizes | None
+    unreadable: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,17 +180,18 @@ class ShardWriter:
 
     def write(
         self, splits: dict[str, list[Part]], progress: Callable[[int], None]
-    ) -> tuple[dict[str, tuple[ShardInfo, ...]], dict[str, int]]:
+    ) -> tuple[dict[str, tuple[ShardInfo, ...]], dict[str, int], dict[str, str]]:
         """Write every shard of a plan; return each split's shards and the photos' size range.
 
-        `progress` is called with the number of photos written so far.
+        Also, by id, why photos that passed the check could not be written after all: they are
+        in no shard. `progress` is called with the number of photos done so far.
         """
         done = _read_done(self.folder / DONE_FILE)
         parts = [part for found in splits.values() for part in found]
         missing = {
             name
             for name, ids in parts
-            if name not in done or not _is_whole(self.folder / name, done[name]["shard"], len(ids))
+            if name not in done or not _is_whole(self.folder / name, done[name], len(ids))
         }
         chunks = (chunk for name, ids in parts if name in missing for chunk in _chunks(ids))
         written = 0
@@ -203,51 +205,73 @@ class ShardWriter:
                     write_sealed(self.folder / DONE_FILE, done)
                 written += len(ids)
                 progress(written)
+        unreadable: dict[str, str] = {}
+        for name, _ in parts:
+            unreadable |= done[name]["unreadable"]
+            if not done[name]["sizes"]:
+                (self.folder / name).unlink()
         shards = {
-            split: tuple(ShardInfo(**done[name]["shard"]) for name, _ in found)
+            split: tuple(ShardInfo(**done[n]["shard"]) for n, _ in found if done[n]["sizes"])
             for split, found in splits.items()
         }
-        return shards, _size_range([done[name]["sizes"] for name, _ in parts])
+        sizes = [found for name, _ in parts if (found := done[name]["sizes"])]
+        return shards, _size_range(sizes) if sizes else {}, unreadable
 
     def _write_shard(self, name: str, chunks, progress) -> dict:
-        heights, widths = [], []
+        heights, widths, unreadable = [], [], {}
 
         def examples() -> Iterator[bytes]:
             for chunk in chunks:
-                for example, height, width in chunk:
+                for id, stored in chunk:
+                    if isinstance(stored, str):
+                        unreadable[id] = stored
+                        continue
+                    example, height, width = stored
                     heights.append(height)
                     widths.append(width)
                     yield example
-                progress(len(heights))
+                progress(len(heights) + len(unreadable))
 
         shard = tfrecord.write_shard(self.folder / name, examples())
-        sizes = {
+        sizes = heights and {
             "min_height": min(heights),
             "max_height": max(heights),
             "min_width": min(widths),
             "max_width": max(widths),
         }
-        return {"shard": dataclasses.asdict(shard), "sizes": sizes}
+        return {
+            "shard": dataclasses.asdict(shard),
+            "sizes": sizes or None,
+            "unreadable": unreadable,
+        }
 
-    def _examples(self, ids: Sequence[str]) -> list[tuple[bytes, int, int]]:
-        result = []
+    def _examples(self, ids: Sequence[str]) -> list[tuple[str, tuple[bytes, int, int] | str]]:
+        """Return each id with its example and photo's size, or why its photo cannot be read."""
+        result: list[tuple[str, tuple[bytes, int, int] | str]] = []
         for id in ids:
-            product = self.products[id]
-            assert product.photo is not None  # as in all of a catalogue's `products`
-            data = self.archive.read(product.photo)
-            data, height, width = stored_photo(data, self.photos[id], self.max_size, product.photo)
-            record = tfrecord.Record(
-                id,
-                product.name,
-                data,
-                height,
-                width,
-                product.labels,
-                product.group,
-                product.texts,
-            )
-            result.append((tfrecord.to_example(record, self.vocabularies), height, width))
+            try:
+                result.append((id, self._example(self.products[id])))
+            except UserError as error:
+                result.append((id, str(error)))
+            except MemoryError:
+                result.append((id, "it does not fit in memory"))
         return result
+
+    def _example(self, product: Product) -> tuple[bytes, int, int]:
+        assert product.photo is not None  # as in all of a catalogue's `products`
+        data = self.archive.read(product.photo)
+        data, height, width = stored_photo(data, self.photos[product.id], self.max_size)
+        record = tfrecord.Record(
+            product.id,
+            product.name,
+            data,
+            height,
+            width,
+            product.labels,
+            product.group,
+            product.texts,
+        )
+        return tfrecord.to_example(record, self.vocabularies), height, width
 
 
 def plan_shards(
@@ -276,7 +300,9 @@ def _read_done(path: Path) -> dict[str, dict]:
         return {}
 
 
-def _is_whole(path: Path, shard: dict, count: int) -> bool:
+def _is_whole(path: Path, noted: dict, count: int) -> bool:
+    """Return whether a shard is there with the photos of a plan, but for the unreadable."""
+    shard, count = noted["shard"], count - len(noted["unreadable"])
     return (
         path.is_file()
         and (shard["file"], shard["num_examples"]) == (path.name, count)

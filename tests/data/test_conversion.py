@@ -12,7 +12,7 @@ import pytest
 import wire
 from drawn_catalogue import draw_catalogue, encode, pixels, with_long_comment
 
-from fashion_keras.data import conversion, schema, tfrecord
+from fashion_keras.data import conversion, schema, shard_writer, tfrecord
 from fashion_keras.data.conversion import Request, convert
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.data.shard_writer import plan_shards
@@ -85,6 +85,82 @@ def test_rows_left_out_are_in_the_report(catalogue, tmp_path):
     assert [row["id"] for row in report["left_out"]["unreadable photo"]] == ["1002"]
     assert "1002" in said
     assert verify(tmp_path / "out") == 58
+
+
+# ---- a photo that passes the check and fails when it is written ----
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Names photos which convert can check, and then not store."""
+    failing = set()
+    stored_photo = shard_writer.stored_photo
+
+    def stored(data, info, max_size):
+        if data in failing:
+            raise UserError("damaged (at its end)")
+        return stored_photo(data, info, max_size)
+
+    monkeypatch.setattr(shard_writer, "stored_photo", stored)
+    return failing
+
+
+def photo_of(catalogue, id):
+    (path,) = (catalogue / "images").glob(f"{id}.*")
+    return path.read_bytes()
+
+
+def test_a_photo_that_fails_when_it_is_written_is_a_row_of_the_report(
+    catalogue, records, tmp_path, failing
+):
+    before, after = DatasetInfo.load(records), tmp_path / "small"
+    ids = {s: [e["id"].decode() for e in wire.examples(records, before, s)] for s in schema.SPLITS}
+    lost = ids["train"][0]
+    failing.add(photo_of(catalogue, lost))
+    info, said = run(catalogue, after)
+    assert f"left out while writing: 1 × unreadable photo ({lost}: images/{lost}" in said
+    report = json.loads((after / REPORT_FILE).read_text())
+    [row] = report["left_out"]["unreadable photo"]
+    assert row["id"] == lost and row["detail"].endswith(": damaged (at its end)")
+    assert report["products"] == 59 and report["splits"]["train"] == 41
+    assert report["labels"]["subCategory"]["photos"] == 59
+    assert info.left_out == {"unreadable photo": 1} and verify(after) == 59
+    for split in schema.SPLITS:
+        stayed = [example["id"].decode() for example in wire.examples(after, info, split)]
+        assert stayed == [id for id in ids[split] if id != lost]
+
+
+def test_a_split_whose_photos_all_fail_is_empty(catalogue, records, tmp_path, failing):
+    info = DatasetInfo.load(records)
+    lost = [example["id"].decode() for example in wire.examples(records, info, "validation")]
+    failing.update(photo_of(catalogue, id) for id in lost)
+    info, _ = run(catalogue, tmp_path / "small")
+    assert info.splits["validation"].shards == ()
+    assert verify(tmp_path / "small") == 51
+
+
+def test_without_a_training_photo_that_can_be_written_there_are_no_records(
+    catalogue, tmp_path, failing
+):
+    failing.update(path.read_bytes() for path in (catalogue / "images").iterdir())
+    with pytest.raises(UserError, match="none of the training photos can be converted"):
+        run(catalogue, tmp_path / "small")
+    assert not (tmp_path / "small").exists()
+
+
+def test_a_stopped_conversion_remembers_what_it_could_not_write(
+    catalogue, tmp_path, failing, monkeypatch
+):
+    failing.update(photo_of(catalogue, id) for id in (1001, 1002, 1003, 1004))
+    run(catalogue, tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(
+            conversion, "put_in_place", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        run(catalogue, tmp_path / "cut")
+    failing.clear()
+    run(catalogue, tmp_path / "cut")
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
 # ---- stopped and taken up again ----
