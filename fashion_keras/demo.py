@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import argparse
 import errno
+import itertools
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from fashion_keras.commands import positive_int, run_command
+from fashion_keras.data.photo import readable_formats
+from fashion_keras.data.photo_file import START_BYTES, photo_format
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.io import place
 from fashion_keras.pages.app import LOOPBACK, check_server_installed, make_app
+from fashion_keras.reading import read_start
 from fashion_keras.run import check_run, load_run
 from fashion_keras.serving.layout import ModelInfo, find_version
 from fashion_keras.text import command
@@ -38,7 +42,7 @@ examples:
 The page needs Starlette and uvicorn (pip install "fashion-keras[demo]"), loads nothing from the
 network, and listens on this machine alone unless --host says otherwise.
 """
-_PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
+_SHOWN = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")  # by browsers: no TIFF
 _MOST_EXAMPLES = 12
 _BUILD = ("--build-index", "RECORDS")
 
@@ -169,12 +173,18 @@ def _introduction(model, info, gallery) -> str:
 def _example_photos(folder: Path) -> tuple[Path, ...]:
     if not folder.is_dir():
         raise UserError(f"no folder of examples at {folder}")
-    photos = sorted(p for p in folder.iterdir() if p.suffix.lower() in _PHOTO_SUFFIXES)
+    photos = tuple(itertools.islice(filter(_is_shown, sorted(folder.iterdir())), _MOST_EXAMPLES))
     if not photos:
-        raise UserError(
-            f"no photos in {folder}: expected files ending in {', '.join(_PHOTO_SUFFIXES)}"
-        )
-    return tuple(photos[:_MOST_EXAMPLES])
+        raise UserError(f"no photos in {folder}: expected {', '.join(_SHOWN)}")
+    return photos
+
+
+def _is_shown(path: Path) -> bool:
+    try:
+        format = photo_format(read_start(path, START_BYTES))
+    except UserError:  # a folder, or one that may not be read
+        return False
+    return format in _SHOWN and format in readable_formats()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -62,6 +62,15 @@ def test_no_photos_to_pick_from(shop, tmp_path, capsys):
     assert "no folder" in refusal(capsys, "--model", shop, "--examples", tmp_path / "none")
 
 
+def test_what_is_in_a_file_makes_it_an_example_and_not_its_name(tmp_path):
+    (tmp_path / "a folder.jpg").mkdir()
+    (tmp_path / "notes.jpg").write_text("no photo")
+    (tmp_path / "hat").write_bytes(photo(format="PNG"))
+    (tmp_path / "shoe.jfif").write_bytes(photo())
+    (tmp_path / "scan.tiff").write_bytes(photo(format="TIFF"))  # browsers do not show it
+    assert [path.name for path in demo._example_photos(tmp_path)] == ["hat", "shoe.jfif"]
+
+
 def test_no_run_at_the_path_of_one(shop, tmp_path, capsys):
     assert "no trained model" in refusal(capsys, "--model", shop, "--run", tmp_path)
 

@@ -10,7 +10,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import importlib.metadata
-import mimetypes
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
+from fashion_keras.data.photo_file import photo_format
 from fashion_keras.errors import UserError
 from fashion_keras.pages import MAX_BYTES
 
@@ -85,7 +85,7 @@ def make_app(
         index = request.path_params["index"]
         try:
             photo = examples[index].read_bytes()
-            return Response(photo, media_type=mimetypes.guess_type(examples[index].name)[0])
+            return Response(photo, media_type=f"image/{photo_format(photo)}".lower())
         except (IndexError, OSError):
             return PlainTextResponse("There is no such example.", 404)
 
