@@ -19,6 +19,7 @@ from fashion_keras.provenance import changing, check_files, fingerprints
 from fashion_keras.quiet import load_keras
 from fashion_keras.reading import STRICT, damaged, read_json, validated
 from fashion_keras.released import DEFAULT, model_place, released_names
+from fashion_keras.stored_scores import read_history
 from fashion_keras.text import command
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class Run:
         import pandas as pd
 
         file = self.path / HISTORY_FILE
-        return pd.read_csv(file) if file.is_file() else pd.DataFrame()
+        rows = pd.DataFrame(read_history(file)) if file.is_file() else pd.DataFrame()
+        return rows.astype({"epoch": int}) if "epoch" in rows else rows
 
     def fingerprints(self, sees: str = "photo") -> dict[str, str]:
         """Return the sha256 of what its predictions come from: the models and the decision."""
@@ -312,7 +314,7 @@ def has_other_split(path: str | os.PathLike, info: DatasetInfo) -> bool:
     `path` is the run's folder or a file in it. Its test photos may then be what the run has seen.
     """
     path = Path(path)
-    trained = _read_records(path if path.is_dir() else path.parent)
+    trained = load_records(path if path.is_dir() else path.parent)
     if trained is None:
         return False
     catalogue = trained.source.get("fingerprint")
@@ -321,7 +323,7 @@ def has_other_split(path: str | os.PathLike, info: DatasetInfo) -> bool:
 
 
 def _began_with_others(folder: Path, info: DatasetInfo) -> bool:
-    trained = _read_records(folder)
+    trained = load_records(folder)
     return trained is not None and trained.shards != _identity(info)["shards"]
 
 
@@ -336,7 +338,8 @@ class _Records:
     shards: dict[str, str]
 
 
-def _read_records(folder: Path) -> _Records | None:
+def load_records(folder: Path) -> _Records | None:
+    """Return which records a run is trained on, None where it does not say."""
     return _read(folder, RECORDS_FILE, _Records)
 
 

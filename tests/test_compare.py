@@ -143,10 +143,14 @@ DAMAGED = {
         lambda data: b"[]",
         lambda data: b"\xff\xfe",
         lambda data: data.replace(b'"split"', b'"label": "x", "split"'),
+        lambda data: data.replace(b'"subCategory"', b"[3]"),
+        lambda data: data.replace(b'"num_examples": 60', b'"num_examples": "60"'),
+        lambda data: data.replace(b'{"class": "Bags"}', b'{"class": 5}'),
     ],
     "../history.csv": [
         lambda data: data + b'"',
         lambda data: data + b"3,nothing,0,0\n",
+        lambda data: data + b"3,1,0,0,0\n",
     ],
 }
 

@@ -104,6 +104,19 @@ def test_a_decision_fitted_to_another_model_is_refused_and_can_be_done_without(t
     assert load_run(run, decided=False).decision is None
 
 
+def test_a_runs_history_is_a_table_and_a_damaged_one_a_line(tmp_path):
+    run = load_run(write_run(tmp_path / "run"))
+    assert run.history.empty
+    file = tmp_path / "run" / "history.csv"
+    file.write_text("epoch,loss,val_loss\n1,0.5,\n2,0.25,0.75\n")
+    assert run.history["epoch"].tolist() == [1, 2]
+    assert run.history["loss"].tolist() == [0.5, 0.25] and run.history["val_loss"][1] == 0.75
+    for damage in ('"', "3,much,0\n", "3,0,0,0\n"):
+        file.write_text("epoch,loss,val_loss\n1,0.5,0.5\n" + damage)
+        with pytest.raises(UserError, match=r"history\.csv is damaged"):
+            _ = run.history
+
+
 def test_a_run_that_was_moved_is_as_it_was(tmp_path):
     run = write_run(tmp_path / "run")
     save_decision(run, Decision("subCategory", flip=True), "best.keras")

@@ -19,8 +19,9 @@ from fashion_keras.config import Config, load_config
 from fashion_keras.data.schema import MISSING
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.files import PREDICTIONS_FILE
-from fashion_keras.reading import LIMIT, damaged, read_bytes, read_json, read_text
+from fashion_keras.reading import LIMIT, damaged, read_bytes
 from fashion_keras.run import CONFIG_FILE, EVALUATION_FILE, HISTORY_FILE
+from fashion_keras.stored_scores import read_evaluation, read_history
 from fashion_keras.text import command, from_cell
 
 _MEND = "evaluate the run again"
@@ -99,7 +100,7 @@ def seed_of(run: StoredRun) -> int | None:
 def _load(path: Path, split: str) -> StoredRun:
     folder, evaluation = _find_evaluation(path, split)
     ids, true_names, predicted_names = _read_predictions(evaluation / PREDICTIONS_FILE)
-    raw = read_json(evaluation / EVALUATION_FILE, _MEND)
+    raw = read_evaluation(evaluation / EVALUATION_FILE)
     try:
         label, classes = raw["label"], tuple(row["class"] for row in raw["per_class"])
         index = {name: i for i, name in enumerate(classes)} | {"": MISSING}
@@ -107,7 +108,7 @@ def _load(path: Path, split: str) -> StoredRun:
         prediction = np.array([index[name] for name in predicted_names], np.int64)
         if int((truth >= 0).sum()) != raw["num_examples"]:
             raise ValueError(f"{len(ids):,} photos, expected {raw['num_examples']:,}")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise UserError(
             f"{evaluation}: {PREDICTIONS_FILE} and {EVALUATION_FILE} do not fit each other "
             f"({error!r}). Evaluate the run again"
@@ -118,7 +119,8 @@ def _load(path: Path, split: str) -> StoredRun:
             config = load_config(folder / CONFIG_FILE)
         except UserError:  # of another version: the predictions can be compared all the same
             config = None
-    history = _read_history(folder / HISTORY_FILE)
+    file = folder / HISTORY_FILE
+    history = read_history(file) if file.is_file() else ()
     name = folder.resolve().name
     return StoredRun(name, path, split, label, classes, ids, truth, prediction, config, history)
 
@@ -131,7 +133,7 @@ def _find_evaluation(path: Path, split: str) -> tuple[Path, Path]:
     if (inside / PREDICTIONS_FILE).is_file() and (inside / EVALUATION_FILE).is_file():
         return path, inside
     if (path / PREDICTIONS_FILE).is_file() and (path / EVALUATION_FILE).is_file():
-        found = read_json(path / EVALUATION_FILE, _MEND).get("split")
+        found = read_evaluation(path / EVALUATION_FILE)["split"]
         if found == split:
             own = (path / CONFIG_FILE).is_file() or not (path.parent / CONFIG_FILE).is_file()
             return (path if own else path.parent), path
@@ -161,16 +163,6 @@ def _read_predictions(path: Path) -> tuple[tuple[str, ...], list[str], list[str]
         raise UserError(f"{path} holds no predictions: {_MEND}")
     ids, truth, prediction = zip(*rows, strict=True)
     return ids, list(truth), list(prediction)
-
-
-def _read_history(path: Path) -> tuple[dict[str, float], ...]:
-    if not path.is_file():
-        return ()
-    try:
-        rows = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
-        return tuple({k: float(v) for k, v in row.items() if k and v} for row in rows)
-    except (TypeError, ValueError, csv.Error) as error:
-        raise damaged(path, error, "restore it, or do without its curves: remove it") from None
 
 
 def _aligned(run: StoredRun, first: StoredRun) -> StoredRun:

@@ -15,17 +15,19 @@ import yaml
 import fashion_keras
 from fashion_keras.errors import UserError
 from fashion_keras.metrics import METRICS
-from fashion_keras.reading import read_json
-from fashion_keras.run import BEST_MODEL_FILE, DECISION_FILE, EVALUATION_FILE, RECORDS_FILE, Run
+from fashion_keras.run import (
+    BEST_MODEL_FILE,
+    DECISION_FILE,
+    EVALUATION_FILE,
+    Run,
+    load_records,
+)
 from fashion_keras.serving.served_photo import MAX_PIXELS
+from fashion_keras.stored_scores import is_whole, read_evaluation
 from fashion_keras.text import as_code, as_markdown
 
 # Where evaluations of a split lie in a run's folder, the best account of the model first.
 _EVALUATIONS = ("evaluation-test", "evaluation-validation", ".")
-_NEEDED = {
-    *("split", "label", "num_examples", "num_classes", "interval", "rules", "heads", "per_class"),
-    *(metric.key for metric in METRICS),
-}
 
 
 def find_evaluation(folder: Path, label: str, model: str | None) -> dict | None:
@@ -35,23 +37,15 @@ def find_evaluation(folder: Path, label: str, model: str | None) -> dict | None:
     """
     for place in _EVALUATIONS:
         path = folder / place / EVALUATION_FILE
-        found = _read(path)
-        if isinstance(found, dict) and found.keys() >= _NEEDED and found["label"] == label:
+        try:
+            found = read_evaluation(path)
+        except UserError:  # missing or damaged: a card says less then, and no export fails for it
+            continue
+        if is_whole(found) and found["label"] == label:
             of = found.get("made_from", {}).get(BEST_MODEL_FILE, model)
             if of == model:
                 return found
     return None
-
-
-def _read(path: Path) -> dict | None:
-    """Return what a file holds; None where it is missing or damaged.
-
-    A card says less then, and an export does not fail for it.
-    """
-    try:
-        return read_json(path, "make it again")
-    except UserError:
-        return None
 
 
 def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -170,10 +164,13 @@ def model_card(run: Run, name: str, signatures: Sequence[str]) -> str:
 
 
 def _data(folder, evaluation):
-    records = _read(folder / RECORDS_FILE) or {}
     evaluation = evaluation or {}
-    source = records.get("source") or evaluation.get("records_source") or {}
-    split = records.get("split") or evaluation.get("records_split") or {}
+    try:
+        records = load_records(folder)
+    except UserError:  # as in `find_evaluation`
+        records = None
+    source = (records and records.source) or evaluation.get("records_source") or {}
+    split = (records and records.split) or evaluation.get("records_split") or {}
     return source, split
 
 

@@ -104,6 +104,37 @@ def test_a_damaged_evaluation_counts_as_none(run, tmp_path, text):
     assert "Not measured" in model_card(run, "shop", SIGNATURES)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("accuracy", "high"),
+        ("accuracy", {"value": "0.9", "low": 0, "high": 1}),
+        ("macro_f1", {"value": 0.9}),
+        ("made_from", ["best.keras"]),
+        ("num_examples", "80"),
+        ("heads", {"gender": {"num_examples": 5}}),
+        ("heads", ["gender"]),
+        ("per_class", [{"class": "Bags"}]),
+        ("per_class", {"class": "Bags"}),
+        ("rules", {}),
+        ("interval", {"confidence": "much"}),
+        ("records_source", "shop.zip"),
+    ],
+    ids=str,
+)
+def test_an_evaluation_with_a_damaged_value_counts_as_none(run, tmp_path, key, value):
+    save(tmp_path, "evaluation-test", evaluation("test") | {key: value})
+    assert "Not measured" in model_card(run, "shop", SIGNATURES)
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '{"source": 5}', '{"source": [], "split": [], "shards": 1}']
+)
+def test_records_that_are_damaged_are_none_that_are_known(run, tmp_path, text):
+    (tmp_path / "records.json").write_text(text)
+    assert model_card(run, "shop", SIGNATURES)
+
+
 def test_validation_scores_are_called_flattering(run, tmp_path):
     save(tmp_path, ".", evaluation("validation"))
     card = model_card(run, "shop", SIGNATURES)
