@@ -37,6 +37,18 @@ def printable(text: str, keep: str = "") -> str:
     return _ACTING.sub(shown, text)
 
 
+def counted(count: int, what: str) -> str:
+    """Return a count of things as a person writes it.
+
+    Example:
+
+        >>> counted(1, "photo"), counted(1200, "class")
+        ('1 photo', '1,200 classes')
+    """
+    end = "" if count == 1 else "es" if what.endswith("s") else "s"
+    return f"{count:,} {what}{end}"
+
+
 def cell(value):
     """Return what a cell of a CSV holds: a text that begins as a formula behind a quote.
 

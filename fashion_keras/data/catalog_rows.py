@@ -26,6 +26,7 @@ from fashion_keras.data.product_groups import (
     product_column,
 )
 from fashion_keras.data.schema import NAME_COLUMN
+from fashion_keras.text import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,12 +216,12 @@ class Findings:
         if products:
             example = next(row.id for row in rows if row.id != row.product)
             self.notes.append(
-                f"{_counted(len(products), 'id')} with several photos: these have ids of their "
+                f"{counted(len(products), 'id')} with several photos: these have ids of their "
                 f"own, such as {example}"
             )
         if alone:
             self.notes.append(
-                f"warning: {_counted(alone, 'row')} without a {column}: each stands alone"
+                f"warning: {counted(alone, 'row')} without a {column}: each stands alone"
             )
         if filled.cells:
             cells = ", ".join(f"{label} {count:,}" for label, count in filled.cells.items())
@@ -228,7 +229,7 @@ class Findings:
         for label, groups in filled.contradictions.items():
             shown = _some([f"{name}: {', '.join(spelled_out(v))}" for name, v in groups.items()])
             self.notes.append(
-                f"warning: {_counted(len(groups), 'group')} of {column} with several values of "
+                f"warning: {counted(len(groups), 'group')} of {column} with several values of "
                 f"{label} ({shown}): each row keeps its own, none is filled"
             )
         self.details["groups"] = {
@@ -244,12 +245,12 @@ class Findings:
             return
         others = [row for row in rows if row.has_another_photo]
         what = "ids repeat" if column is None else f"the id column {column!r} repeats"
-        note = f"{what}: of each id one row is kept, {_counted(len(rows), 'row')} left out"
+        note = f"{what}: of each id one row is kept, {counted(len(rows), 'row')} left out"
         if others:
             products = len({row.id for row in others})
             note = (
                 f"warning: {note}. {len(others):,} of them show other photos of "
-                f"{_counted(products, 'product')}: --group-column {column or 'NAME'} takes these "
+                f"{counted(products, 'product')}: --group-column {column or 'NAME'} takes these "
                 "too, and keeps a product's photos in one split"
             )
         self.notes.append(note)
@@ -291,7 +292,7 @@ class Findings:
         ]
         if apart:
             self.notes.append(
-                f"warning: {_counted(len(apart), 'product')} share a photo with another "
+                f"warning: {counted(len(apart), 'product')} share a photo with another "
                 f"({_some([row.id for row in apart])}), which may be in train and in test: "
                 "--split grouped keeps them together"
             )
@@ -300,7 +301,3 @@ class Findings:
 
 def _some(shown: Sequence[str]) -> str:
     return ", ".join(shown[:_SHOWN]) + ", …" * (len(shown) > _SHOWN)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from fashion_keras.data.catalog import doubtful_names, look_alikes, several_values, spelled_out
+from fashion_keras.text import counted
 
 FEW = 3  # photos of a class: with fewer it is not in every split
 _FEW_ROWS = 0.5  # of the photos: a label on fewer is likely to be another column than meant
@@ -57,14 +58,13 @@ def _of(counts: Mapping[str, int], names: Sequence[str]) -> dict[str, int]:
 
 
 def _facts(found: dict) -> list[str]:
-    facts = [_counted(found["classes"], "class", "classes")]
+    facts = [counted(found["classes"], "class")]
     if found["without"]:
-        facts.append(f"{_counted(found['without'], 'photo', 'photos')} without it")
+        facts.append(f"{counted(found['without'], 'photo')} without it")
     if found["under_three"]:
         few = len(found["under_three"])
         facts.append(
-            f"{_counted(few, 'class', 'classes')} under {FEW} photos "
-            f"({_examples(found['under_three'])})"
+            f"{counted(few, 'class')} under {FEW} photos ({_examples(found['under_three'])})"
         )
     return facts
 
@@ -84,13 +84,13 @@ def _warnings(label: str, found: dict) -> list[str]:
         groups = found["look_alike"]
         shown = "; ".join(_spelled(names) for names in groups[:_SHOWN])
         lines.append(
-            f"{_counted(sum(map(len, groups)), 'class', 'classes')} of {label} look alike "
+            f"{counted(sum(map(len, groups)), 'class')} of {label} look alike "
             f"({shown}{_more(groups)}): --merge-names makes one of them"
         )
     if found["several_values"]:
         cells = sum(found["several_values"].values())
         lines.append(
-            f"{_counted(cells, 'photo', 'photos')} seem to have several values of {label} in one "
+            f"{counted(cells, 'photo')} seem to have several values of {label} in one "
             f"cell ({_examples(found['several_values'])}): each such text is a class of its own"
         )
     if found["like_no_value"]:
@@ -116,7 +116,3 @@ def _examples(counts: Mapping[str, int]) -> str:
 
 def _more(items) -> str:
     return ", …" if len(items) > _SHOWN else ""
-
-
-def _counted(count: int, one: str, several: str) -> str:
-    return f"{count:,} {one if count == 1 else several}"
