@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 
+import keras
 import pytest
 from tiny_records import write_tiny_records
 
+from fashion_keras.errors import UserError
 from fashion_keras.quiet import load_keras
 
 
@@ -32,7 +34,6 @@ def train(tmp_path, **environment):
     ("settings", "expected"),
     [
         ('{"image_data_format": "channels_first"}', "image_data_format is 'channels_first'"),
-        ('{"floatx": "float16"}', "floatx is 'float16'"),
         ('{"floatx": "quux"}', "Keras does not start"),
         ("[1]", "Keras does not start"),
     ],
@@ -41,6 +42,12 @@ def test_settings_that_make_other_models_are_refused(tmp_path, settings, expecte
     (tmp_path / "keras.json").write_text(settings)
     (error,) = train(tmp_path, KERAS_HOME=str(tmp_path))
     assert expected in error and str(tmp_path / "keras.json") in error
+
+
+def test_half_precision_for_all_is_refused_too(monkeypatch):
+    monkeypatch.setattr(keras.config, "floatx", lambda: "float16")
+    with pytest.raises(UserError, match=r"floatx is 'float16', expected 'float32': .*keras\.json"):
+        load_keras()
 
 
 def test_keras_2_is_refused(tmp_path):

@@ -54,12 +54,13 @@ scores = fk.evaluate("run", "records", "validation", report="report", resamples=
 assert scores.result["worst_f1"]["value"] == min(scores.per_class["f1"])
 assert "worst F1" in str(scores)
 fk.evaluate("run", "records", "test", resamples=50, progress=False)
+fk.export("run", "models", progress=False)
 """
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run trained and evaluated by a copy of the package."""
+    """A run trained, evaluated and exported by a copy of the package."""
     folder = tmp_path_factory.mktemp("newcomer")
     package = folder / "fashion_keras"
     shutil.copytree(Path(fashion_keras.__file__).parent, package)
@@ -69,13 +70,8 @@ def folder(tmp_path_factory):
     assert metrics.count("METRICS = (\n") == 1
     (package / "metrics.py").write_text(metrics.replace("METRICS = (\n", METRIC))
     write_tiny_records(folder / "records")
-    run_in(folder, "-c", PROGRAM)
-    return folder
-
-
-def run_in(folder, *arguments):
     ended = subprocess.run(
-        [sys.executable, *arguments],
+        [sys.executable, "-c", PROGRAM],
         capture_output=True,
         text=True,
         timeout=600,
@@ -83,6 +79,7 @@ def run_in(folder, *arguments):
         env={**os.environ, "PYTHONPATH": str(folder)},
     )
     assert ended.returncode == 0, ended.stderr
+    return folder
 
 
 def test_training_works_without_the_faster_kernels(folder):
@@ -91,6 +88,5 @@ def test_training_works_without_the_faster_kernels(folder):
 
 def test_a_new_score_is_on_the_page_and_the_model_card(folder):
     assert "Worst F1" in (folder / "report/report.html").read_text(encoding="utf-8")
-    run_in(folder, "-m", "fashion_keras.export", "--model", "run", "--output", "models")
     (card,) = folder.glob("models/**/README.md")
     assert "worst F1" in card.read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.predict import main
 from fashion_keras.serving.layout import ModelInfo
 from fashion_keras.serving.savedmodel import export_saved_model
+from fashion_keras.tagging import loading
 from fashion_keras.tagging.columns import Columns
 from fashion_keras.tagging.sources import PhotoSource
 
@@ -38,6 +40,14 @@ TRUNCATED = PHOTOS["jpeg"][: len(PHOTOS["jpeg"]) // 2]
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return export_saved_model(tiny_run(), tmp_path_factory.mktemp("models")).parent
+
+
+@pytest.fixture(autouse=True, scope="module")
+def loaded_once():
+    """Load each model once for all tests: that takes TensorFlow a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "load_local", functools.cache(loading.load_local))
+        yield
 
 
 @pytest.fixture
