@@ -17,6 +17,7 @@ from fashion_keras.auditing.pairs import RecordedPhotos
 from fashion_keras.config import Config
 from fashion_keras.data import schema
 from fashion_keras.data.near_duplicates import find_pairs, group_numbers
+from fashion_keras.data.product_groups import joined_groups
 from fashion_keras.data.schema import DatasetInfo, SplitInfo
 from fashion_keras.data.tfrecord import feature_spec, shard_name, write_shard
 from fashion_keras.errors import UserError
@@ -29,14 +30,18 @@ def assign_folds(
 ) -> np.ndarray:
     """Return a fold, 0 … folds−1, for each photo: int `[N]`.
 
-    Every class in proportion, and every group (near-duplicates) in one fold, for a model that
-    has seen a photo's twin with its label is no judge of the photo (scikit-learn's
-    `StratifiedGroupKFold`). Raises `UserError` where there are fewer groups than folds.
+    Every class in proportion, and every group (near-duplicates, a product's photos) in one fold,
+    for a model that has seen a photo's twin with its label is no judge of the photo
+    (scikit-learn's `StratifiedGroupKFold`). Raises `UserError` where there are fewer groups than
+    folds.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
     if len(set(groups)) < folds:
-        raise UserError(f"--folds {folds}: the training split has only {len(set(groups))} photos")
+        raise UserError(
+            f"--folds {folds}: the training split has only {len(set(groups))} photos, or groups "
+            "of photos that belong together"
+        )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     result = np.zeros(len(classes), int)
     with warnings.catch_warnings():  # of classes with fewer photos than folds
@@ -45,6 +50,22 @@ def assign_folds(
         for fold, (_, held_out) in enumerate(splitter.split(places, classes, groups)):
             result[held_out] = fold
     return result
+
+
+def folds_of(photos: RecordedPhotos, label: str, folds: int) -> dict[str, int]:
+    """Return the fold of each training photo by its id, see `assign_folds`.
+
+    Near-duplicates are in one fold, and so is what `convert --group-column` kept in one split.
+    """
+    near = group_numbers(len(photos.ids), find_pairs(photos.hashes)).tolist()
+    own = {id: group for id, group in zip(photos.ids, photos.groups, strict=True) if group}
+    together = joined_groups(dict(zip(photos.ids, near, strict=True)), own)
+    number = {group: i for i, group in enumerate(dict.fromkeys(together.values()))}
+    inside = np.flatnonzero(photos.splits == "train")
+    ids = [photos.ids[index] for index in inside]
+    classes = photos.labels[label][inside].tolist()
+    found = assign_folds(classes, [number[together[id]] for id in ids], folds)
+    return dict(zip(ids, found.tolist(), strict=True))
 
 
 def write_fold(
@@ -136,28 +157,18 @@ def cross_fit(
 ) -> OutOfSample:
     """Train `folds` models in `workdir`, each on all but one fold of the training split.
 
-    Near-duplicates are in one fold. A fold that is done is not trained again, and one that was
-    stopped goes on from its last checkpoint. Raises `UserError` where `workdir` holds folds of
-    other records, of another config or number of folds.
+    What `folds_of` says belongs together is in one fold. A fold that is done is not trained
+    again, and one that was stopped goes on from its last checkpoint. Raises `UserError` where
+    `workdir` holds folds of other records, of another config or number of folds.
     """
     workdir = Path(workdir)
-    label = config.data.label
     if unreadable := photos.hashes.unreadable:
         id, reason = next(iter(unreadable.items()))
         raise UserError(
             f"{records}: {len(unreadable):,} photos cannot be decoded, the first {id} ({reason}).\n"
             "Nothing can be trained on them: convert the catalogue again"
         )
-    numbers = group_numbers(len(photos.ids), find_pairs(photos.hashes))
-    inside = np.flatnonzero(photos.splits == "train")
-    classes = photos.labels[label][inside]
-    fold_of = dict(
-        zip(
-            [photos.ids[index] for index in inside],
-            assign_folds(classes.tolist(), numbers[inside].tolist(), folds).tolist(),
-            strict=True,
-        )
-    )
+    fold_of = folds_of(photos, config.data.label, folds)
     parts = []
     for fold in range(folds):
         say(f"fold {fold + 1} of {folds}")

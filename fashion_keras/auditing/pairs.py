@@ -27,12 +27,14 @@ class RecordedPhotos:
     """All products of some records, in the splits' and shards' order.
 
     `splits` names each one's split; `labels` maps a label column to text, `[N]`, empty where
-    there is no value; `hashes` has its ids and hashes. Photos that cannot be decoded are in
+    there is no value; `groups` is what `convert --group-column` kept together, empty where a
+    product stands alone; `hashes` has its ids and hashes. Photos that cannot be decoded are in
     `hashes.unreadable` alone.
     """
 
     splits: np.ndarray
     labels: dict[str, np.ndarray]
+    groups: np.ndarray
     hashes: PhotoHashes
 
     @property
@@ -52,14 +54,16 @@ def read_photos(
     names = list(info.labels)
     splits: dict[str, str] = {}
     texts: dict[str, list[str]] = {}
+    groups: dict[str, str] = {}
 
     def photos() -> Iterator[tuple[str, bytes]]:
         for split, described in info.splits.items():
             if not described.num_examples:
                 continue
             for batch in _batches(records, info, split, names):
-                for id, encoded, text in batch:
+                for id, encoded, text, group in batch:
                     splits[id.decode()] = split
+                    groups[id.decode()] = group.decode()
                     texts[id.decode()] = [value.decode() for value in text]
                     yield id.decode(), encoded
 
@@ -69,6 +73,7 @@ def read_photos(
     return RecordedPhotos(
         np.array([splits[id] for id in hashes.ids]),
         {name: columns[:, i] for i, name in enumerate(names)},
+        np.array([groups[id] for id in hashes.ids], dtype=object),
         hashes,
     )
 
@@ -81,14 +86,15 @@ def photo_bytes(records: str | os.PathLike, ids: Collection[str]) -> dict[str, b
     for split, described in info.splits.items():
         if described.num_examples and len(found) < len(wanted):
             for batch in _batches(records, info, split, list(info.labels)[:1]):
-                found |= {id.decode(): encoded for id, encoded, _ in batch if id in wanted}
+                found |= {id.decode(): encoded for id, encoded, *_ in batch if id in wanted}
     return found
 
 
 def _batches(records, info, split, labels):
-    """Yield batches of (id, encoded, texts); a record at a time would cost ten times as long."""
+    """Yield batches of (id, encoded, texts, group); a record at a time takes ten times as long."""
     dataset = read_records(records, info, split, labels, texts=True, parallel_reads=1)
-    columns = dataset.map(lambda product: (product["id"], product["encoded"], product["text"]))
+    wanted = ("id", "encoded", "text", "group")
+    columns = dataset.map(lambda product: tuple(product[name] for name in wanted))
     for batch in columns.batch(_BATCH).prefetch(1).as_numpy_iterator():
         yield zip(*batch, strict=True)
 

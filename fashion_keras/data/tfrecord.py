@@ -135,7 +135,8 @@ def feature_spec(
 ) -> dict[str, tf.io.FixedLenFeature]:
     """Return what `tf.io.parse_example` needs to read the records' features.
 
-    Photo, id and each label's index; with `texts` also name, height, width and labels' texts.
+    Photo, id and each label's index; with `texts` also name, height, width, labels' texts and the
+    group, "" where none is stored.
     `titles` are the features of text columns, the values of `DatasetInfo.texts`.
     """
     import tensorflow as tf
@@ -146,6 +147,7 @@ def feature_spec(
     if texts:
         spec |= {schema.NAME: text, schema.HEIGHT: number, schema.WIDTH: number}
         spec |= {schema.label_text_key(label): text for label in labels}
+        spec[schema.GROUP] = tf.io.FixedLenFeature([], tf.string, default_value="")
     return spec | {key: text for key in titles}
 
 
@@ -165,7 +167,7 @@ def read_records(
     shards take turns.
 
     Yields dicts: `id` and `encoded` string scalars, `index` int64 `[len(labels)]` with -1 where
-    a label has no value; with `texts` also `name`, `height`, `width`, and `text` string
+    a label has no value; with `texts` also `name`, `group`, `height`, `width`, and `text` string
     `[len(labels)]`; with `titles` also `title` string `[len(info.texts)]`, the product's text of
     each text column, empty where it has none. Raises `UserError` where a shard is missing or not
     of the recorded size, and where `titles` are asked of records without text.
@@ -194,6 +196,7 @@ def read_records(
         if texts:
             product |= {
                 "name": raw[schema.NAME],
+                "group": raw[schema.GROUP],
                 "height": raw[schema.HEIGHT],
                 "width": raw[schema.WIDTH],
                 "text": tf.stack([raw[schema.label_text_key(k)] for k in labels]),

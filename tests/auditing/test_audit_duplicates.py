@@ -11,6 +11,7 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, f1_score
 
 from fashion_keras.audit import main
+from fashion_keras.auditing.cross_fitting import folds_of
 from fashion_keras.auditing.duplicate_audit import scores_with_and_without
 from fashion_keras.auditing.pairs import (
     RecordedPhotos,
@@ -24,6 +25,7 @@ from fashion_keras.auditing.pairs import (
 from fashion_keras.data.near_duplicates import Pairs, find_pairs, hash_photos
 from fashion_keras.data.schema import SCHEMA_VERSION, DatasetInfo, SplitInfo
 from fashion_keras.data.tfrecord import Record, shard_name, to_example, write_shard
+from fashion_keras.errors import UserError
 
 # id, split, seed of the photo, JPEG quality, kind. 1, 2 and 7 are twins, 3 and 8, 5 and 6.
 PHOTOS = (
@@ -45,8 +47,11 @@ def records(tmp_path_factory):
     return write_records(tmp_path_factory.mktemp("twins"))
 
 
-def write_records(folder, damaged=None):
-    """Write `PHOTOS`, that with the id `damaged` as bytes that are no photo."""
+def write_records(folder, damaged=None, groups=None):
+    """Write `PHOTOS`, that with the id `damaged` as bytes that are no photo.
+
+    `groups` are those of ids, where there is a column of groups.
+    """
     folder.mkdir(exist_ok=True)
     splits = {}
     for split in ("train", "validation", "test"):
@@ -60,6 +65,7 @@ def write_records(folder, damaged=None):
                     80,
                     60,
                     {"kind": kind or None},
+                    None if groups is None else groups.get(id, ""),
                 ),
                 {"kind": {name: i for i, name in enumerate(KINDS)}},
             )
@@ -77,6 +83,18 @@ def write_records(folder, damaged=None):
 @pytest.fixture(scope="module")
 def photos(records):
     return read_photos(records)
+
+
+def test_a_fold_holds_twins_and_what_is_of_one_group(tmp_path, photos):
+    assert photos.groups.tolist() == [""] * len(PHOTOS)
+    apart = [folds_of(photos, "kind", 3)[id] for id in "1234"]
+    assert apart[0] == apart[1] and len(set(apart)) == 3, "1 and 2 are twins"
+    grouped = read_photos(write_records(tmp_path / "grouped", groups={"3": "a hat", "1": "a hat"}))
+    assert grouped.groups.tolist() == ["a hat", "", "a hat", *[""] * 6]
+    found = [folds_of(grouped, "kind", 2)[id] for id in "1234"]
+    assert found[0] == found[1] == found[2] != found[3]
+    with pytest.raises(UserError, match="only 2 photos, or groups"):
+        folds_of(grouped, "kind", 3)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +167,9 @@ def test_a_missing_value_conflicts_with_nothing(photos, pairs):
 
 def test_no_pairs_at_all():
     hashes = hash_photos([(str(i), encode(product(i))) for i in range(3)])
-    photos = RecordedPhotos(np.array(["train"] * 3), {"kind": np.array(["Hat"] * 3)}, hashes)
+    photos = RecordedPhotos(
+        np.array(["train"] * 3), {"kind": np.array(["Hat"] * 3)}, np.full(3, ""), hashes
+    )
     none = Pairs(*(np.zeros(0, int) for _ in range(3)), np.zeros(0))
     report = duplicates_report(photos, none)
     assert report["groups"] == {"groups": 0, "photos": 0, "largest": 0}
