@@ -6,4 +6,6 @@ source scripts/environment.sh
 environment test,dev
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-exec .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"
+# Files in the order of tests/conftest.py, the longest first.
+exec .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+    --no-loadscope-reorder "$@"

@@ -1,5 +1,6 @@
-"""Fixtures that several tests share: where the real Kaggle archives are, if anywhere."""
+"""Fixtures that several tests share: a finished run, and the real archives, if they are there."""
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -13,6 +14,31 @@ SMALL = "fashion-product-images-small.zip"
 LARGE_224 = "fashion-product-images-224.zip"
 
 
+# What takes longest begins first, so that the processes of scripts/test.sh end together.
+LONGEST = (
+    "training/test_titles.py",
+    "training/test_jax.py",
+    "test_structure.py",
+    "training/test_trainer.py",
+    "data/test_pipeline.py",
+    "test_tutorial.py",
+    "test_evaluate.py",
+    "training/test_macro_f1.py",
+    "test_teacher.py",
+    "test_run_moves.py",
+    "test_any_label.py",
+    "serving/test_savedmodel.py",
+    "test_python_steps.py",
+    "test_newcomer.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Put the longest files first; within a file nothing changes."""
+    order = {REPOSITORY / "tests" / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
 def _small() -> Path:
     default = REPOSITORY.parent / "shared" / "data" / SMALL
     return Path(os.environ.get("FASHION_KERAS_ARCHIVE") or default)
@@ -22,6 +48,23 @@ def _or_skip(path: Path) -> Path:
     if not path.exists():
         pytest.skip(f"{path.name} is not at {path.parent} (set FASHION_KERAS_ARCHIVE)")
     return path
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A folder with a `shop`, its `records` and a `run`, made once for all test processes.
+
+    Never to be changed: whoever evaluates the run or trains it on takes a copy.
+    """
+    from finished_run import make_finished_run
+
+    folder = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        folder = folder.parent
+    with open(folder / "finished.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        make_finished_run(folder / "finished")
+    return folder / "finished"
 
 
 @pytest.fixture(scope="session")

@@ -9,45 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_records import write_tiny_records
 
 import fashion_keras as fk
 from fashion_keras.models.registry import ARCHITECTURES
 
-SETTINGS = {
-    "data.image_size": [40, 32],
-    "training.batch_size": 16,
-    "training.retrain_epochs": 3,
-    "training.precision": "float32",
-}
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Records and a finished run on them."""
-    folder = tmp_path_factory.mktemp("trained")
-    write_tiny_records(folder / "records")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
-        fk.train(
-            folder / "records",
-            folder / "run",
-            arch="tiny",
-            epochs=2,
-            settings=SETTINGS,
-            progress=False,
-        )
-    return folder / "records", folder / "run"
-
 
 @pytest.fixture(params=["now", "0.1"])
-def twins(request, trained, tmp_path):
+def twins(request, finished, tmp_path):
     """The run, and the same one zipped, unpacked elsewhere, and given other times.
 
     Also as version 0.1 left it, which noted nothing about its files.
     """
-    _, run = trained
-    plain = Path(shutil.copytree(run, tmp_path / "plain"))
+    plain = Path(shutil.copytree(finished / "run", tmp_path / "plain"))
     if request.param == "0.1":
         (plain / "run.json").unlink()
     archive = shutil.make_archive(tmp_path / "run", "zip", plain)
@@ -77,8 +50,8 @@ def test_a_finished_run_is_finished(twins, monkeypatch):
     same(twins, lambda path: sorted(file.name for file in (path / "model").iterdir()))
 
 
-def test_scores_and_what_is_exported_are_the_same(trained, twins):
-    records, _ = trained
+def test_scores_and_what_is_exported_are_the_same(finished, twins):
+    records = finished / "records"
 
     def scores(path):
         found = fk.evaluate(path, records, "test", resamples=20, progress=False).result
@@ -95,8 +68,8 @@ def test_scores_and_what_is_exported_are_the_same(trained, twins):
     same(twins, lambda path: (path / "evaluation-test" / "per_class.csv").read_bytes())
 
 
-def test_a_decision_is_fitted_anew_and_heads_are_retrained_to_the_same(trained, twins):
-    records, _ = trained
+def test_a_decision_is_fitted_anew_and_heads_are_retrained_to_the_same(finished, twins):
+    records = finished / "records"
 
     def calibrated(path):
         return fk.calibrate(path, records, progress=False).decision
