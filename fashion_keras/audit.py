@@ -1,4 +1,4 @@
-"""`fashion-keras audit`: records in; near-duplicates, leaks and doubtful labels out."""
+"""`fashion-keras audit`: records in; near-duplicates, doubtful labels, photo against title, out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from fashion_keras.data.schema import DatasetInfo, did_you_mean
 from fashion_keras.errors import UserError
 from fashion_keras.io import place
 from fashion_keras.progress import Reporter, Terminal, reporter
-from fashion_keras.run import check_run
+from fashion_keras.run import TITLE_FILE, check_run
+from fashion_keras.text import command
 
 EXAMPLES = """\
 examples:
@@ -31,6 +32,8 @@ examples:
     fashion-keras recipes resnet18-quick > quick.yaml
     fashion-keras audit --labels --data tfrecords/small --folds 5 --config quick.yaml \\
         --output audit
+  which photos do not fit their titles? By a run that takes titles:
+    fashion-keras audit --titles --data tfrecords/small --model runs/resnet18-1 --output audit
 
 Writes CSVs, picture sheets and a JSON. Look at the sheets, delete the rows of label_issues.csv
 that you disagree with, and give it to fashion-keras convert --relabel.
@@ -50,6 +53,7 @@ class Request:
     max_difference: float | None
     min_similarity: float | None
     labels: bool
+    titles: bool
     splits: Sequence[str] | None
     folds: int | None
     config: Path | None
@@ -72,25 +76,30 @@ def audit(
     max_difference: float | None = None,
     min_similarity: float | None = None,
     labels: bool = False,
+    titles: bool = False,
     splits: Sequence[str] | None = None,
     folds: int | None = None,
     config: str | os.PathLike | None = None,
     progress: bool | Reporter = True,
 ) -> str:
-    """Look for near-identical photos within and across splits, or for labels that may be wrong.
+    """Look for near-identical photos, for labels that may be wrong, or for photos of other titles.
 
     Args:
         data: the records.
         output: a folder for CSVs, picture sheets and a JSON.
         model: a training run; with `labels` several, whose probabilities are averaged.
-        label: whose values to compare. Defaults to the run's, else the first of the records.
+        label: whose values to compare. Defaults to the run's, else the first of the records;
+            with `titles` to all that the run has.
         predictions: `predictions.csv.gz` of `evaluate`: score it with and without the photos that
             have a near-duplicate in the training split.
         max_distance: bits that two hashes of 256 bits may differ in. Defaults to 12.
         max_difference: of two photos' pixels, from 0 to 1. Defaults to 0.05.
         min_similarity: cosine of two photos' features, with `model`. Defaults to 0.99.
         labels: rank doubtful labels, and do not look for near-duplicates.
-        splits: of `labels` with `model`: which to look at. Defaults to validation and test.
+        titles: rank products by how far `model`'s answers by the photo alone and by the title
+            alone are apart, and do not look for near-duplicates.
+        splits: of `labels` or `titles` with `model`: which to look at. Defaults to validation and
+            test.
         folds: of `labels`: look at the training split by training so many models.
         config: a config file for the models of `folds`.
         progress: False for no bars, or a `Reporter`.
@@ -103,6 +112,7 @@ def audit(
     Example:
 
         print(fk.audit("tfrecords/small", "audit", model="runs/resnet18", labels=True))
+        print(fk.audit("tfrecords/small", "audit", model="runs/resnet18", titles=True))
     """
     options = {**locals()}
     report_to = reporter(options.pop("progress"))
@@ -129,6 +139,11 @@ def _audit(request: Request, report_to: Reporter) -> str:
         from fashion_keras.auditing.label_audit import audit_labels
 
         return audit_labels(request, info, config, report_to)
+    if request.titles:
+        load_tensorflow()
+        from fashion_keras.auditing.title_audit import audit_titles
+
+        return audit_titles(request, info, report_to)
     predictions = None
     if request.predictions:
         from fashion_keras.auditing.duplicate_audit import read_predictions
@@ -183,10 +198,16 @@ def _check(options, info: DatasetInfo) -> None:
     """Raise `UserError` where options do not fit each other or the records."""
     if options.label:
         info.vocabulary(options.label)
-    if not options.labels:
-        for name in ("folds", "config", "splits"):
-            if getattr(options, name):
-                raise UserError(f"--{name} belongs to --labels: add it, or leave --{name} out")
+    if options.labels and options.titles:
+        raise UserError("--labels and --titles are two audits: give one of them")
+    for name in ("folds", "config"):
+        if getattr(options, name) and not options.labels:
+            raise UserError(f"--{name} belongs to --labels: add it, or leave --{name} out")
+    if not options.labels and not options.titles:
+        if options.splits:
+            raise UserError(
+                "--splits belongs to --labels or --titles: add one, or leave --splits out"
+            )
         if len(options.model) > 1:
             raise UserError("looking for near-duplicates takes one --model")
         if options.min_similarity is not None and not options.model:
@@ -196,7 +217,36 @@ def _check(options, info: DatasetInfo) -> None:
     for name in ("predictions", "max_distance", "max_difference", "min_similarity"):
         if getattr(options, name) is not None:
             option = f"--{name.replace('_', '-')}"
-            raise UserError(f"{option} belongs to the audit of near-duplicates: leave out --labels")
+            other = "--labels" if options.labels else "--titles"
+            raise UserError(f"{option} belongs to the audit of near-duplicates: leave out {other}")
+    for split in options.splits or ():
+        if split not in info.splits:
+            known = ", ".join(info.splits)
+            raise UserError(
+                f"unknown split {split!r}: the records have {known}"
+                + did_you_mean(split, info.splits)
+            )
+    if options.titles:
+        _check_titles(options, info)
+    else:
+        _check_labels(options)
+
+
+def _check_titles(options, info: DatasetInfo) -> None:
+    if len(options.model) != 1:
+        raise UserError("--titles needs one --model RUN that takes titles")
+    (model,) = options.model
+    if not (check_run(model).parent / TITLE_FILE).is_file():
+        again = command("retrain", "--model", model, "--data", options.data, "--part", "title")
+        raise UserError(f"{model} takes no titles. Fit a model of them: {again}")
+    if not info.texts:
+        raise UserError(
+            f"{options.data} holds no text of its products: convert the catalogue again with "
+            "--text-column NAME"
+        )
+
+
+def _check_labels(options) -> None:
     if options.folds:
         if options.model or not options.config:
             raise UserError(
@@ -209,18 +259,11 @@ def _check(options, info: DatasetInfo) -> None:
         return
     if not options.model:
         raise UserError("--labels needs --model RUN, or --folds K --config FILE")
-    for split in options.splits or ():
-        if split == "train":
-            raise UserError(
-                "a model has learnt the labels of its training split and cannot doubt them: "
-                "use --folds K --config FILE"
-            )
-        if split not in info.splits:
-            known = ", ".join(info.splits)
-            raise UserError(
-                f"unknown split {split!r}: the records have {known}"
-                + did_you_mean(split, info.splits)
-            )
+    if "train" in (options.splits or ()):
+        raise UserError(
+            "a model has learnt the labels of its training split and cannot doubt them: "
+            "use --folds K --config FILE"
+        )
 
 
 def _check_limits(options) -> None:
@@ -234,8 +277,8 @@ def _check_limits(options) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fashion-keras audit",
-        description="Look for near-identical photos within and across splits, and with --labels "
-        "for labels that are probably wrong.",
+        description="Look for near-identical photos within and across splits, with --labels for "
+        "labels that are probably wrong, with --titles for photos that do not fit their titles.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -251,8 +294,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--label", metavar="NAME", help="whose values to compare (default: the run's, else the "
-        "first of the records; subCategory where there is one)"
+        "first of the records; subCategory where there is one; with --titles all that the run has)"
     )  # fmt: skip
+    parser.add_argument(
+        "--splits",
+        nargs="+",
+        metavar="SPLIT",
+        help="with --labels or --titles by --model: which to look at (default: validation test)",
+    )
     twins = parser.add_argument_group("near-duplicates")
     twins.add_argument(
         "--predictions",
@@ -280,18 +329,17 @@ def _parser() -> argparse.ArgumentParser:
         help="of two photos' features, with --model (default: 0.99); see similar.png",
     )
     _add_doubt(parser.add_argument_group("wrong labels"))
+    parser.add_argument_group("photo against title").add_argument(
+        "--titles",
+        action="store_true",
+        help="rank products by how far the answers by photo alone and by title alone are apart",
+    )
     return parser
 
 
 def _add_doubt(doubt) -> None:
     """Add the options of --labels."""
     doubt.add_argument("--labels", action="store_true", help="rank labels that are doubtful")
-    doubt.add_argument(
-        "--splits",
-        nargs="+",
-        metavar="SPLIT",
-        help="with --model: which to look at (default: validation test)",
-    )
     doubt.add_argument(
         "--folds", type=positive_int, metavar="K", help="cross-fit: train K models by --config"
     )

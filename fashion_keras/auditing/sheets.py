@@ -78,16 +78,16 @@ class Tile:
     alarm: bool = False
 
 
-def tile_sheet(title: str, tiles: Sequence[Tile], *, columns: int = 6) -> bytes:
+def tile_sheet(title: str, tiles: Sequence[Tile], *, columns: int = 6, width: int = 170) -> bytes:
     """Lay tiles out in a grid below a title, and return the sheet as PNG.
 
-    Photos are brought to one height, keeping their shape; a line that is too long is cut, with
-    an ellipsis.
+    Photos are brought to one height, keeping their shape; a line that is too long for a tile,
+    which is at least `width` pixels wide, is cut, with an ellipsis.
     """
     font, title_font = ImageFont.load_default(11), ImageFont.load_default(15)
     pictures = [[_scaled(data) for data in tile.photos] for tile in tiles]
     widths = [sum(p.width for p in some) + _GAP * (len(some) - 1) for some in pictures]
-    width = max([*widths, 170]) + 2 * _GAP
+    width = max([*widths, width]) + 2 * _GAP
     height = _PHOTO_HEIGHT + _LINE * max((len(t.lines) for t in tiles), default=0) + 2 * _GAP
     columns = max(1, min(columns, len(tiles)))
     rows = -(-len(tiles) // columns)
