@@ -7,6 +7,7 @@ fashion-keras export --model RUN --output DIR [--name NAME] [--version N] [--top
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import shlex
 import sys
@@ -28,6 +29,7 @@ from fashion_keras.serving.small_formats import (
     INT8,
     SAVED_MODEL,
     SMALL_FORMATS,
+    TITLE_FORMATS,
     check_installed,
 )
 from fashion_keras.text import command
@@ -35,6 +37,9 @@ from fashion_keras.text import command
 CHECK_PHOTOS = 1000
 REPRESENTATIVE_PHOTOS = 200  # as TensorFlow's guide: a few hundred settle the ranges
 CHECK_SPLIT = "validation"
+# By what a small model is given: its file, and what check.json calls its check.
+_FILES = {"photo": SMALL_FORMATS, "both": TITLE_FORMATS}
+_CHECKED = {"photo": "results", "both": "with_title"}
 
 _EXAMPLES = """\
 examples:
@@ -50,7 +55,9 @@ examples:
       on the validation split
 
 A version holds the SavedModel with the signatures serving_default, serve_pixels and embed,
-warm-up requests for TF Serving, and a model card (README.md).
+warm-up requests for TF Serving, and a model card (README.md). Of a run that takes titles the
+SavedModel has with_title and title_only too, and litert and onnx have a second file beside the
+first, model-with-title.tflite or model-with-title.onnx.
 """
 
 
@@ -152,28 +159,56 @@ def _export_small_models(
         return format_check.load_photos(data, split, run.labels, run.image_size, run.resize, count)
 
     representative = photos_of("train", REPRESENTATIVE_PHOTOS).images if INT8 in formats else None
-    models = {name: small_models.convert(run, name, representative) for name in formats}
+    made = {"photo": {name: small_models.convert(run, name, representative) for name in formats}}
+    titled = [name for name in formats if name in TITLE_FORMATS and run.title is not None]
+    if titled:
+        made["both"] = {name: small_models.convert(run, name, sees="both") for name in titled}
     results = {}
     if data is not None:
         photos = photos_of(CHECK_SPLIT, check_photos)
-        results = small_models.check(run, models, photos)
-        count = len(photos.images)
-        report_to.say(f"{run.label} of {count:,} photos of split {CHECK_SPLIT}:")
-        report_to.say(format_check.table(results, run.label))
+        for sees, models in made.items():
+            given = photos if sees == "photo" else _with_titles(run, photos, data)
+            results[sees] = _checked(run, models, given, report_to)
     written = {}
-    for name, model in models.items():
-        checked = None
+    for name in formats:
+        files = {_FILES[sees][name]: of[name] for sees, of in made.items() if name in of}
+        checked: dict | None = None
         if results:
-            checked = {"split": CHECK_SPLIT, "num_photos": count, "label": run.label}
-            checked["results"] = {key: results[key] for key in (small_models.KERAS, name)}
-            _warn_of_losses(results, name, report_to)
+            checked = {"split": CHECK_SPLIT, "num_photos": len(photos.images), "label": run.label}
+        for sees, found in results.items():
+            if checked and name in found:
+                checked[_CHECKED[sees]] = {k: found[k] for k in (small_models.KERAS, name)}
+                _warn_of_losses(found, name, report_to)
         written[name] = small_models.write_small_model(
-            run, folder / name, SMALL_FORMATS[name], model, checked, version, top
+            run, folder / name, files, checked, version, top
         )
-        report_to.say(str(written[name] / SMALL_FORMATS[name]))
+        for file in files:
+            report_to.say(str(written[name] / file))
     if not results:
         report_to.say("Not checked against the Keras model: give --data for that")
     return written
+
+
+def _with_titles(run, photos, data):
+    """Return photos of the split that is checked with the numbers of their titles."""
+    from fashion_keras.data.title_reader import read_terms
+    from fashion_keras.evaluation.predictions import check_texts
+
+    info = DatasetInfo.load(data)
+    check_texts(run, info, data)
+    ids = read_terms(data, info, CHECK_SPLIT, list(run.labels)).ids
+    return dataclasses.replace(photos, title_ids=ids[: len(photos.images)])
+
+
+def _checked(run, models, photos, report_to) -> dict[str, dict]:
+    """Return what `small_models.check` measures, and say it."""
+    from fashion_keras.serving import format_check, small_models
+
+    results = small_models.check(run, models, photos)
+    given = "photos" if photos.title_ids is None else "photos and titles"
+    report_to.say(f"{run.label} of {len(photos.images):,} {given} of split {CHECK_SPLIT}:")
+    report_to.say(format_check.table(results, run.label))
+    return results
 
 
 def _warn_of_losses(results, name, report_to):

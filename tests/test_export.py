@@ -156,6 +156,7 @@ def test_small_models_are_checked_and_written_beside_the_savedmodels(
 def test_a_small_model_without_records_is_written_unchecked(run, tmp_path, capsys):
     assert main(["--model", str(run), "--output", str(tmp_path), "--format", "litert"]) == 0
     assert sorted(path.name for path in (tmp_path / "litert" / "1").iterdir()) == [
+        "README.md",
         "assets",
         "model.tflite",
     ]

@@ -51,6 +51,20 @@ def build_title_model(
     return model
 
 
+def in_float32(model: keras.Model) -> keras.Model:
+    """Return a copy of a title's model whose weights, half precision in it, are float32."""
+
+    def same(layer):
+        config = layer.get_config()
+        if isinstance(layer, keras.layers.Embedding):
+            config["dtype"] = "float32"
+        return type(layer).from_config(config)
+
+    copy = keras.models.clone_model(model, clone_function=same)
+    copy.set_weights([weights.astype(np.float32) for weights in model.get_weights()])
+    return copy
+
+
 def title_columns(model: keras.Model) -> int:
     """Return how many columns of text a title's model takes."""
     return model.inputs[0].shape[1] // sum(COUNTS)

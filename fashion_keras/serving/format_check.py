@@ -12,7 +12,7 @@ import numpy as np
 from fashion_keras.data.schema import MISSING, DatasetInfo
 from fashion_keras.errors import UserError
 
-Classifier = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+Classifier = Callable[..., Mapping[str, np.ndarray]]  # of photos, or photos and titles' numbers
 BATCH = 32
 MOST_LOST = 1.0  # points of the headline's accuracy that a smaller model may lose
 _SINGLES = 30  # photos that are timed alone
@@ -22,12 +22,19 @@ _SINGLES = 30  # photos that are timed alone
 class Photos:
     """Photos as the model takes them, uint8 `[N, H, W, 3]`, and each head's class indices.
 
-    `truth` maps a head to int64 `[N]`, -1 where a product has no label.
+    `truth` maps a head to int64 `[N]`, -1 where a product has no label. `title_ids` are the
+    numbers of the products' titles, for a model that takes them.
     """
 
     split: str
     images: np.ndarray
     truth: dict[str, np.ndarray]
+    title_ids: np.ndarray | None = None
+
+    def given(self, start: int, end: int) -> tuple[np.ndarray, ...]:
+        """Return what a classifier is given of some products."""
+        some = (self.images,) if self.title_ids is None else (self.images, self.title_ids)
+        return tuple(part[start:end] for part in some)
 
 
 def load_photos(
@@ -74,11 +81,11 @@ def measure(classify: Classifier, photos: Photos, num_bytes: int) -> dict:
     """
     from sklearn.metrics import accuracy_score, f1_score
 
-    predictions, seconds = _timed(classify, photos.images)
+    predictions, seconds = _timed(classify, photos)
     alone = []
-    for image in photos.images[:_SINGLES]:
+    for index in range(min(_SINGLES, len(photos.images))):
         start = time.perf_counter()
-        classify(image[None])
+        classify(*photos.given(index, index + 1))
         alone.append(time.perf_counter() - start)
     result = {
         "bytes": num_bytes,
@@ -133,13 +140,13 @@ def table(results: Mapping[str, dict], label: str) -> str:
     return "\n".join(lines)
 
 
-def _timed(classify, images):
+def _timed(classify, photos):
     """Return the predicted classes of each head, and the seconds that it took."""
-    classify(images[:BATCH])  # the first call of a shape is slow
+    classify(*photos.given(0, BATCH))  # the first call of a shape is slow
     found: dict[str, list[np.ndarray]] = {}
     start = time.perf_counter()
-    for begin in range(0, len(images), BATCH):
-        for label, logits in classify(images[begin : begin + BATCH]).items():
+    for begin in range(0, len(photos.images), BATCH):
+        for label, logits in classify(*photos.given(begin, begin + BATCH)).items():
             found.setdefault(label, []).append(np.argmax(logits, axis=1))
     seconds = time.perf_counter() - start
     return {label: np.concatenate(parts) for label, parts in found.items()}, seconds

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 SAVED_MODEL_FILE = "saved_model.pb"
 LITERT_FILE, ONNX_FILE = "model.tflite", "model.onnx"
+# Beside them, of a run that takes titles: photo and title together.
+LITERT_TITLE_FILE, ONNX_TITLE_FILE = "model-with-title.tflite", "model-with-title.onnx"
 ASSETS, VARIABLES = "assets", "variables"
 INFO_ASSET = "fashion_keras.json"
 FORMAT = 3
@@ -117,7 +119,8 @@ class ModelInfo:
     def save(self, version: str | os.PathLike) -> None:
         """Write `assets/fashion_keras.json` into a version's folder, with what is there by then."""
         version = Path(version)
-        patterns = ("*.pb", LITERT_FILE, ONNX_FILE, f"{VARIABLES}/*", f"{ASSETS}/*.json")
+        small = (LITERT_FILE, LITERT_TITLE_FILE, ONNX_FILE, ONNX_TITLE_FILE)
+        patterns = ("*.pb", *small, f"{VARIABLES}/*", f"{ASSETS}/*.json")
         names = [
             path.relative_to(version).as_posix()
             for pattern in patterns

@@ -14,54 +14,63 @@ import tensorflow as tf
 
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_json
-from fashion_keras.run import BEST_MODEL_FILE, LABELS_FILE, Run
+from fashion_keras.run import BEST_MODEL_FILE, LABELS_FILE, TITLE_FILE, Run
 from fashion_keras.serving.format_check import Classifier, Photos, agreement, measure
 from fashion_keras.serving.layout import ASSETS, ModelInfo, new_version, publish, version_scratch
 from fashion_keras.serving.litert import litert_classifier, litert_model
+from fashion_keras.serving.model_card import CARD_FILE
 from fashion_keras.serving.onnx import onnx_classifier, onnx_model
-from fashion_keras.serving.small_formats import (
-    INT8,
-)
+from fashion_keras.serving.small_card import small_card
+from fashion_keras.serving.small_formats import INT8
 
 CHECK_FILE = "check.json"
 KERAS = "keras"
 
 
-def convert(run: Run, format: str, representative: np.ndarray | None = None) -> bytes:
+def convert(
+    run: Run, format: str, representative: np.ndarray | None = None, *, sees: str = "photo"
+) -> bytes:
     """Return the run's model in a format of `SMALL_FORMATS`.
 
-    `representative` are training photos, uint8 `[N, H, W, 3]`, for INT8. Raises `UserError` where
-    it cannot be converted, or what converts it is not installed.
+    `representative` are training photos, uint8 `[N, H, W, 3]`, for INT8. `sees` is `photo`, or
+    `both` for photo and title in a format of `TITLE_FORMATS`. Raises `UserError` where it cannot
+    be converted, or what converts it is not installed.
     """
     with _notes_kept_off():
         if format == "onnx":
-            return onnx_model(run)
-        return litert_model(run, representative if format == INT8 else None)
+            return onnx_model(run, sees)
+        return litert_model(run, representative if format == INT8 else None, sees)
 
 
 def classifier(format: str, model: bytes) -> Classifier:
-    """Return the function that runs a converted model: uint8 photos to each head's logits."""
+    """Return the function that runs a converted model: what it takes to each head's logits."""
     return onnx_classifier(model) if format == "onnx" else litert_classifier(model)
 
 
 def check(run: Run, models: Mapping[str, bytes], photos: Photos) -> dict[str, dict]:
     """Measure the Keras model and each converted one on the same photos, one after another.
 
-    Returns `format_check.measure`'s result, with `agreement` with the Keras model, by format;
-    the Keras model comes first, under `keras`.
+    Where the photos have titles' numbers beside them, the models are those of both. Returns
+    `format_check.measure`'s result, with `agreement` with the Keras model, by format; the Keras
+    model comes first, under `keras`.
     """
-    predictor = tf.function(lambda images: run.predictor(images, training=False))
+    sees = "photo" if photos.title_ids is None else "both"
+    model = run.predictor_for(sees)
+    predictor = tf.function(
+        lambda *given: model(list(given) if sees == "both" else given[0], training=False)
+    )
 
-    def keras_classifier(images):
-        return {label: logits.numpy() for label, logits in predictor(images).items()}
+    def keras_classifier(*given):
+        return {label: logits.numpy() for label, logits in predictor(*given).items()}
 
     file = run.path / BEST_MODEL_FILE if run.path.is_dir() else run.path
-    size = file.stat().st_size if file.is_file() else 0
+    used = [file, file.parent / TITLE_FILE] if sees == "both" else [file]
+    size = sum(path.stat().st_size for path in used if path.is_file())
     results = {KERAS: measure(keras_classifier, photos, size)}
     for format, model in models.items():
         with _notes_kept_off():
             classify = classifier(format, model)
-            classify(photos.images[:1])
+            classify(*photos.given(0, 1))
         results[format] = measure(classify, photos, len(model))
     reference = dict(results[KERAS])
     for result in results.values():
@@ -74,13 +83,12 @@ def check(run: Run, models: Mapping[str, bytes], photos: Photos) -> dict[str, di
 def write_small_model(
     run: Run,
     folder: Path,
-    file: str,
-    model: bytes,
+    files: Mapping[str, bytes],
     checked: dict | None,
     version: int | None,
     top: int = 5,
 ) -> Path:
-    """Write `folder/<version>/`: the model as `file`, its class names, what was checked.
+    """Write `folder/<version>/`: the models by file, their card, class names, what was checked.
 
     Written whole or not at all; `version` defaults to one above the highest present; `top` classes
     of a photo are given. Returns the version's folder. Raises `UserError` where the version is
@@ -91,7 +99,9 @@ def write_small_model(
     with version_scratch(folder) as scratch:
         made = scratch / "model"
         (made / ASSETS).mkdir(parents=True)
-        (made / file).write_bytes(model)
+        for file, model in files.items():
+            (made / file).write_bytes(model)
+        (made / CARD_FILE).write_text(small_card(run, list(files)), encoding="utf-8")
         write_json(made / ASSETS / LABELS_FILE, run.labels)
         info.save(made)
         if checked is not None:

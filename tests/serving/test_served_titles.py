@@ -3,36 +3,22 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from serving.tiny import IMAGE_SIZE, LABELS, PHOTOS, save_tiny_run
+from serving.tiny import IMAGE_SIZE, LABELS, PHOTOS
+from serving.titled import save_titled_run
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from fashion_keras.data.image import decode_and_resize
 from fashion_keras.data.title_terms import BETWEEN, title_ids
-from fashion_keras.decision.parameters import Agreement, Decision, Weights
-from fashion_keras.models.title_model import TERMS, build_title_model
-from fashion_keras.run import load_run, save_decision, save_title
+from fashion_keras.run import load_run
 from fashion_keras.serving.savedmodel import WARMUP_FILE, export_saved_model
 
-WEIGHTS = {"subCategory": Weights(0.3, 2.0), "gender": Weights(1.5, 0.0)}
 TITLES = ["Red <b>Shirt</b> &amp; Co", "", "靴 👗 \0", "x " * 5_000, f"Bag{BETWEEN}of leather"]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """An untrained model of photo, title and description, with a decision of every part."""
-    folder = save_tiny_run(tmp_path_factory.mktemp("titled") / "run")
-    rng = np.random.default_rng(7)
-    kernel = rng.normal(size=[1 + TERMS, sum(map(len, LABELS.values()))])
-    rarity = rng.uniform(0.5, 2, TERMS)
-    rarity[0] = 0
-    save_title(folder, build_title_model(2, LABELS, rarity, kernel))
-    agree = (Agreement(tuple(LABELS), tuple((name, "Women") for name in LABELS["subCategory"])),)
-    for sees, decision in (
-        ("photo", Decision("subCategory", flip=True)),
-        ("title", Decision("subCategory", temperature={"gender": 0.5})),
-        ("both", Decision("subCategory", flip=True, agree=agree, weights=WEIGHTS)),
-    ):
-        save_decision(folder, decision, "best.keras", "title.keras", sees=sees)
+    folder = save_titled_run(tmp_path_factory.mktemp("titled") / "run")
     return load_run(folder)
 
 

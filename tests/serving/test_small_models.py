@@ -94,7 +94,7 @@ def test_float16_stores_its_convolutions_in_half_the_bytes(run):
 
 def test_the_folder_holds_the_model_its_class_names_and_what_was_checked(run, tmp_path):
     checked = {"num_photos": 3}
-    path = write_small_model(run, tmp_path / "litert", "model.tflite", b"model", checked, None)
+    path = write_small_model(run, tmp_path / "litert", {"model.tflite": b"model"}, checked, None)
     assert path == tmp_path / "litert" / "1"
     assert (path / "model.tflite").read_bytes() == b"model"
     info = ModelInfo.load(path)
@@ -105,7 +105,7 @@ def test_the_folder_holds_the_model_its_class_names_and_what_was_checked(run, tm
         {"photo": {"subCategory": 0.8}},
     )
     assert json.loads((path / "check.json").read_text("utf-8")) == checked
-    again = write_small_model(run, tmp_path / "litert", "model.tflite", b"model", None, None)
+    again = write_small_model(run, tmp_path / "litert", {"model.tflite": b"model"}, None, None)
     assert again.name == "2"
     assert not (again / "check.json").exists()
     assert [p.name for p in sorted((tmp_path / "litert").iterdir())] == ["1", "2"]
@@ -114,7 +114,7 @@ def test_the_folder_holds_the_model_its_class_names_and_what_was_checked(run, tm
 def test_a_version_that_is_there_is_not_overwritten(run, tmp_path):
     (tmp_path / "3").mkdir()
     with pytest.raises(UserError, match="never overwritten"):
-        write_small_model(run, tmp_path, "model.tflite", b"model", None, 3)
+        write_small_model(run, tmp_path, {"model.tflite": b"model"}, None, 3)
     assert list((tmp_path / "3").iterdir()) == []
 
 

@@ -29,7 +29,7 @@ def small(request, tmp_path_factory):
         pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
     run, file = tiny_run("pad"), SMALL_FORMATS[request.param]
     folder = tmp_path_factory.mktemp("small")
-    return write_small_model(run, folder, file, convert(run, request.param), None, None)
+    return write_small_model(run, folder, {file: convert(run, request.param)}, None, None)
 
 
 def test_says_what_the_saved_model_says_of_good_and_bad_photos(small, saved_model):
