@@ -84,7 +84,7 @@ def tile_sheet(title: str, tiles: Sequence[Tile], *, columns: int = 6, width: in
     Photos are brought to one height, keeping their shape; a line that is too long for a tile,
     which is at least `width` pixels wide, is cut, with an ellipsis.
     """
-    font, title_font = ImageFont.load_default(11), ImageFont.load_default(15)
+    font, title_font = _font(10), _font(14)
     pictures = [[_scaled(data) for data in tile.photos] for tile in tiles]
     widths = [sum(p.width for p in some) + _GAP * (len(some) - 1) for some in pictures]
     width = max([*widths, width]) + 2 * _GAP
@@ -111,6 +111,13 @@ def tile_sheet(title: str, tiles: Sequence[Tile], *, columns: int = 6, width: in
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Return Matplotlib's font: Pillow's own has no accents, no Greek and no Cyrillic."""
+    import matplotlib
+
+    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
 
 
 def _scaled(data: bytes) -> Image.Image:

@@ -23,7 +23,7 @@ from fashion_keras.text import command, printable
 
 REPORT_FILE, RANKING_FILE, SHEET_FILE = "titles.json", "titles.csv", "titles.png"
 _SHOWN, _LISTED = 60, 10
-_TITLE_LINES, _TITLE_WIDTH = 2, 38  # on the sheet: lines, characters in one
+_MOST_DRAWN, _TITLE_WIDTH = 200, 38  # characters of a title on the sheet, and in a line of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,18 +232,20 @@ def _sheet(records, rows) -> bytes:
     found = photo_bytes(records, {row["id"] for row in shown})
     tiles = []
     for row in shown:
-        title = _short(row["title"], _TITLE_LINES * _TITLE_WIDTH)
-        lines = [*textwrap.wrap(title, _TITLE_WIDTH), ""][:_TITLE_LINES]
+        title = textwrap.wrap(
+            _short(row["title"], _MOST_DRAWN), _TITLE_WIDTH, max_lines=2, placeholder=" …"
+        )
+        title += [""] * (2 - len(title))
         tiles.append(
             Tile(
                 [found[row["id"]]],
                 [
                     f"{row['rank']}. id {row['id']}, {row['split']}, {row['score']:.2f}",
-                    *lines,
+                    *title,
                     f"{row['differs_in']}: {row[row['differs_in']] or '–'}",
                     *_answers(row),
                 ],
             )
         )
-    title = "Photo and title that fit together least: title, a label's value, the two answers"
-    return tile_sheet(title, tiles, width=230)
+    heading = "Photo and title that fit together least: title, a label's value, the two answers"
+    return tile_sheet(heading, tiles, width=230)

@@ -13,7 +13,7 @@ from tiny_records import COLOURS, LABELS, write_tiny_records
 
 import fashion_keras as fk
 from fashion_keras.audit import main
-from fashion_keras.auditing.sheets import csv_bytes
+from fashion_keras.auditing.sheets import Tile, csv_bytes, tile_sheet
 from fashion_keras.auditing.title_audit import (
     Answers,
     _sheet,
@@ -120,6 +120,11 @@ def test_any_title_can_be_drawn(records, text):
     row |= {"kind_by_photo": "A", "kind_p_photo": 1.0, "kind_by_title": "B", "kind_p_title": 1.0}
     assert Image.open(io.BytesIO(_sheet(records, [row | {"differs_in": "kind"}]))).height > 200
     csv_bytes([row])
+
+
+def test_letters_beyond_ascii_are_drawn():
+    """What a font does not have is one and the same box."""
+    assert len({tile_sheet("", [Tile([], [letter])]) for letter in "ÉöЖΩאع"}) == 6
 
 
 def test_one_label_and_one_split_can_be_asked_for(run, records, tmp_path, capsys):
