@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import subprocess
 import sys
 
@@ -156,16 +157,17 @@ def test_too_little_memory_is_one_line(capsys):
 
 
 def test_a_limit_that_tensorflow_meets_is_one_line(tmp_path, capsys):
-    script = (
-        "import resource, sys, tensorflow as tf\n"
-        "from fashion_keras.commands import run_command\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
-        f"path = {str(tmp_path / 'a')!r}\n"
-        "sys.exit(run_command(lambda _: tf.io.write_file(path, 'x' * 10_000)))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "File too large" in done.stderr and "Traceback" not in done.stderr
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def write(argv):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+        try:
+            tf.io.write_file(str(tmp_path / "a"), "x" * 10_000)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert run_command(write) == 2
+    assert "File too large" in printed(capsys)
 
 
 def test_a_full_disk_that_tensorflow_meets_is_one_line_however_long_the_path(capsys):

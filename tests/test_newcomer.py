@@ -53,7 +53,6 @@ assert {{"worst_f1", "val_worst_f1"}} <= set(run.history.columns)
 scores = fk.evaluate("run", "records", "validation", report="report", resamples=50, progress=False)
 assert scores.result["worst_f1"]["value"] == min(scores.per_class["f1"])
 assert "worst F1" in str(scores)
-fk.evaluate("run", "records", "test", resamples=50, progress=False)
 fk.export("run", "models", progress=False)
 """
 
