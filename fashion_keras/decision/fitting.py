@@ -138,10 +138,10 @@ def _steps(options, parts, logits, truth, titles) -> list[Step]:
     if parts.tau:
         name = f"class bias (tau {parts.tau:.3f})"
         steps.append(with_parts(name, agree={}, temperature={}))
-    if any(headline in together for together in parts.agree):
-        steps.append(with_parts("labels that agree", temperature={}))
     if options.temperature:
-        steps.append(with_parts("temperature"))
+        steps.append(with_parts("temperature", agree={}))
+    if any(headline in together for together in parts.agree):
+        steps.append(with_parts("labels that agree"))
     return steps
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from fashion_keras.decision.parameters import Agreement, Decision
-from fashion_keras.decision.parts import NEVER, combinations_of
+from fashion_keras.decision.parts import BEHIND
 
 _SMALLEST = 1e-12  # a probability whose logarithm float32 can hold
 Labels = Mapping[str, Sequence[str]]  # the class names of each head
@@ -95,10 +95,10 @@ def _decided(logits, labels: Labels, decision: Decision):
     if decision.bias:
         bias = [decision.bias.get(name, 0.0) for name in labels[decision.label]]
         logits[decision.label] = logits[decision.label] + np.array(bias, np.float32)
-    for agreement in decision.agree:
-        logits |= _agreed(logits, labels, agreement)
     for name, temperature in decision.temperature.items():
         logits[name] = logits[name] / temperature
+    for agreement in decision.agree:
+        logits |= _agreed(logits, labels, agreement)
     return logits
 
 
@@ -109,7 +109,7 @@ def _mixed(coarser_logits, finer_logits, mix, finer, coarser):
 
 
 def _agreed(logits, labels: Labels, agreement: Agreement):
-    """Return the logits of an agreement's labels: of a class, those of its best combination."""
+    """Return the logits of an agreement's labels, no class above that of the best combination."""
     names = agreement.labels
     number = [{name: i for i, name in enumerate(labels[label])} for label in names]
     rows = [[of[n] for of, n in zip(number, row, strict=True)] for row in agreement.combinations]
@@ -118,9 +118,10 @@ def _agreed(logits, labels: Labels, agreement: Agreement):
         ops.take(ops.log_softmax(logits[label]), indices[:, column], axis=1)
         for column, label in enumerate(names)
     )
+    best = ops.argmax(total, axis=1)
     agreed = {}
     for column, label in enumerate(names):
-        of_class, known = combinations_of(indices[:, column], len(labels[label]))
-        best = ops.max(ops.take(total, of_class, axis=1), axis=2)
-        agreed[label] = ops.where(known, best, NEVER)
+        chosen = ops.one_hot(ops.take(indices[:, column], best), len(labels[label]))
+        most = ops.sum(chosen * logits[label], axis=1, keepdims=True) - BEHIND
+        agreed[label] = ops.where(chosen > 0, logits[label], ops.minimum(logits[label], most))
     return agreed

@@ -75,7 +75,8 @@ class Agreement:
     """Labels whose classes go together, such as a category and its subcategory.
 
     `combinations` are those that training has, a class name of each of `labels`. Only one of
-    them is answered: the one with the highest sum of the labels' log p.
+    them is answered: the one with the highest sum of the labels' log p. Classes that were likelier
+    come just behind.
     """
 
     __pydantic_config__ = STRICT
@@ -91,10 +92,10 @@ class Decision:
     Where a product is seen by photo and title, `weights` says how each label's logits of the two
     are added. Then in this order: the mean of the logits of a photo and its mirror image (`flip`);
     each head's softmax, mixed with what a finer head says of it (`combine`, by the coarser head);
-    a `bias` a headline class, added to log p; the best combination that has the class (`agree`);
-    each head's `temperature`, which divides log p. `accept` has the thresholds that a shop's
-    automation goes by; a label that none is good enough for is not in it. `fitted_on` names the
-    split, never test, and `num_examples` its photos.
+    a `bias` a headline class, added to log p; each head's `temperature`, which divides log p; the
+    best combination of labels that `agree`. `accept` has the thresholds that a shop's automation
+    goes by; a label that none is good enough for is not in it. `fitted_on` names the split, never
+    test, and `num_examples` its photos.
     """
 
     __pydantic_config__ = STRICT

@@ -30,7 +30,7 @@ _ACCURACY_LOSS = 0.001
 # And what share of the photos it may hand back to a person, since it blurs who is sure.
 _COVERAGE_LOSS = 0.01
 _SMALLEST = 1e-12
-NEVER = -1e3  # the logit of a class that is in no combination
+BEHIND = 1e-3  # how far a likelier class is brought below the one that is answered
 Arrays = Mapping[str, np.ndarray]  # by head
 
 
@@ -88,9 +88,10 @@ class Parts:
         decided = {**logits, **mixed}
         headline = next(iter(logits))
         decided[headline] = decided[headline] + self.bias
+        decided = {n: values / self.temperature.get(n, 1.0) for n, values in decided.items()}
         for labels, combinations in self.agree.items():
             decided |= agreed(decided, labels, combinations)
-        return {name: values / self.temperature.get(name, 1.0) for name, values in decided.items()}
+        return decided
 
 
 def fit_parts(
@@ -118,8 +119,6 @@ def fit_parts(
         mixed = parts.decide(logits)[headline]
         tau = _tau(mixed, counts.log_prior, truth[headline], options)
         parts = dataclasses.replace(parts, tau=tau, bias=-tau * counts.log_prior)
-    if options.agree:
-        parts = dataclasses.replace(parts, agree=counts.combinations)
     if options.temperature:
         decided = parts.decide(logits)
         temperature = {
@@ -128,38 +127,31 @@ def fit_parts(
             if (truth[name] >= 0).any()
         }
         parts = dataclasses.replace(parts, temperature=temperature)
+    if options.agree:
+        parts = dataclasses.replace(parts, agree=counts.combinations)
     return parts
 
 
 def agreed(logits: Arrays, labels: Sequence[str], combinations: np.ndarray) -> Arrays:
-    """Return the labels' logits where only some combinations of classes are allowed.
+    """Return the labels' logits where only some combinations of classes are answered.
 
-    A combination has the sum of its classes' log p, a class the best sum of a combination that
-    has it. So the likeliest classes of all labels are those of one combination. `combinations`
-    are class indices, int `[K, labels]`.
+    That is the one with the highest sum of its classes' log p. A class that is likelier than the
+    chosen one is brought just behind it: then neither is above one half, and a person looks. Where
+    the likeliest classes agree, nothing changes. `combinations` are class indices, int
+    `[K, labels]`.
     """
     total = sum(
         log_softmax(logits[label], axis=1)[:, combinations[:, column]]
         for column, label in enumerate(labels)
     )
+    best = combinations[total.argmax(axis=1)]
     found = {}
     for column, label in enumerate(labels):
-        of_class, known = combinations_of(combinations[:, column], logits[label].shape[1])
-        found[label] = np.where(known, total[:, of_class].max(axis=2), NEVER)
+        values, chosen = logits[label], best[:, column, None]
+        most = np.take_along_axis(values, chosen, axis=1) - BEHIND
+        others = np.arange(values.shape[1]) != chosen
+        found[label] = np.where(others, np.minimum(values, most), values)
     return found
-
-
-def combinations_of(classes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the combinations of each class, int `[count, most]`, and which classes have one.
-
-    `classes` has the class of each combination. Where a class has fewer than another, its last
-    stands there several times.
-    """
-    rows = [np.flatnonzero(classes == index) for index in range(count)]
-    known = np.array([len(row) > 0 for row in rows])
-    filled = [row if len(row) else np.zeros(1, int) for row in rows]
-    most = max(map(len, filled))
-    return np.stack([np.pad(row, (0, most - len(row)), "edge") for row in filled]), known
 
 
 def combinations_known(
