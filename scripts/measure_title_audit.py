@@ -15,8 +15,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from scipy.spatial.distance import jensenshannon
 
-from fashion_keras.auditing.title_audit import Answers, disagreement, read_answers
+from fashion_keras.auditing.title_audit import Answers, class_shares, disagreement, read_answers
 from fashion_keras.commands import add_run_and_records, positive_int, run_command
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.run import SEES, Run, load_run
@@ -27,12 +28,9 @@ _LEAST = 1e-6  # of a probability whose logarithm is taken
 # From probabilities of photo and title, [N, C] each, and each class's share of training, [C].
 Score = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 SCORES: Mapping[str, Score] = {
-    "Jensen-Shannon": lambda photo, title, share: disagreement(photo, title),
+    "one product (the audit's)": disagreement,
     "one class": lambda photo, title, share: -np.log((photo * title).sum(axis=1) + _LEAST),
-    # How much likelier one product is than two that were drawn at random.
-    "one product": lambda photo, title, share: (
-        -np.log((photo * title / share).sum(axis=1) + _LEAST)
-    ),
+    "Jensen-Shannon": lambda photo, title, share: jensenshannon(photo, title, axis=1) ** 2,
     "other class": lambda photo, title, share: photo.argmax(axis=1) != title.argmax(axis=1),
 }
 
@@ -89,11 +87,11 @@ def reliable(run: Run) -> list[str]:
 
 def _table(results: Mapping[str, np.ndarray]) -> str:
     heading = "".join(f"  first {first:<6.0%}" for first in FIRST)
-    lines = [f"{'':<28}{'all swaps':<42}  that the labels show", f"{'':<26}{heading}  {heading}"]
+    lines = [f"{'':<38}{'all swaps':<42}  that the labels show", f"{'':<36}{heading}  {heading}"]
     for name, found in results.items():
         cells = [f"{m:.3f} ±{s:.3f}" for m, s in zip(*_moments(found), strict=True)]
         half = len(FIRST)
-        lines.append(f"{name:<28}{'  '.join(cells[:half])}    {'  '.join(cells[half:])}")
+        lines.append(f"{name:<38}{'  '.join(cells[:half])}    {'  '.join(cells[half:])}")
     return "\n".join(lines)
 
 
@@ -115,10 +113,7 @@ def _command(argv: Sequence[str] | None) -> None:
     info = DatasetInfo.load(options.data)
     run = load_run(options.model, info)
     answers = read_answers(run, options.data, options.split, run.labels, progress=True)
-    shares = {}
-    for label in run.labels:
-        counts = 1 + np.array(info.splits["train"].class_counts[label])
-        shares[label] = counts / counts.sum()
+    shares = class_shares(info, run.labels)
     results = {}
     chosen = {"all labels": list(run.labels), "reliable": reliable(run)}
     for what, labels in chosen.items():

@@ -23,6 +23,8 @@ from fashion_keras.text import command, printable
 
 REPORT_FILE, RANKING_FILE, SHEET_FILE = "titles.json", "titles.csv", "titles.png"
 _SHOWN, _LISTED = 60, 10
+# What a label adds to the score at most, as a probability: no model is surer than that.
+_LEAST = 1e-4
 _MOST_DRAWN, _TITLE_WIDTH = 200, 38  # characters of a title on the sheet, and in a line of it
 
 
@@ -44,17 +46,20 @@ class Answers:
     without_text: int
 
 
-def disagreement(photo: np.ndarray, title: np.ndarray) -> np.ndarray:
-    """Return how far two answers of one label are apart, float `[N]`; both are `[N, C]`.
+def disagreement(photo: np.ndarray, title: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Return how far two answers of one label are apart, float `[N]`.
 
-    The Jensen–Shannon divergence in bits: 0 for the same probabilities, 1 where neither holds
-    possible what the other says. An unsure answer contradicts little.
+    `photo` and `title` are probabilities `[N, C]`, `shares` each class's share of all products.
+    The decimal logarithm of how much likelier photo and title are of two products, drawn at
+    random, than of one: 0 where one of them says nothing, 2 for a hundred times, at most 4.
     """
-    return _entropy((photo + title) / 2) - (_entropy(photo) + _entropy(title)) / 2
+    return -np.log10((photo * title / shares).sum(axis=1) + _LEAST)
 
 
-def _entropy(probabilities: np.ndarray) -> np.ndarray:
-    return -(probabilities * np.log2(np.maximum(probabilities, 1e-30))).sum(axis=1)
+def class_shares(info: DatasetInfo, labels: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return each class's share of the training products by label; no share is 0."""
+    counts = {k: 1.0 + np.array(info.splits["train"].class_counts[k]) for k in labels}
+    return {k: found / found.sum() for k, found in counts.items()}
 
 
 def read_answers(
@@ -101,23 +106,28 @@ def _texts(records, split) -> list[str]:
     ]
 
 
-def rank_products(found: Iterable[Answers], classes: Mapping[str, Sequence[str]]) -> list[dict]:
+def rank_products(
+    found: Iterable[Answers],
+    classes: Mapping[str, Sequence[str]],
+    shares: Mapping[str, np.ndarray],
+) -> list[dict]:
     """List the products from the one whose photo and title disagree most, a dict each.
 
-    `classes` are the names of each label to compare. The score is the sum of the labels'
-    `disagreement`. Keys: `rank`, `id`, `split`, `score`, `title`, `differs_in` (the label that
-    adds most to the score), and for each label its own value under its name, `<label>_by_photo`,
-    `<label>_p_photo`, `<label>_by_title`, `<label>_p_title`: class and probability.
+    `classes` are the names of each label to compare, `shares` theirs of all products. The score
+    is the sum of the labels' `disagreement`. Keys: `rank`, `id`, `split`, `score`, `title`,
+    `differs_in` (the label that adds most to the score), and for each label its own value under
+    its name, `<label>_by_photo`, `<label>_p_photo`, `<label>_by_title`, `<label>_p_title`: class
+    and probability.
     """
-    rows = [row for answers in found for row in _rows(answers, classes)]
+    rows = [row for answers in found for row in _rows(answers, classes, shares)]
     rows.sort(key=lambda row: -row["score"])
     for rank, row in enumerate(rows, start=1):
         row["rank"] = rank
     return rows
 
 
-def _rows(answers: Answers, classes: Mapping[str, Sequence[str]]) -> Iterator[dict]:
-    apart = np.stack([disagreement(answers.photo[k], answers.title[k]) for k in classes])
+def _rows(answers: Answers, classes, shares) -> Iterator[dict]:
+    apart = np.stack([disagreement(answers.photo[k], answers.title[k], shares[k]) for k in classes])
     scores, furthest = apart.sum(axis=0), apart.argmax(axis=0)
     for index, (id, text) in enumerate(zip(answers.ids, answers.texts, strict=True)):
         row = {
@@ -155,17 +165,18 @@ def audit_titles(options, info: DatasetInfo, report_to: Reporter) -> str:
     found = [
         read_answers(run, options.data, split, labels, progress=report_to.bars) for split in splits
     ]
-    rows = rank_products(found, labels)
+    rows = rank_products(found, labels, class_shares(info, labels))
     if not rows:
         raise UserError(f"{options.data}: no product of {' or '.join(splits)} has a text")
     report = {
         "records": os.fspath(options.data),
         "model": os.fspath(model),
         "made_from": run.fingerprints() | run.fingerprints("title"),
-        "score": "Jensen-Shannon divergence of photo's and title's answer, in bits, summed over "
-        + ", ".join(labels),
+        "score": "how much likelier photo and title are of two products than of one, log10, "
+        f"summed over {', '.join(labels)}",
         "products": {answers.split: len(answers.ids) for answers in found},
         "without_text": sum(answers.without_text for answers in found),
+        "rather_two_products": sum(row["score"] > 0 for row in rows),
         "other_class": {k: _other_class(rows, k) for k in labels},
     }
     files: dict[str, dict | list | bytes] = {
@@ -202,6 +213,7 @@ def _summary(report, rows) -> list[str]:
     left_out = f"{without:,} left out: no text" if without else "none left out"
     return [
         f"photo and title of {len(rows):,} products compared ({counts}); {left_out}",
+        f"{report['rather_two_products']:,} are rather of two products than of one (score above 0)",
         "they name another class: "
         + ", ".join(f"{k} {n / len(rows):.1%}" for k, n in report["other_class"].items()),
         *(
