@@ -95,6 +95,18 @@ def normalised(text: str) -> str:
     return " ".join("".join(table.get(character, character) for character in text).split())
 
 
+def as_title(columns: Sequence[str]) -> str:
+    """Return columns of text as one title, as the models take it: `BETWEEN` stands between them.
+
+    It is "", no title, where there is neither a letter nor a digit: a model finds no word there.
+    Example:
+
+        >>> as_title(["Red shirt"]), as_title([" - "])
+        ('Red shirt', '')
+    """
+    return BETWEEN.join(columns) if any(map(str.isalnum, "".join(columns))) else ""
+
+
 def title_ids(text: str, columns: int = 1) -> list[int]:
     """Return the numbers of a text's terms, as the models take them: int, `columns * sum(COUNTS)`.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fashion_keras.data.csv_reader import read_csv
-from fashion_keras.data.title_terms import BETWEEN
+from fashion_keras.data.title_terms import as_title
 from fashion_keras.errors import UserError
 from fashion_keras.progress import LOGGER
 from fashion_keras.text import from_cell
@@ -60,7 +60,7 @@ def read_paths(
             "no photo: put a cell that holds a comma in quotes"
         )
     found = [
-        (_cell(row, id) or None, _cell(row, path), _title(row, titles))
+        (_cell(row, id) or None, _cell(row, path), as_title([_cell(row, at) for at in titles]))
         if len(row) <= width
         else (_cell(row, id) or None, "", "")
         for row in table.rows
@@ -69,12 +69,6 @@ def read_paths(
         where = "no row has a title" if path is None else "no row names a photo in column "
         raise UserError(f"{file}: {where}{'' if path is None else repr(table.header[path])}")
     return found
-
-
-def _title(row, columns) -> str:
-    texts = [_cell(row, column) for column in columns]
-    # Signs alone are no title: the model would find no word in it.
-    return BETWEEN.join(texts) if any(map(str.isalnum, "".join(texts))) else ""
 
 
 def _cell(row, column):

@@ -14,6 +14,7 @@ from fashion_keras.data.title_terms import (
     COUNTS,
     GRAMS,
     WORDS,
+    as_title,
     character_table,
     normalised,
     siphash,
@@ -175,3 +176,17 @@ def test_long_texts_are_cut():
 def test_a_misspelt_word_shares_most_characters():
     right, wrong = (set(title_ids(text)) - {0} for text in ("Nike sneakers", "Nike sneekers"))
     assert len(right & wrong) / len(right) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("columns", "title"),
+    [
+        (["Shirt"], "Shirt"),
+        (["Bag", "of leather"], f"Bag{BETWEEN}of leather"),
+        (["", "7"], f"{BETWEEN}7"),
+        (["-", "👗 !"], ""),
+        ([], ""),
+    ],
+)
+def test_a_title_has_a_letter_or_a_digit(columns, title):
+    assert as_title(columns) == title
