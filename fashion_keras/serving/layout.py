@@ -30,7 +30,7 @@ from fashion_keras.reading import (
     unsealed,
     validated,
 )
-from fashion_keras.run import SEES, load_decisions, load_labels, load_run_config
+from fashion_keras.run import SEES, TITLE_FILE, load_decisions, load_labels, load_run_config
 from fashion_keras.text import command
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class ModelInfo:
     width in pixels; `resize` how photos are brought to it; `top` how many classes a photo gets
     at most; `accept` from which score of a label's class on a product needs no person: label to
     threshold by what the model is given, one of `run.SEES`, and no label without a threshold;
+    `takes` what it can be given, of `run.SEES`; assets that do not say it are of photos alone;
     `made_from` the sha256 of the run's files that it was exported from, and `files` those of the
     model beside it.
     """
@@ -70,6 +71,7 @@ class ModelInfo:
     resize: Resize
     top: Count
     accept: Mapping[str, Mapping[str, Share]] = dataclasses.field(default_factory=dict)
+    takes: tuple[str, ...] = ("photo",)
     made_from: Mapping[str, str] = dataclasses.field(default_factory=dict)
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     format: int = FORMAT
@@ -86,6 +88,7 @@ class ModelInfo:
             resize=run.resize,
             top=top,
             accept=_thresholds(decisions),
+            takes=run.takes,
             made_from={k: v for sees in run.takes for k, v in run.fingerprints(sees).items()},
         )
 
@@ -105,6 +108,7 @@ class ModelInfo:
             resize=config.data.resize,
             top=top,
             accept=_thresholds(decisions),
+            takes=SEES if (folder / TITLE_FILE).is_file() else ("photo",),
         )
 
     @property
@@ -166,9 +170,11 @@ class ModelInfo:
         for label, names in self.labels.items():
             if not names or len(set(names)) < len(names):
                 raise ValueError(f"labels.{label}: its classes need names, each another one")
+        for field, given in (("takes", self.takes), ("accept", self.accept)):
+            for sees in given:
+                if sees not in SEES:
+                    raise ValueError(f"{field}: {short(sees)} is none of {', '.join(SEES)}")
         for sees, thresholds in self.accept.items():
-            if sees not in SEES:
-                raise ValueError(f"accept: {short(sees)} is none of {', '.join(SEES)}")
             for label in thresholds:
                 if label not in self.labels:
                     raise ValueError(f"accept.{sees}: the model has no label {short(label)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from fashion_keras.serving.litert import litert_classifier, litert_model
 from fashion_keras.serving.model_card import CARD_FILE
 from fashion_keras.serving.onnx import onnx_classifier, onnx_model
 from fashion_keras.serving.small_card import small_card
-from fashion_keras.serving.small_formats import INT8
+from fashion_keras.serving.small_formats import INT8, TITLE_FORMATS
 
 CHECK_FILE = "check.json"
 KERAS = "keras"
@@ -95,7 +96,9 @@ def write_small_model(
     there already.
     """
     new_version(folder, version)  # a wrong one is answered before the work
-    info = ModelInfo.of(run, top)
+    with_titles = any(file in files for file in TITLE_FORMATS.values())
+    takes = ("photo", "both") if with_titles else ("photo",)
+    info = dataclasses.replace(ModelInfo.of(run, top), takes=takes)
     with version_scratch(folder) as scratch:
         made = scratch / "model"
         (made / ASSETS).mkdir(parents=True)

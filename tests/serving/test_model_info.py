@@ -15,8 +15,9 @@ INFO = ModelInfo("0.2.0", "kind", LABELS, (40, 32), "pad", 2, accept=ACCEPT)
 
 def written(folder, **change):
     """Write an info as another version would, with a seal that fits."""
-    (folder / "assets").mkdir()
+    (folder / "assets").mkdir(parents=True)
     raw = dataclasses.asdict(INFO) | {"files": {}} | change
+    raw = {key: value for key, value in raw.items() if key != "takes" or value is not None}
     write_sealed(folder / "assets" / "fashion_keras.json", raw)
     return folder
 
@@ -29,6 +30,12 @@ def test_saved_and_loaded_it_is_equal(tmp_path):
 def test_each_view_has_its_thresholds_and_one_without_a_decision_none():
     assert INFO.thresholds() == {"kind": 0.75, "season": 0.5}
     assert (INFO.thresholds("title"), INFO.thresholds("both")) == ({"kind": 0.9}, {})
+
+
+def test_a_model_says_what_it_takes_and_one_that_does_not_takes_photos(tmp_path):
+    assert ModelInfo.load(written(tmp_path / "old", takes=None)).takes == ("photo",)
+    both = ModelInfo.load(written(tmp_path / "new", takes=["photo", "both"]))
+    assert both.takes == ("photo", "both")
 
 
 @pytest.mark.parametrize(("accept", "thresholds"), [(0.75, {"kind": 0.75}), (None, {})])
@@ -45,6 +52,7 @@ def test_threshold_of_format_2_is_the_headlines_of_a_photo(accept, thresholds, t
         ({"accept": {"photo": {"kind": 7}}}, "damaged.*accept"),
         ({"accept": {"smell": {}}}, "damaged.*'smell' is none of photo, title, both"),
         ({"accept": {"photo": {"sleeve": 0.5}}}, "damaged.*has no label 'sleeve'"),
+        ({"takes": ["photo", "smell"]}, "damaged.*takes: 'smell' is none of photo, title, both"),
         ({"format": 2, "accept": 7}, "damaged.*accept"),
     ],
     ids=str,
