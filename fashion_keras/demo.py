@@ -1,7 +1,7 @@
-"""`fashion-keras demo`: a bundle in, a web page to drop photos on out.
+"""`fashion-keras demo`: a model in, a web page to drop photos on out.
 
-fashion-keras demo --model BUNDLE [--index DIR] [--run RUN] [--examples DIR]
-fashion-keras demo --model BUNDLE --index DIR --build-index RECORDS
+fashion-keras demo [--model MODEL] [--index DIR] [--run RUN] [--examples DIR]
+fashion-keras demo [--model MODEL] --index DIR --build-index RECORDS
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.data.photo import readable_formats
@@ -22,22 +23,28 @@ from fashion_keras.errors import UserError
 from fashion_keras.io import place
 from fashion_keras.pages.app import LOOPBACK, check_server_installed, make_app
 from fashion_keras.reading import read_start
+from fashion_keras.released import DEFAULT
 from fashion_keras.run import check_run, load_run
-from fashion_keras.serving.layout import ModelInfo, find_version
+from fashion_keras.serving.local import find_model, info_of
 from fashion_keras.text import command
+
+if TYPE_CHECKING:
+    from fashion_keras.run import Run
 
 _EXAMPLES = """\
 examples:
-  fashion-keras demo --model models/fashion
-      drop photos at http://127.0.0.1:7860 and see every label's best classes, and whether the
-      photo would be accepted or reviewed
-  fashion-keras demo --model models/fashion --index models/fashion-index \\
-      --build-index tfrecords/small
+  fashion-keras demo
+      try the model that comes with the package: drop photos at http://127.0.0.1:7860 and see every
+      label's best classes, whether the photo would be accepted or reviewed, and where the model
+      looked
+  fashion-keras demo --model runs/efficientnetb0-1
+      the same with a run; where the model takes titles, the page has a field for one
+  fashion-keras demo --model runs/efficientnetb0-1 --index shop-index --build-index tfrecords/small
       embed the training products once; then
-  fashion-keras demo --model models/fashion --index models/fashion-index \\
-      --run runs/efficientnetb0-1
-      shows the most similar of them beside each photo, and, by the Keras model that the bundle
-      was exported from, a heat map of where it looked
+  fashion-keras demo --model runs/efficientnetb0-1 --index shop-index
+      shows the most similar of them beside each photo
+  fashion-keras demo --model models/fashion --run runs/efficientnetb0-1
+      an exported model, with heat maps by the run that it was exported from
 
 The page needs Starlette and uvicorn (pip install "fashion-keras[demo]"), loads nothing from the
 network, and listens on this machine alone unless --host says otherwise.
@@ -59,14 +66,14 @@ def _demo(argv: Sequence[str] | None) -> None:
         parser.error("--build-index needs --index DIR, the folder to write")
     if options.limit and not options.build_index:
         parser.error("--limit is of --build-index: give that too")
-    version = find_version(options.model)
+    model = find_model(options.model)
     if options.build_index:
-        _build_index(version, options)
+        _build_index(model, options)
     else:
-        _serve(version, options)
+        _serve(model, options)
 
 
-def _build_index(version, options):
+def _build_index(model, options):
     DatasetInfo.load(options.build_index)
     from fashion_keras.quiet import load_tensorflow
 
@@ -76,7 +83,7 @@ def _build_index(version, options):
     from fashion_keras.serving.bundle import Bundle
 
     check_gallery_folder(options.index)
-    bundle = Bundle(version)
+    bundle = Bundle(model)
     with Terminal() as bar:
         count = build_gallery(
             bundle,
@@ -89,9 +96,9 @@ def _build_index(version, options):
     print(f"See it: {command('demo', '--model', options.model, '--index', options.index)}")
 
 
-def _serve(version, options):
+def _serve(model, options):
     # Cheap questions first: a wrong argument is answered before TensorFlow is loaded.
-    info = ModelInfo.load(version)
+    info = info_of(model)
     examples = _example_photos(options.examples) if options.examples else ()
     if options.run:
         check_run(options.run)
@@ -106,22 +113,25 @@ def _serve(version, options):
     from fashion_keras.serving.bundle import Bundle
 
     gallery = Gallery.load(options.index) if options.index else None
-    bundle = Bundle(version)
+    bundle = Bundle(model)
     if gallery and gallery.weights_sha256 != bundle.weights_sha256():
         raise UserError(
-            f"{options.index} was made with another model than {version}: build it again with\n"
+            f"{options.index} was made with another model than {model}: build it again with\n"
             + command("demo", "--model", options.model, "--index", options.index, *_BUILD)
         )
-    look = _looker(options.run, info, version) if options.run else None
+    run = _run_of(options.run, info, model) if options.run else bundle.run
+    look = _looker(run) if run else None
 
-    def answer(name, data):
-        return answer_html(bundle, answer_photo(bundle, name, data, gallery=gallery, look=look))
+    def answer(name, data, title):
+        found = answer_photo(bundle, name, data, title, gallery=gallery, look=look)
+        return answer_html(bundle, found)
 
     app = make_app(
         answer,
         title=f"{info.label}: {Path(options.model).name}",
         introduction=_introduction(options.model, info, gallery),
         examples=examples or (gallery.examples if gallery else ()),
+        titles="title" in info.takes,
         any_host=options.host not in LOOPBACK,
     )
     with listening:
@@ -133,20 +143,24 @@ def _serve(version, options):
         serve(app, listening)
 
 
-def _looker(path, info, version):
+def _run_of(path, info, model) -> Run:
+    """Load the run that an exported model was made from; `UserError` where it is another."""
+    run = load_run(path)
+    if run.labels != info.labels or run.image_size != info.image_size:
+        raise UserError(
+            f"{path} is another model than {model}: its heads, classes or photo size differ.\n"
+            "Give the --run that the model was exported from"
+        )
+    return run
+
+
+def _looker(run):
     """Return the function that draws heat maps, with the Keras model of a run."""
     import tensorflow as tf
 
     from fashion_keras.report.examples import thumbnail
     from fashion_keras.report.occlusion import occlusion_maps
     from fashion_keras.serving.decoding import decode_photos
-
-    run = load_run(path)
-    if run.labels != info.labels or run.image_size != info.image_size:
-        raise UserError(
-            f"{path} is another model than {version}: its heads, classes or photo size differ.\n"
-            "Give the --run that the bundle was exported from"
-        )
 
     def look(encoded, asked):
         photos, _ = decode_photos(tf.constant([encoded]), run.image_size, run.resize)
@@ -161,7 +175,8 @@ def _introduction(model, info, gallery) -> str:
     from fashion_keras.pages.answers import percent
 
     heads = ", ".join(f"{label} ({len(classes)})" for label, classes in info.labels.items())
-    lines = [f"The model {Path(model).name} sorts a product's photo by {heads}."]
+    what = "by its photo, its title or both" if "title" in info.takes else "by its photo"
+    lines = [f"The model {Path(model).name} sorts a product, {what}, into {heads}."]
     threshold = info.thresholds().get(info.label)
     if threshold is not None:
         lines.append(f"From {percent(threshold)} on it accepts; below, a person should look.")
@@ -207,15 +222,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--model",
-        required=True,
+        default=DEFAULT,
         type=place,
-        metavar="BUNDLE",
-        help="a SavedModel that fashion-keras export has written: its folder, or a version's",
+        help="a run, a SavedModel that fashion-keras export has written, or the name of a model "
+        "that comes with the package (default: %(default)s)",
     )
     parser.add_argument(
         "--run",
         type=place,
-        help="the run that the bundle was exported from: adds heat maps of where it looked",
+        help="the run that an exported model is of: adds heat maps of where it looked",
     )
     parser.add_argument(
         "--index", type=place, metavar="DIR", help="an index: adds the most similar products"

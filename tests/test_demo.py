@@ -1,5 +1,6 @@
 """The demo command: what it refuses, builds and serves."""
 
+import contextlib
 import importlib.util
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from serving.tiny import photo, tiny_run
+from serving.titled import save_titled_run
 from tiny_records import LABELS, write_tiny_records
 
 from fashion_keras import demo
@@ -124,7 +126,7 @@ def test_heat_maps_are_refused_from_another_model(tmp_path):
 
     info = ModelInfo("0", "subCategory", LABELS, (40, 32), "pad", 5)
     with pytest.raises(UserError, match="another model"):
-        demo._looker(save_tiny_run(tmp_path / "run"), info, tmp_path)
+        demo._run_of(save_tiny_run(tmp_path / "run"), info, tmp_path)
 
 
 def test_help_needs_no_tensorflow():
@@ -139,15 +141,16 @@ def test_help_needs_no_tensorflow():
     assert done.stdout == "[]\n"
 
 
-@needs_server
-def test_the_page_is_served_on_this_machine_until_interrupted(shop):
+@contextlib.contextmanager
+def served(*argv):
+    """Run the command until it is done with; yield the page's address."""
     # As fashion-keras demo, but a shell's background job inherits an ignored SIGINT.
     command = (
         "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "runpy.run_module('fashion_keras.demo', run_name='__main__')"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", command, "--model", str(shop), "--port", "0"],
+        [sys.executable, "-c", command, *map(str, argv), "--port", "0"],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -156,19 +159,53 @@ def test_the_page_is_served_on_this_machine_until_interrupted(shop):
     )
     try:
         line = process.stdout.readline()
-        assert line.startswith("Open http://127.0.0.1:")
-        address = line.split()[1]
-        with urllib.request.urlopen(address, timeout=60) as page:
-            assert "subCategory: shop" in page.read().decode()
-        request = urllib.request.Request(f"{address}/classify?name=my.jpg", photo())
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            text = answer.read().decode()
-        assert "my.jpg" in text and any(name in text for name in LABELS["subCategory"])
+        assert line.startswith("Open http://127.0.0.1:"), process.stderr.read()
+        yield line.split()[1]
     finally:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in errors
+
+
+def asked(address, body=None, headers=None):
+    request = urllib.request.Request(address, body, headers or {})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return answer.read().decode()
+
+
+@needs_server
+def test_the_page_is_served_on_this_machine_until_interrupted(shop):
+    with served("--model", shop) as address:
+        page = asked(address)
+        assert "subCategory: shop" in page and 'id="text"' not in page
+        text = asked(f"{address}/classify?name=my.jpg", photo())
+    assert "my.jpg" in text and any(name in text for name in LABELS["subCategory"])
+    assert "heat map" not in text
+
+
+@needs_server
+def test_a_run_is_served_as_it_is_with_heat_maps_and_titles(tmp_path):
+    run = save_titled_run(tmp_path / "shoes", labels=LABELS)
+    with served("--model", run) as address:
+        page = asked(address)
+        assert "subCategory: shoes" in page and 'id="text"' in page
+        both = b"Red shirt" + photo()
+        with_title = asked(f"{address}/classify?name=my.jpg", both, {"Title-Bytes": "9"})
+        alone = asked(f"{address}/classify-title", b"Red shirt")
+    assert "By photo and title" in with_title and "heat map" in with_title
+    assert "By the title alone" in alone and "Red shirt" in alone
+
+
+@needs_server
+def test_a_model_that_comes_with_the_package_goes_by_its_name(tmp_path, monkeypatch, capsys):
+    from fashion_keras import released
+
+    error = refusal(capsys)
+    assert "no SavedModel at fashion" in error or released.released_names()
+    monkeypatch.setattr(released, "FOLDER", tmp_path)
+    save_titled_run(tmp_path / "fashion", labels=LABELS)
+    assert "no photos in" in refusal(capsys, "--examples", tmp_path)
 
 
 def test_threshold_reads_the_same_above_and_beside_the_photos():

@@ -2,7 +2,7 @@
 
 Browsers are the way in: any site that somebody visits can have the browser send requests to this
 machine. So a request must name this machine as its host, one that does something must come from
-the page itself, and bodies go to the one address that reads them.
+the page itself, and bodies go to the addresses that read them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Collection
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -34,11 +35,11 @@ class Guard:
 
     Args:
         app: the page.
-        takes_bodies: the one path whose POST may have a body.
+        takes_bodies: the paths whose POST may have a body.
         any_host: answer by any host name, not the loopback's alone.
     """
 
-    def __init__(self, app: ASGIApp, *, takes_bodies: str, any_host: bool):
+    def __init__(self, app: ASGIApp, *, takes_bodies: Collection[str], any_host: bool):
         self._app = app
         self._takes_bodies = takes_bodies
         self._any_host = any_host
@@ -83,8 +84,8 @@ class Guard:
         origins = headers.getlist("origin")
         foreign = any(origin.lower().partition("://")[2] != host for origin in origins)
         if foreign or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return PlainTextResponse("Photos are taken from this page only.", 403)
-        if scope["path"] != self._takes_bodies and _has_body(headers):
+            return PlainTextResponse("Photos and titles are taken from this page only.", 403)
+        if scope["path"] not in self._takes_bodies and _has_body(headers):
             return PlainTextResponse("No body is expected here.", 413)
         return None
 

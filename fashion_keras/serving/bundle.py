@@ -1,4 +1,4 @@
-"""Photo bytes in; the best classes of every head, and embeddings, of a SavedModel of ours out.
+"""Photos and titles in; the best classes of every head, and embeddings, of a model of ours out.
 
 Needs neither Keras nor the run that the bundle was exported from.
 """
@@ -17,9 +17,20 @@ from fashion_keras.run import BEST_MODEL_FILE
 from fashion_keras.serving.layout import VARIABLES
 from fashion_keras.serving.local import open_model
 
-CLASSIFY, EMBED = "serving_default", "embed"
+EMBED = "embed"
+# The signatures that classify and their inputs, by what of a product they are given.
+_CLASSIFY = {
+    "photo": ("serving_default", ("image_bytes",)),
+    "both": ("with_title", ("image_bytes", "title")),
+    "title": ("title_only", ("title",)),
+}
 # Head to its best classes with their probabilities, best first; the headline's head first.
 Heads = dict[str, tuple[tuple[str, float], ...]]
+
+
+def seen(photo: bytes | None, title: str) -> str:
+    """Return what a product is answered by, one of `run.SEES`."""
+    return "title" if photo is None else "both" if title else "photo"
 
 
 class Bundle:
@@ -29,32 +40,63 @@ class Bundle:
 
     Attributes:
         info: what the bundle says of itself.
+        run: the run that it is, None for an exported model.
     """
 
     def __init__(self, version: Path):
         self._version = Path(version)
         self._opened = open_model(self._version)
-        self.info = self._opened.info
+        self.info, self.run = self._opened.info, self._opened.run
         signatures = self._opened.signatures
-        if CLASSIFY not in signatures:
-            raise UserError(f"{version} has no signature {CLASSIFY!r}: export the model again")
-        self._classify, self._embed = signatures[CLASSIFY], signatures.get(EMBED)
+        self._classify, self._embed = {}, signatures.get(EMBED)
+        for sees in self.info.takes:
+            name, _ = _CLASSIFY[sees]
+            if name not in signatures:
+                raise UserError(f"{version} has no signature {name!r}: export the model again")
+            self._classify[sees] = signatures[name]
 
-    def classify(self, encoded: Sequence[bytes]) -> list[Heads | None]:
-        """Return the best classes of each photo, JPEG or PNG; None for one that is damaged."""
-        if not encoded:
-            return []
+    def classify(
+        self, encoded: Sequence[bytes | None], titles: Sequence[str] | None = None
+    ) -> list[Heads | None]:
+        """Return the best classes of each product; None for a photo that is damaged.
+
+        Args:
+            encoded: photos, JPEG or PNG; None for a product that has a title alone.
+            titles: a title for each, "" for a product that has none: it is answered by its photo.
+
+        Raises `UserError` where the model does not take that.
+        """
+        titles = [""] * len(encoded) if titles is None else titles
+        rows: dict[str, list[int]] = {}
+        for row, (photo, title) in enumerate(zip(encoded, titles, strict=True)):
+            rows.setdefault(seen(photo, title), []).append(row)
+        heads: dict[int, Heads | None] = {}
+        for sees, among in rows.items():
+            given = {
+                "image_bytes": [encoded[row] for row in among],
+                "title": [titles[row] for row in among],
+            }
+            heads.update(zip(among, self._answers(sees, given), strict=True))
+        return [heads[row] for row in range(len(encoded))]
+
+    def _answers(self, sees, given) -> list[Heads | None]:
+        if sees not in self._classify:
+            raise UserError(f"{self._version} takes no titles: it was trained on photos alone")
+        inputs = {name: given[name] for name in _CLASSIFY[sees][1]}
+        count = len(given["title"])
         try:
-            outputs = self._classify(image_bytes=tf.constant(list(encoded), tf.string))
+            outputs = self._classify[sees](
+                **{name: tf.constant(values, tf.string) for name, values in inputs.items()}
+            )
         except tf.errors.OpError:
-            if len(encoded) == 1:
+            if count == 1:
                 return [None]
             # What the graph could not catch spares the other photos all the same.
-            return [self.classify([photo])[0] for photo in encoded]
+            alone = [{name: given[name][row : row + 1] for name in given} for row in range(count)]
+            return [self._answers(sees, one)[0] for one in alone]
         outputs = {name: value.numpy() for name, value in outputs.items()}
         return [
-            self._heads(outputs, row) if outputs["valid"][row] else None
-            for row in range(len(encoded))
+            self._heads(outputs, row) if outputs["valid"][row] else None for row in range(count)
         ]
 
     def embed(self, encoded: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:

@@ -20,16 +20,22 @@ from fashion_keras.serving.layout import ModelInfo, find_version
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from fashion_keras.run import Run
+
 TOP = 5  # classes that a run gives a photo
 
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
-    """A model in this process: its signatures by name. `owner` keeps what they use alive."""
+    """A model in this process: its signatures by name; `run` where it is one.
+
+    `owner` keeps what the signatures use alive.
+    """
 
     info: ModelInfo
     signatures: Mapping[str, tf.types.experimental.ConcreteFunction]
     owner: object
+    run: Run | None = None
 
 
 def find_model(path: str | os.PathLike, *, small: bool = False) -> Path:
@@ -61,7 +67,7 @@ def open_model(path: Path) -> Opened:
 
         run = load_run(path)
         terms = terms_of(run)
-        return Opened(ModelInfo.of(run, TOP), signatures(run, TOP, terms), (run, terms))
+        return Opened(ModelInfo.of(run, TOP), signatures(run, TOP, terms), terms, run)
     info = ModelInfo.load(path)
     info.check_files(path)
     try:

@@ -1,7 +1,7 @@
 """Serves the demo's page with a made-up answer, for the tests that attack it.
 
-The answer is the photo's name, and its bytes' number and SHA-256; a name that begins with `slow`
-takes a minute.
+The answer is the photo's name, and its bytes' number and SHA-256; behind them the title's, where
+there is one. A name that begins with `slow` takes a minute.
 """
 
 import hashlib
@@ -15,16 +15,22 @@ from fashion_keras.pages.app import make_app
 from fashion_keras.pages.guard import serve
 
 
-def answer(name: str, data: bytes) -> str:
+def answer(name: str, data: bytes | None, title: str) -> str:
     if name.startswith("slow"):
         time.sleep(60)
-    return f"<p>{name} {len(data)} {hashlib.sha256(data).hexdigest()}</p>"
+    told = [name] if data is None else [name, _told(data)]
+    return f"<p>{' '.join([*told, _told(title.encode())] if title else told)}</p>"
+
+
+def _told(data: bytes) -> str:
+    return f"{len(data)} {hashlib.sha256(data).hexdigest()}"
 
 
 def main(argv) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         print(listening.getsockname()[1], flush=True)
-        serve(make_app(answer, "a tab's title", "An introduction.", [Path(argv[0])]), listening)
+        page = make_app(answer, "a tab's title", "An introduction.", [Path(argv[0])], titles=True)
+        serve(page, listening)
 
 
 if __name__ == "__main__":

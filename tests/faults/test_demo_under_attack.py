@@ -266,8 +266,103 @@ def test_many_large_photos_at_once_do_not_fill_the_memory(port):
         assert time.monotonic() < deadline
 
 
+TITLED = "Red shirt <b>&amp; 👗 قميص".encode()
+
+
+def told(*parts):
+    return " ".join(f"{len(part)} {hashlib.sha256(part).hexdigest()}" for part in parts)
+
+
+def titled(title, photo=b"a photo", length=None):
+    """A request of a photo with its title before it."""
+    return title + photo, {"Title-Bytes": str(len(title) if length is None else length)}
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        TITLED,
+        "👗".encode() * 10_000,
+        b"x" * 65_536,
+        "\u202eABC\u2066".encode(),
+        b"\r\nX: y\0\r\n\r\n",
+    ],
+    ids=["marks", "emoji", "longest", "turned around", "lines"],
+)
+def test_a_title_goes_with_its_photo_and_alone(port, title):
+    status, _, text = ask(port, "POST", "/classify?name=a", *titled(title))
+    assert (status, text) == (200, f"<p>a {told(b'a photo', title)}</p>")
+    status, _, text = ask(port, "POST", "/classify-title", title)
+    assert (status, text) == (200, f"<p> {told(title)}</p>")
+
+
+@pytest.mark.parametrize(
+    ("length", "status"),
+    [
+        ("-1", 400),
+        ("1e3", 400),
+        ("²", 400),
+        ("", 400),
+        ("8", 400),
+        ("65537", 413),
+        ("9" * 9000, 413),
+    ],
+)
+def test_a_titles_length_that_cannot_be_is_refused(port, length, status):
+    head = {"Title-Bytes": length.encode("latin-1")}
+    assert ask(port, "POST", "/classify?name=a", b"a photo", head)[0] == status
+    assert is_well(port)
+
+
+def test_a_title_that_is_too_long_is_refused_alone_too(port):
+    status, _, text = ask(port, "POST", "/classify-title", bytes(65_537))
+    assert status == 413 and "64 KiB" in text
+    head = b"POST /classify-title HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    received = send(port, head, endless())
+    assert received == b"" or received.startswith(b"HTTP/1.1 413")
+    assert is_well(port)
+
+
+def test_a_title_makes_room_for_no_larger_a_photo(port):
+    body, head = titled(b"x" * 1000, bytes(MAX_BYTES))
+    status, _, text = ask(port, "POST", "/classify?name=a", body, head)
+    assert status == 200 and f" {MAX_BYTES} " in text
+    assert ask(port, "POST", "/classify?name=a", body + b"x", head)[0] == 413
+
+
+def test_half_a_character_and_bytes_that_are_no_text_are_a_title(port):
+    cut = TITLED[:-1]
+    status, _, text = ask(port, "POST", "/classify?name=a", *titled(cut))
+    assert status == 200 and told(b"a photo", cut.decode("utf-8", "replace").encode()) in text
+    assert ask(port, "POST", "/classify-title", b"\xff\xfe\0")[0] == 200
+
+
+def test_a_model_of_photos_alone_is_sent_no_title():
+    page = app.make_app(lambda *product: "never", "a tab's title", "An introduction.")
+
+    def status(path, *headers):
+        sent = []
+        body = [{"type": "http.request", "body": b"Shirt", "more_body": False}]
+        scope = {"type": "http", "method": "POST", "path": path, "query_string": b""}
+        scope["headers"] = [(b"host", b"127.0.0.1"), (b"content-length", b"5"), *headers]
+
+        async def pop():
+            return body.pop()
+
+        async def keep(message):
+            sent.append(message)
+
+        asyncio.run(page(scope, pop, keep))
+        return sent[0]["status"]
+
+    assert status("/classify", (b"title-bytes", b"5")) == 400
+    assert status("/classify-title") == 413
+
+
 @pytest.mark.parametrize("host", ["shop.example", "127.0.0.1.shop.example", "localhost.", "[::2]"])
-@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("POST", "/classify")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/"), ("POST", "/classify"), ("POST", "/classify-title")]
+)
 def test_a_site_cannot_ask_by_a_name_of_its_own(port, method, path, host):
     assert ask(port, method, path, headers={"Host": f"{host}:{port}"})[0] == 400
 
@@ -292,9 +387,10 @@ def test_this_machines_own_names_are_answered(port, host):
     ids=str,
 )
 def test_another_sites_page_cannot_send_a_photo(port, headers):
-    status, _, text = ask(port, "POST", "/classify?name=a", b"a photo", headers)
-    assert status == 403
-    assert "<p>" not in text
+    for path in ("/classify?name=a", "/classify-title"):
+        status, _, text = ask(port, "POST", path, b"a photo", headers)
+        assert status == 403
+        assert "<p>" not in text
 
 
 @pytest.mark.parametrize("site", ["same-origin", "none"])
@@ -305,6 +401,7 @@ def test_the_page_itself_can_send_a_photo(port, site):
 
 def test_no_other_site_may_read_an_answer(port):
     preflight = {"Origin": "http://shop.example", "Access-Control-Request-Method": "POST"}
+    preflight["Access-Control-Request-Headers"] = "title-bytes"
     for method, path in (("GET", "/"), ("OPTIONS", "/classify"), ("GET", "/examples/0")):
         _, headers, _ = ask(port, method, path, headers=preflight)
         assert not [name for name in headers if name.lower().startswith("access-control")]
@@ -386,7 +483,7 @@ def test_senders_that_go_away_leave_no_trace_on_the_screen(folder):
 
 def test_a_photo_that_never_arrives_is_given_up(monkeypatch):
     monkeypatch.setattr(app, "_SLOWEST", 0.01)
-    page = app.make_app(lambda name, data: "never", "a tab's title", "An introduction.")
+    page = app.make_app(lambda *product: "never", "a tab's title", "An introduction.")
     head = {"type": "http", "method": "POST", "path": "/classify", "query_string": b""}
     sent = []
 

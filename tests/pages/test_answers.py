@@ -6,8 +6,10 @@ import re
 import numpy as np
 import pytest
 from serving.tiny import LABELS, PHOTOS, photo, tiny_run
+from serving.titled import save_titled_run
 
 from fashion_keras.decision.parameters import Acceptance, Decision
+from fashion_keras.errors import UserError
 from fashion_keras.pages.answers import answer_html, answer_photo
 from fashion_keras.pages.gallery import Neighbour
 from fashion_keras.serving.bundle import Bundle
@@ -135,3 +137,97 @@ def _pixels(data):
     from fashion_keras.data.image import decode_and_resize
 
     return decode_and_resize(data, (40, 32), "stretch")[None].numpy()
+
+
+TITLE = "Red <b>Shirt</b>"
+
+
+@pytest.fixture(scope="module")
+def titled(tmp_path_factory):
+    """A run that takes titles, with another threshold for each of what it sees."""
+    found = Bundle(save_titled_run(tmp_path_factory.mktemp("titled") / "run"))
+    accept = {"photo": {"subCategory": 0.0}, "both": {"subCategory": 1.0}, "title": {"gender": 0.5}}
+    found.info = dataclasses.replace(found.info, accept=accept)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("data", "title", "sees", "by", "accepted"),
+    [
+        (GOOD[1], "", "photo", "By the photo:", True),
+        (GOOD[1], " - ! 👗", "photo", "By the photo:", True),
+        (GOOD[1], TITLE, "both", "By photo and title:", False),
+        (None, TITLE, "title", "By the title alone. The model has no threshold", None),
+    ],
+)
+def test_the_answer_says_what_it_goes_by_and_has_its_threshold(
+    titled, data, title, sees, by, accepted
+):
+    answer = answer_photo(titled, "" if data is None else "a.jpg", data, title)
+    assert (answer.sees, answer.accepted) == (sees, accepted)
+    assert [answer.heads] == titled.classify([data], [title if sees != "photo" else ""])
+    html = answer_html(titled, answer)
+    assert by in html
+    assert ("<h2>A title alone</h2>" in html) == (data is None)
+
+
+def test_photo_title_and_both_are_three_answers(titled):
+    asked = [GOOD[1], GOOD[1], None], ["", TITLE, TITLE]
+    together = titled.classify(*asked)
+    for one, photo_bytes, title in zip(together, *asked, strict=True):
+        [alone] = titled.classify([photo_bytes], [title])
+        for label, classes in one.items():
+            assert [name for name, _ in classes] == [name for name, _ in alone[label]]
+            np.testing.assert_allclose([s for _, s in classes], [s for _, s in alone[label]], 1e-4)
+    scores = {one["subCategory"][0][1] for one in together}
+    assert len(scores) == 3
+
+
+def test_a_title_of_signs_alone_gets_a_sentence(titled):
+    answer = answer_photo(titled, "", None, " ?! 👗 ")
+    assert "neither a letter nor a digit" in answer.error and not answer.heads
+    assert answer.error in answer_html(titled, answer)
+
+
+@pytest.mark.parametrize("file", [CUT, NOTES])
+def test_a_file_that_is_no_photo_is_not_answered_by_its_title(titled, file):
+    answer = answer_photo(titled, *file, TITLE)
+    assert answer.error and not answer.heads
+
+
+def test_a_title_alone_has_neither_neighbours_nor_a_heat_map(titled):
+    answer = answer_photo(titled, "", None, TITLE, gallery=TwoProducts(), look=lambda *a: 1 / 0)
+    assert (answer.shown, answer.heat, answer.neighbours) == ("", "", [])
+    assert "<img" not in answer_html(titled, answer)
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [
+        (TITLE, "<bdi>Red &lt;b&gt;Shirt&lt;/b&gt;</bdi>"),
+        ("<img src=x onerror=alert(1)>", "<bdi>&lt;img src=x onerror=alert(1)&gt;</bdi>"),
+        ("قميص أحمر 👗🏽", "<bdi>قميص أحمر 👗🏽</bdi>"),
+        ("a\u202eb\x1fc\0", r"<bdi>a\u202eb\x1fc\x00</bdi>"),
+        ("x" * 10_000, f"<bdi>{'x' * 300}…</bdi>"),
+    ],
+)
+def test_a_title_is_shown_escaped_short_and_in_its_own_direction(titled, title, shown):
+    for data in (GOOD[1], None):
+        assert shown in answer_html(titled, answer_photo(titled, "a.jpg", data, title))
+
+
+def test_a_model_of_photos_alone_refuses_titles(bundle):
+    assert bundle.classify([]) == []
+    for data in (GOOD[1], None):
+        with pytest.raises(UserError, match="takes no titles"):
+            bundle.classify([data], [TITLE])
+
+
+def test_an_exported_model_takes_what_its_run_takes(titled, tmp_path):
+    exported = Bundle(export_saved_model(titled.run, tmp_path / "shop"))
+    assert exported.info.takes == titled.info.takes == ("photo", "title", "both")
+    assert exported.run is None
+    asked = [GOOD[1], None], [TITLE, TITLE]
+    for one, other in zip(exported.classify(*asked), titled.classify(*asked), strict=True):
+        best, same = one["subCategory"][0], other["subCategory"][0]
+        assert best[0] == same[0] and best[1] == pytest.approx(same[1], abs=1e-5)

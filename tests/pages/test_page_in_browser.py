@@ -29,6 +29,7 @@ from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 from fashion_keras.pages.app import make_app  # noqa: E402
 
 ASKED = []  # names of the photos that the page's server was asked about
+TITLES = []  # and the titles that came with them
 PATIENCE = 60  # seconds: the machine may be busy
 FILE_INPUT = "#drop input[type=file]"
 
@@ -46,12 +47,13 @@ def address(photos):
     """The address of a page that answers with a file's name and size."""
     import uvicorn
 
-    def answer(name, data):
+    def answer(name, data, title):
         ASKED.append(name)
-        return f"<p class='told'>{name} {len(data)}</p>"
+        TITLES.append(title)
+        return f"<p class='told'>{'title' if data is None else f'{name} {len(data)}'}</p>"
 
     examples = [photos / "green.png"] + [photos / "blue.png"] * 9
-    app = make_app(answer, "a tab's title", "An introduction.", examples)
+    app = make_app(answer, "a tab's title", "An introduction.", examples, titles=True)
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -147,6 +149,46 @@ def test_dropped_photos_are_answered_in_their_order(page):
     assert ASKED[-2:] == ["b.png", "a <b>.png"]
 
 
+def type_title(page, title):
+    page.execute_script("document.querySelector('#text').value = arguments[0]", title)
+
+
+HARD = "Red <b>shirt</b> & 👗 قميص " + "x" * 10_000
+
+
+def test_the_title_goes_with_each_photo_that_is_chosen(page, photos):
+    type_title(page, f" {HARD} ")
+    both = f"{photos / 'blue.png'}\n{photos / 'green.png'}"
+    page.find_element(By.CSS_SELECTOR, FILE_INPUT).send_keys(both)
+    told(page, "blue.png", "green.png")
+    assert TITLES[-2:] == [HARD] * 2
+    sizes = [row.text.split()[1] for row in page.find_elements(By.CSS_SELECTOR, ".told")]
+    assert sizes == [str((photos / f"{name}.png").stat().st_size) for name in ("blue", "green")]
+    assert page.execute_script("return document.documentElement.scrollWidth") <= 1280
+
+
+def test_a_title_is_asked_about_alone_by_button_and_by_enter(page):
+    for end in ("button", "enter"):
+        type_title(page, "")
+        field = page.find_element(By.ID, "text")
+        field.send_keys(f"Blue shoes by {end}")
+        if end == "button":
+            page.find_element(By.CSS_SELECTOR, "#title button").click()
+        else:
+            field.send_keys(Keys.ENTER)
+        wait(page, lambda d, end=end: TITLES and TITLES[-1] == f"Blue shoes by {end}")
+        told(page, "title")
+    assert ASKED[-2:] == ["", ""]
+
+
+def test_an_empty_title_is_not_asked_about(page):
+    sent = len(ASKED)
+    type_title(page, "   ")
+    page.find_element(By.CSS_SELECTOR, "#title button").click()
+    assert page.execute_script("return document.activeElement.id") == "text"
+    assert len(ASKED) == sent
+
+
 def test_a_file_that_is_too_large_is_not_sent(page):
     sent = len(ASKED)
     page.execute_script(
@@ -238,10 +280,11 @@ def test_another_sites_page_cannot_have_the_browser_send_a_photo(chromium, addre
             const ask = (options) =>
               fetch(address + "/classify?name=foreign", {method: "POST", body: "x", ...options})
                 .then(() => "answered", () => "refused");
-            Promise.all([ask({mode: "no-cors"}), ask({})]).then(done);
+            const headers = {"Title-Bytes": "1"};
+            Promise.all([ask({mode: "no-cors"}), ask({}), ask({headers})]).then(done);
             """,
             address,
         )
         elsewhere.shutdown()
-    assert ended == ["refused", "refused"]
+    assert ended == ["refused"] * 3
     assert len(ASKED) == sent
