@@ -54,7 +54,8 @@ def reliability_figure(calibration: dict) -> Figure:
         label="after" if calibration["after"] else "as predicted",
     )
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02), ylabel="share that is right")
-    axes.legend(loc="upper left", frameon=False, fontsize=_FONT, labelcolor=INK)
+    # Bins of few photos have long intervals, and lie at the left.
+    axes.legend(loc="lower right", frameon=False, fontsize=_FONT, labelcolor=INK)
     axes.tick_params(labelbottom=False)
     below.bar(
         [b["low"] for b in bins],
@@ -132,7 +133,7 @@ def automation_figure(automation: dict) -> Figure:
         ylabel="share of those that is wrong",
     )
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if top > 0.05 else 1))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}%"))
     return figure
 
 
@@ -219,7 +220,8 @@ def _axes(size=_SIZE, heights=(1,)):
         one.patch.set_visible(False)
         one.grid(color=LINE, linewidth=0.6)
         one.set_axisbelow(True)
-        one.tick_params(colors=MUTED, labelsize=_FONT, length=0, which="both")
+        # Apart, so that the zeros of both axes do not touch.
+        one.tick_params(colors=MUTED, labelsize=_FONT, length=0, pad=7, which="both")
         one.xaxis.label.set(color=INK, fontsize=_FONT + 0.5)
         one.yaxis.label.set(color=INK, fontsize=_FONT + 0.5)
         for side, spine in one.spines.items():

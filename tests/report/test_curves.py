@@ -82,6 +82,18 @@ def test_no_two_ticks_of_the_error_have_the_same_label(last):
     assert len(labels) > 2 and len(set(labels)) == len(labels)
 
 
+@pytest.mark.parametrize("last", [0.012, 0.17, 0.3])
+def test_each_tick_of_the_error_says_where_it_stands(last):
+    """Steps of 2.5% were written 2%, 5%, 8%, 10%, 12%."""
+    drawn = automation(None)
+    drawn |= {"curve": {**drawn["curve"], "error": [0.005, last]}}
+    figure = automation_figure(drawn)
+    figure.canvas.draw()
+    axis = figure.axes[0].yaxis
+    for place, text in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True):
+        assert float(text.get_text().removesuffix("%")) == pytest.approx(100 * place)
+
+
 def test_the_targets_name_keeps_away_from_a_dot_at_the_right():
     check = {"accepted": 92, "coverage": 0.92, "error": 0.01, "low": 0.008, "high": 0.013}
     (name,) = (

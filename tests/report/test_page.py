@@ -206,6 +206,19 @@ def test_each_other_label_is_a_folded_section_with_its_curve_and_classes():
     assert 'href="#labels"' in html
 
 
+def test_classes_that_do_not_occur_are_named_in_good_english():
+    for absent, said in (
+        (1, "1 class of the vocabulary is"),
+        (2, "2 classes of the vocabulary are"),
+    ):
+        present = len(HOSTILE) - absent
+        scored = drawn("test", present)
+        logits = np.pad(scored.logits["kind"], [(0, 0), (0, absent)], constant_values=-99)
+        padded = Predictions("test", scored.ids, scored.truth, {"kind": logits})
+        result = evaluate_predictions(padded, {"kind": HOSTILE}, resamples=20)
+        assert said in render(insights(padded, None, {**result, **ORIGIN}, None, 0.05))
+
+
 def test_a_bar_stands_beside_its_number_and_not_behind_it(html, result):
     bars = re.findall(
         r'<span class="bar"[^>]*><i style="--share:([\d.]+)"></i></span>([\d.]+)<', html
