@@ -178,7 +178,9 @@ def _introduction(model, info, gallery) -> str:
     what = "by its photo, its title or both" if "title" in info.takes else "by its photo"
     lines = [f"The model {Path(model).name} sorts a product, {what}, into {heads}."]
     threshold = info.thresholds().get(info.label)
-    if threshold is not None:
+    if "title" in info.takes:
+        lines.append("Each answer says whether it is accepted, or a person should look.")
+    elif threshold is not None:
         lines.append(f"From {percent(threshold)} on it accepts; below, a person should look.")
     if gallery:
         lines.append(f"Its answer is shown beside the most alike of {len(gallery):,} products.")

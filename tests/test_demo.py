@@ -217,3 +217,14 @@ def test_threshold_reads_the_same_above_and_beside_the_photos():
     info = ModelInfo("0", "a", {"a": ("x", "y")}, (40, 32), "stretch", 2, accept=accept)
     assert percent(info.thresholds()["a"]) == "92.2%"
     assert "From 92.2% on it accepts" in _introduction("models/fashion", info, None)
+
+
+def test_the_page_says_what_a_model_takes():
+    from fashion_keras.demo import _introduction
+    from fashion_keras.serving.layout import ModelInfo
+
+    takes = ("photo", "title", "both")
+    info = ModelInfo("0", "a", {"a": ("x", "y")}, (40, 32), "stretch", 2, takes=takes)
+    assert "by its photo, its title or both, into a (2)" in _introduction("fashion", info, None)
+    alone = ModelInfo("0", "a", {"a": ("x", "y")}, (40, 32), "stretch", 2)
+    assert "by its photo, into a (2)" in _introduction("fashion", alone, None)

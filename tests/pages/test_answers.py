@@ -72,6 +72,12 @@ def test_a_photo_is_accepted_from_the_threshold_on(bundle, distance, accepted):
     assert ("accept</b>" in html, "review</b>" in html) == (accepted, not accepted)
 
 
+def test_a_threshold_of_nothing_says_that_every_answer_is_accepted(bundle):
+    lenient = with_threshold(bundle, 0.0)
+    html = answer_html(lenient, answer_photo(lenient, *GOOD))
+    assert "accept</b> By the photo: the threshold is 0%, so every answer is accepted." in html
+
+
 def test_without_a_threshold_the_page_says_how_to_get_one(bundle):
     answer = answer_photo(bundle, *GOOD)
     assert answer.accepted is None
