@@ -302,7 +302,18 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SPLIT",
         help="with --labels or --titles by --model: which to look at (default: validation test)",
     )
-    twins = parser.add_argument_group("near-duplicates")
+    _add_twins(parser.add_argument_group("near-duplicates"))
+    _add_doubt(parser.add_argument_group("wrong labels"))
+    parser.add_argument_group("photo against title").add_argument(
+        "--titles",
+        action="store_true",
+        help="rank products by how far the answers by photo alone and by title alone are apart",
+    )
+    return parser
+
+
+def _add_twins(twins) -> None:
+    """Add the options of the search for near-duplicates."""
     twins.add_argument(
         "--predictions",
         type=place,
@@ -328,13 +339,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="COSINE",
         help="of two photos' features, with --model (default: 0.99); see similar.png",
     )
-    _add_doubt(parser.add_argument_group("wrong labels"))
-    parser.add_argument_group("photo against title").add_argument(
-        "--titles",
-        action="store_true",
-        help="rank products by how far the answers by photo alone and by title alone are apart",
-    )
-    return parser
 
 
 def _add_doubt(doubt) -> None:

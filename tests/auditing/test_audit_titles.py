@@ -21,6 +21,7 @@ from fashion_keras.auditing.title_audit import (
     rank_products,
 )
 from fashion_keras.config import load_config
+from fashion_keras.data.corrections import read_corrections
 from fashion_keras.errors import UserError
 from fashion_keras.retrain import retrain
 from fashion_keras.run import DECISION_FILE, save_labels
@@ -97,6 +98,12 @@ def test_no_title_is_a_formula_and_a_product_without_a_label_has_an_empty_cell(a
     found = rows(audited[0])
     assert all(row["title"].startswith("'=") for row in found)
     assert {row["baseColour"] for row in found} == {*COLOURS, ""}
+
+
+def test_convert_relabel_reads_it_and_finds_the_labels_as_they_are(audited):
+    relabel = read_corrections(None, audited[0] / "titles.csv", list(LABELS)).relabel
+    own = {row["id"]: {k: row[k] for k in LABELS if row[k]} for row in rows(audited[0])}
+    assert relabel == own
 
 
 def test_the_sheet_shows_the_first(audited):
