@@ -178,7 +178,7 @@ def _export_small_models(
         for sees, found in results.items():
             if checked and name in found:
                 checked[_CHECKED[sees]] = {k: found[k] for k in (small_models.KERAS, name)}
-                _warn_of_losses(found, name, report_to)
+                _warn_of_losses(found, name, sees, report_to)
         written[name] = small_models.write_small_model(
             run, folder / name, files, checked, version, top
         )
@@ -211,7 +211,7 @@ def _checked(run, models, photos, report_to) -> dict[str, dict]:
     return results
 
 
-def _warn_of_losses(results, name, report_to):
+def _warn_of_losses(results, name, sees, report_to):
     from fashion_keras.serving import format_check, small_models
 
     lost = {
@@ -221,8 +221,8 @@ def _warn_of_losses(results, name, report_to):
     too_much = [f"{k} {v:.1f}" for k, v in lost.items() if v > format_check.MOST_LOST]
     if too_much:
         report_to.warn(
-            f"{name} loses more than {format_check.MOST_LOST:g} point of accuracy: "
-            f"{', '.join(too_much)}"
+            f"{name}{' with title' if sees == 'both' else ''} loses more than "
+            f"{format_check.MOST_LOST:g} point of accuracy: {', '.join(too_much)}"
         )
 
 
