@@ -19,7 +19,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.io import place, place_text
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
-from fashion_keras.released import DEFAULT, model_place
+from fashion_keras.released import DEFAULT, is_released, model_place, released_note
 from fashion_keras.run import SEES
 from fashion_keras.serving.layout import ModelInfo
 from fashion_keras.serving.local import find_model, info_of
@@ -217,6 +217,8 @@ def _opened(request: _Request, report_to: Reporter) -> Iterator[_Work]:
     _check(request)
     version = find_model(request.model, small=True) if request.model else None
     info = info_of(version) if version else None
+    if version and is_released(version):
+        report_to.note(released_note(version))
     titles = tuple(request.title_column or ())
     columns = PathColumns(request.path_column, request.id_column, request.path_root, titles)
     with (

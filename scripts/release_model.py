@@ -23,17 +23,21 @@ import numpy as np
 
 import fashion_keras as fk
 from fashion_keras.commands import run_command
+from fashion_keras.evaluation.files import PREDICTIONS_FILE
 from fashion_keras.io import place, replacing_folder
 from fashion_keras.provenance import note
 from fashion_keras.released import FOLDER
 from fashion_keras.run import (
     BEST_MODEL_FILE,
     CONFIG_FILE,
+    EVALUATION_FILE,
     LABELS_FILE,
     RECORDS_FILE,
+    SEES,
     TITLE_FILE,
     load_run,
 )
+from fashion_keras.serving.model_card import CARD_FILE, model_card
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 _NOTHING = 0.05  # of a support vector machine's weight, times how rare the term is
@@ -89,11 +93,26 @@ def release(run: Path, data: Path, name: str, splits: Sequence[str]) -> None:
         _calibrate(folder, data)
     print(f"{FOLDER / name}: {sum(p.stat().st_size for p in (FOLDER / name).iterdir()):,} bytes")
     for split in splits:
-        for sees in ("photo", "title", "both"):
-            found = fk.evaluate(
-                name, data, split, sees=sees, output=RESULTS / name / f"{split}-{sees}"
-            )
+        for sees in SEES:
+            place = RESULTS / name / f"{split}-{sees}"
+            found = fk.evaluate(name, data, split, sees=sees, output=place)
+            for file in place.iterdir():
+                if file.name not in (EVALUATION_FILE, PREDICTIONS_FILE):
+                    file.unlink()
             print(f"{split}, {sees}: {found.accuracy:.4f} / {found.macro_f1:.4f}")
+    write_card(name, splits[-1])
+
+
+def write_card(name: str, split: str) -> None:
+    """Write the model's card, with its scores by photo, into the package."""
+    from fashion_keras.serving.savedmodel import signatures, terms_of
+
+    kept = FOLDER / name / f"evaluation-{split}"
+    kept.mkdir(exist_ok=True)
+    shutil.copyfile(RESULTS / name / f"{split}-photo" / EVALUATION_FILE, kept / EVALUATION_FILE)
+    run = fk.load_model(name)
+    names = list(signatures(run, 5, terms_of(run)))
+    (FOLDER / name / CARD_FILE).write_text(model_card(run, name, names), encoding="utf-8")
 
 
 def _calibrate(folder: Path, data: Path) -> None:

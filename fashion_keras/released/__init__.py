@@ -10,6 +10,7 @@ from fashion_keras.io import place
 
 FOLDER = Path(__file__).parent
 DEFAULT = "fashion"
+_CARD = "README.md"
 _MODEL = "best.keras"
 
 
@@ -35,6 +36,11 @@ def model_place(path: str | os.PathLike) -> Path:
 def is_released(path: str | os.PathLike) -> bool:
     """Say whether a path is within one of the package's models."""
     return FOLDER in Path(path).absolute().parents
+
+
+def released_note(path: Path) -> str:
+    """Return the line that says which of the package's models answers."""
+    return f"model: {path.name}, which comes with the package ({path / _CARD} says more)"
 
 
 def check_own(path: str | os.PathLike) -> None:
