@@ -71,14 +71,38 @@ def make_app(
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
     from starlette.requests import Request
-    from starlette.responses import HTMLResponse, PlainTextResponse, Response
+    from starlette.responses import HTMLResponse, Response
     from starlette.routing import Route
 
     from fashion_keras.pages.guard import Guard
 
-    style, script = _template("demo.css"), _template("demo.js")
-    html = _page(title, introduction, examples, titles)
     inbox, answers = _Inbox(), _Answers(answer)
+
+    async def classify(request: Request) -> Response:
+        length = _title_bytes(request.headers.get("title-bytes", "0"), titles)
+        async with inbox.body(request, MAX_BYTES + length, _TOO_LARGE) as body:
+            if length > len(body):
+                raise HTTPException(400, "The photo's title is cut off.")
+            name, title = request.query_params.get("name", ""), body[:length]
+            return HTMLResponse(await answers.of(name, body[length:], _text(title)))
+
+    async def classify_title(request: Request) -> Response:
+        async with inbox.body(request, _MAX_TITLE, _TITLE_TOO_LONG) as title:
+            return HTMLResponse(await answers.of("", None, _text(title)))
+
+    asked = {_CLASSIFY: classify, _TITLE: classify_title} if titles else {_CLASSIFY: classify}
+    routes = _shown(_page(title, introduction, examples, titles), examples)
+    routes += [Route(path, reply, methods=["POST"]) for path, reply in asked.items()]
+    return Guard(Starlette(routes=routes), takes_bodies=asked, any_host=any_host)
+
+
+def _shown(html: str, examples: Sequence[Path]) -> list:
+    """Return the routes of the page, its style and script, and its examples."""
+    from starlette.requests import Request
+    from starlette.responses import HTMLResponse, PlainTextResponse, Response
+    from starlette.routing import Route
+
+    style, script = _template("demo.css"), _template("demo.js")
 
     async def show_page(request: Request) -> Response:
         return HTMLResponse(html)
@@ -97,29 +121,12 @@ def make_app(
         except (IndexError, OSError):
             return PlainTextResponse("There is no such example.", 404)
 
-    async def classify(request: Request) -> Response:
-        length = _title_bytes(request.headers.get("title-bytes", "0"), titles)
-        async with inbox.body(request, MAX_BYTES + length, _TOO_LARGE) as body:
-            if length > len(body):
-                raise HTTPException(400, "The photo's title is cut off.")
-            name, title = request.query_params.get("name", ""), body[:length]
-            return HTMLResponse(await answers.of(name, body[length:], _text(title)))
-
-    async def classify_title(request: Request) -> Response:
-        async with inbox.body(request, _MAX_TITLE, _TITLE_TOO_LONG) as title:
-            return HTMLResponse(await answers.of("", None, _text(title)))
-
-    routes = [
+    return [
         Route("/", show_page),
         Route("/demo.css", show_style),
         Route("/demo.js", show_script),
         Route("/examples/{index:int}", show_example),
-        Route(_CLASSIFY, classify, methods=["POST"]),
     ]
-    if titles:
-        routes.append(Route(_TITLE, classify_title, methods=["POST"]))
-    takes_bodies = (_CLASSIFY, _TITLE) if titles else (_CLASSIFY,)
-    return Guard(Starlette(routes=routes), takes_bodies=takes_bodies, any_host=any_host)
 
 
 def _title_bytes(header: str, titles: bool) -> int:
