@@ -86,7 +86,7 @@ class Run:
             folder, name = folder.parent, folder.name
         models = {"photo": [name], "title": [TITLE_FILE], "both": [name, TITLE_FILE]}[sees]
         # Without text, both is as the photo alone.
-        used = ("photo", "both") if sees == "both" else (sees,)
+        used = SEES if sees == "both" else (sees,)
         fitted = [decision_file(which) for which in used if self.decision_for(which)]
         return fingerprints(folder, [*models, *fitted])
 
@@ -127,7 +127,8 @@ class Run:
         if decision is None:
             again = command("calibrate", "--model", self.path, "--data", "DIR")
             raise UserError(f"{self.path}: photo and title are not weighed yet. Run\n{again}")
-        return apply_decision_of_both(self.model, self.title, self.labels, self.decision, decision)
+        alone = self.decision, self.title_decisions.get("title")
+        return apply_decision_of_both(self.model, self.title, self.labels, alone, decision)
 
     @functools.cached_property
     def features(self) -> keras.Model:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from scipy.spatial.distance import jensenshannon
 
-from fashion_keras.auditing.title_audit import Answers, class_shares, disagreement, read_answers
+from fashion_keras.auditing.title_audit import Answers, disagreement, read_answers, shares_of
 from fashion_keras.commands import add_run_and_records, positive_int, run_command
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.run import SEES, Run, load_run
@@ -113,7 +113,7 @@ def _command(argv: Sequence[str] | None) -> None:
     info = DatasetInfo.load(options.data)
     run = load_run(options.model, info)
     answers = read_answers(run, options.data, options.split, run.labels, progress=True)
-    shares = class_shares(info, run.labels)
+    shares = shares_of(info, run.labels)
     results = {}
     chosen = {"all labels": list(run.labels), "reliable": reliable(run)}
     for what, labels in chosen.items():

@@ -15,6 +15,7 @@ from fashion_keras.auditing.sheets import Tile, tile_sheet, write_files
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.data.tfrecord import read_records
 from fashion_keras.data.title_terms import MOST_CHARACTERS
+from fashion_keras.decision.parts import class_shares, disagreement
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.predictions import predict
 from fashion_keras.progress import Reporter
@@ -23,8 +24,6 @@ from fashion_keras.text import command, printable
 
 REPORT_FILE, RANKING_FILE, SHEET_FILE = "titles.json", "titles.csv", "titles.png"
 _SHOWN, _LISTED = 60, 10
-# What a label adds to the score at most, as a probability: no model is surer than that.
-_LEAST = 1e-4
 _MOST_DRAWN, _TITLE_WIDTH = 200, 38  # characters of a title on the sheet, and in a line of it
 
 
@@ -46,20 +45,9 @@ class Answers:
     without_text: int
 
 
-def disagreement(photo: np.ndarray, title: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Return how far two answers of one label are apart, float `[N]`.
-
-    `photo` and `title` are probabilities `[N, C]`, `shares` each class's share of all products.
-    The decimal logarithm of how much likelier photo and title are of two products, drawn at
-    random, than of one: 0 where one of them says nothing, 2 for a hundred times, at most 4.
-    """
-    return -np.log10((photo * title / shares).sum(axis=1) + _LEAST)
-
-
-def class_shares(info: DatasetInfo, labels: Iterable[str]) -> dict[str, np.ndarray]:
-    """Return each class's share of the training products by label; no share is 0."""
-    counts = {k: 1.0 + np.array(info.splits["train"].class_counts[k]) for k in labels}
-    return {k: found / found.sum() for k, found in counts.items()}
+def shares_of(info: DatasetInfo, labels: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return each class's share of the training products by label."""
+    return {k: class_shares(info.splits["train"].class_counts[k]) for k in labels}
 
 
 def read_answers(
@@ -165,7 +153,7 @@ def audit_titles(options, info: DatasetInfo, report_to: Reporter) -> str:
     found = [
         read_answers(run, options.data, split, labels, progress=report_to.bars) for split in splits
     ]
-    rows = rank_products(found, labels, class_shares(info, labels))
+    rows = rank_products(found, labels, shares_of(info, labels))
     if not rows:
         raise UserError(f"{options.data}: no product of {' or '.join(splits)} has a text")
     report = {

@@ -45,6 +45,7 @@ def _upper(successes, trials, tail):
 
 
 CERTAINTY = 0.95
+LEAST = 0.51  # the lowest threshold: between two classes that are all but equal, nothing is sure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +115,8 @@ def threshold_for(
     for one threshold it would hold in 95% of splits; the best of all does in about 93%.)
 
     The threshold lies midway between the least sure photo accepted and the surest one left, so
-    that it does not hang on the last digit of either; it is 0 where all are accepted.
+    that it does not hang on the last digit of either. It is at least `LEAST`: of what no
+    validation photo was like, a class that is not the likelier one by far is for a person.
 
     Args:
         confidence: of a split that is not reported on, in practice validation.
@@ -131,12 +133,11 @@ def threshold_for(
         worst = curve.error
     else:
         worst = upper_bound(curve.wrong, curve.accepted, certainty)
-    within = np.flatnonzero(worst <= target_error)
+    within = np.flatnonzero((worst <= target_error) & (curve.confidence >= LEAST))
     if not len(within):
         return None
     chosen = within[-1]
-    last = chosen + 1 == len(curve.confidence)
-    threshold = 0.0 if last else curve.confidence[chosen : chosen + 2].mean()
+    threshold = max(LEAST, np.append(curve.confidence, 0.0)[chosen : chosen + 2].mean())
     return Acceptance(
         float(threshold),
         float(target_error),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,13 @@ from fashion_keras.decision.parameters import Acceptance, Agreement, Decision, M
 from fashion_keras.decision.parts import (
     Arrays,
     Counts,
+    FittedMix,
+    Parts,
     acceptance,
     accuracy_and_f1,
+    are_doubtful,
     fit_parts,
+    implication_matrix,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +54,7 @@ def fit_decision(
     labels: Mapping[str, Sequence[str]],
     counts: Counts,
     titles: Mapping[str, np.ndarray] | None = None,
+    alone: tuple[Decision, Decision] | None = None,
 ) -> tuple[Decision, list[Step]]:
     """Fit the parts that `options` asks for; return the decision and the scores after each part.
 
@@ -67,6 +73,8 @@ def fit_decision(
         labels: head to class names in index order, the headline first.
         counts: of the training products.
         titles: head to logits by the products' text, where photo and title are weighed.
+        alone: the decisions by photo and by title alone, by which the two are held against each
+            other.
 
     Raises:
         ValueError: a split other than validation, or one without a labelled photo.
@@ -78,7 +86,13 @@ def fit_decision(
     if not (truth[headline] >= 0).any():
         raise ValueError(f"No validation photo has a {headline}.")
     logits = {name: predictions.logits[name].astype(np.float64) for name in labels}
+    if titles is not None:
+        titles = {name: titles[name].astype(np.float64) for name in labels}
     parts = fit_parts(options, logits, truth, counts, titles)
+    doubtful = None
+    if titles is not None and alone is not None:
+        photo, title = map(functools.partial(parts_of, labels=labels), alone)
+        doubtful = are_doubtful(photo.decide(logits), title.decide(titles), counts.shares)
     decision = Decision(
         headline,
         num_examples=int((truth[headline] >= 0).sum()),
@@ -94,12 +108,44 @@ def fit_decision(
             for together, rows in parts.agree.items()
         ),
         temperature=parts.temperature,
-        accept=_cross_fitted_acceptance(options, logits, truth, counts, titles),
+        shares={}
+        if doubtful is None
+        else {name: tuple(counts.shares[name].tolist()) for name in labels},
+        accept=_cross_fitted_acceptance(options, logits, truth, counts, titles, doubtful),
     )
     return decision, _steps(options, parts, logits, truth[headline], titles)
 
 
-def _cross_fitted_acceptance(options, logits, truth, counts, titles) -> dict[str, Acceptance]:
+def parts_of(decision: Decision, labels: Mapping[str, Sequence[str]]) -> Parts:
+    """Return a decision's parts as arrays."""
+    number = {head: {n: i for i, n in enumerate(names)} for head, names in labels.items()}
+    return Parts(
+        {name: (pair.photo, pair.title) for name, pair in decision.weights.items()},
+        {
+            name: FittedMix(
+                mix.finer,
+                mix.weight,
+                implication_matrix(mix.implies, labels[mix.finer], labels[name]),
+            )
+            for name, mix in decision.combine.items()
+        },
+        {
+            agreement.labels: np.array(
+                [
+                    [number[head][n] for head, n in zip(agreement.labels, row, strict=True)]
+                    for row in agreement.combinations
+                ]
+            )
+            for agreement in decision.agree
+        },
+        bias=np.array([decision.bias.get(name, 0.0) for name in labels[decision.label]]),
+        temperature=decision.temperature,
+    )
+
+
+def _cross_fitted_acceptance(
+    options, logits, truth, counts, titles, doubtful
+) -> dict[str, Acceptance]:
     """Choose each label's threshold on photos that no part was fitted to."""
     photos = len(next(iter(truth.values())))
     fold = np.random.default_rng(_SEED).permutation(photos) % _FOLDS
@@ -109,7 +155,8 @@ def _cross_fitted_acceptance(options, logits, truth, counts, titles) -> dict[str
         others = None if titles is None else _rows(titles, ~held)
         parts = fit_parts(options, _rows(logits, ~held), _rows(truth, ~held), counts, others)
         own = None if titles is None else _rows(titles, held)
-        for name, values in parts.decide(_rows(logits, held), own).items():
+        doubts = None if doubtful is None else doubtful[held]
+        for name, values in parts.decide(_rows(logits, held), own, doubts).items():
             decided[name][held] = values
     found = {name: acceptance(decided[name], truth[name], options.target_error) for name in logits}
     return {name: accept for name, accept in found.items() if accept is not None}

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from fashion_keras.decision.parameters import Agreement, Decision
-from fashion_keras.decision.parts import BEHIND
+from fashion_keras.decision.parts import BEHIND, LEAST_AGREEMENT, implication_matrix
 
 _SMALLEST = 1e-12  # a probability whose logarithm float32 can hold
 Labels = Mapping[str, Sequence[str]]  # the class names of each head
@@ -33,12 +33,13 @@ def apply_decision_of_both(
     photo: keras.Model,
     title: keras.Model,
     labels: Labels,
-    alone: Decision | None,
+    alone: tuple[Decision | None, Decision | None],
     decision: Decision,
 ) -> keras.Model:
     """Build a model of `image` and `title_ids` from the models of photo and title.
 
-    `decision` is that of both; `alone`, the photo's, decides where a product has no text.
+    `decision` is that of both; `alone` are those of the photo, which decides where a product has
+    no text, and of the title.
     """
     decision.check_heads(labels)
     image, ids = _input_like(photo), _input_like(title)
@@ -49,24 +50,17 @@ def apply_decision_of_both(
         for name, weights in decision.weights.items()
     }
     both = _decided({name: both.get(name, seen[name]) for name in labels}, labels, decision)
-    if alone is not None and alone.flip != decision.flip:
-        seen = _logits(photo, image, alone.flip)
-    fallback = _decided(seen, labels, alone) if alone is not None else seen
+    by_photo, by_title = alone
+    if by_photo is not None and by_photo.flip != decision.flip:
+        seen = _logits(photo, image, by_photo.flip)
+    fallback = _decided(seen, labels, by_photo) if by_photo is not None else seen
+    if decision.shares:
+        said = _decided(said, labels, by_title) if by_title is not None else said
+        doubtful = _are_doubtful(fallback, said, decision.shares)
+        both = {name: ops.where(doubtful, _doubted(z), z) for name, z in both.items()}
     has_text = ops.any(ops.not_equal(ids, 0), axis=1, keepdims=True)
     logits = {name: ops.where(has_text, both[name], fallback[name]) for name in labels}
     return keras.Model([image, ids], logits, name=photo.name)
-
-
-def implication_matrix(
-    implies: Mapping[str, Mapping[str, float]], finer: Sequence[str], coarser: Sequence[str]
-) -> np.ndarray:
-    """Lay out a `Mix`'s shares as float32 `[finer classes, coarser classes]`."""
-    column = {name: index for index, name in enumerate(coarser)}
-    matrix = np.zeros((len(finer), len(coarser)), np.float32)
-    for row, name in enumerate(finer):
-        for implied, share in implies.get(name, {}).items():
-            matrix[row, column[implied]] = share
-    return matrix
 
 
 def _input_like(model: keras.Model) -> keras.KerasTensor:
@@ -125,3 +119,22 @@ def _agreed(logits, labels: Labels, agreement: Agreement):
         most = ops.sum(chosen * logits[label], axis=1, keepdims=True) - BEHIND
         agreed[label] = ops.where(chosen > 0, logits[label], ops.minimum(logits[label], most))
     return agreed
+
+
+def _are_doubtful(photo, title, shares):
+    """Return whether photo and title are likelier of two products than of one, bool `[N, 1]`."""
+    total = 0.0
+    for label, share in shares.items():
+        product = ops.softmax(photo[label]) * ops.softmax(title[label]) / np.array(share, "float32")
+        total -= ops.log10(ops.sum(product, axis=1, keepdims=True) + LEAST_AGREEMENT)
+    return total > 0
+
+
+def _doubted(logits):
+    """Return logits in which the second class is just behind the first."""
+    count = logits.shape[1]
+    if count < 2:
+        return logits
+    first = ops.one_hot(ops.argmax(logits, axis=1), count)
+    second = ops.one_hot(ops.argmax(logits - 1e9 * first, axis=1), count)
+    return ops.where(second > 0, ops.max(logits, axis=1, keepdims=True) - BEHIND, logits)

@@ -93,9 +93,11 @@ class Decision:
     are added. Then in this order: the mean of the logits of a photo and its mirror image (`flip`);
     each head's softmax, mixed with what a finer head says of it (`combine`, by the coarser head);
     a `bias` a headline class, added to log p; each head's `temperature`, which divides log p; the
-    best combination of labels that `agree`. `accept` has the thresholds that a shop's automation
-    goes by; a label that none is good enough for is not in it. `fitted_on` names the split, never
-    test, and `num_examples` its photos.
+    best combination of labels that `agree`. With `shares`, of each label's classes among the
+    training products, photo and title are held against each other: where they are likelier of two
+    products than of one, no class is answered with more than one half. `accept` has the thresholds
+    that a shop's automation goes by; a label that none is good enough for is not in it.
+    `fitted_on` names the split, never test, and `num_examples` its photos.
     """
 
     __pydantic_config__ = STRICT
@@ -109,6 +111,7 @@ class Decision:
     bias: Mapping[str, float] = dataclasses.field(default_factory=dict)
     agree: tuple[Agreement, ...] = ()
     temperature: Mapping[str, Positive] = dataclasses.field(default_factory=dict)
+    shares: Mapping[str, tuple[Share, ...]] = dataclasses.field(default_factory=dict)
     accept: Mapping[str, Acceptance] = dataclasses.field(default_factory=dict)
 
     def save(self, path: str | os.PathLike) -> None:
@@ -140,10 +143,17 @@ class Decision:
             *self.temperature,
             *self.accept,
             *self.weights,
+            *self.shares,
         ):
             if name not in labels:
                 heads = ", ".join(labels)
                 raise UserError(f"the decision names a head {name!r}, the model has {heads}")
+        for name, shares in self.shares.items():
+            if len(shares) != len(labels[name]):
+                raise UserError(
+                    f"the decision has shares of {len(shares)} classes of {name}, the model has "
+                    f"{len(labels[name])}"
+                )
         named = [(self.label, name) for name in self.bias]
         for head, mix in self.combine.items():
             named += [(mix.finer, name) for name in mix.implies]

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import log_softmax, softmax
 
 from fashion_keras.config import DecisionConfig
@@ -31,6 +32,8 @@ _WEIGHING_LOSS = 0.0003  # and the weights of photo and title
 # And what share of the photos a class bias may hand back to a person, since it blurs who is sure.
 _COVERAGE_LOSS = 0.01
 _SMALLEST = 1e-12
+# What a label adds to a disagreement at most, as a probability: no model is surer than that.
+LEAST_AGREEMENT = 1e-4
 BEHIND = 1e-3  # how far a likelier class is brought below the one that is answered
 Arrays = Mapping[str, np.ndarray]  # by head
 
@@ -41,12 +44,13 @@ class Counts:
 
     `joint` has the products of each pair of classes, `log_prior` the log shares of the headline's
     classes, `combinations` the classes that occur together of labels that go together, by these
-    labels: int `[K, labels]`.
+    labels: int `[K, labels]`, `shares` each class's share by label.
     """
 
     joint: Mapping[str, Mapping[str, np.ndarray]]
     log_prior: np.ndarray
     combinations: Mapping[tuple[str, ...], np.ndarray] = dataclasses.field(default_factory=dict)
+    shares: Arrays = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,10 +78,16 @@ class Parts:
     bias: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(1))  # of the headline
     temperature: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
-    def decide(self, logits: Arrays, titles: Arrays | None = None) -> dict[str, np.ndarray]:
+    def decide(
+        self,
+        logits: Arrays,
+        titles: Arrays | None = None,
+        doubtful: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
         """Return the logits with the parts in them; the headline is the first head.
 
-        `titles` are the logits by the products' text, where `weights` say how to add them.
+        `titles` are the logits by the products' text, where `weights` say how to add them;
+        `doubtful`, bool `[N]`, says where photo and title are not of one product.
         """
         if titles is not None:
             logits = {
@@ -92,6 +102,8 @@ class Parts:
         decided = {n: values / self.temperature.get(n, 1.0) for n, values in decided.items()}
         for labels, combinations in self.agree.items():
             decided |= agreed(decided, labels, combinations)
+        if doubtful is not None:
+            decided = {name: doubted(values, doubtful) for name, values in decided.items()}
         return decided
 
 
@@ -153,6 +165,59 @@ def agreed(logits: Arrays, labels: Sequence[str], combinations: np.ndarray) -> A
         others = np.arange(values.shape[1]) != chosen
         found[label] = np.where(others, np.minimum(values, most), values)
     return found
+
+
+def disagreement(photo: np.ndarray, title: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Return how far two answers of one label are apart, float `[N]`.
+
+    `photo` and `title` are probabilities `[N, C]`, `shares` each class's share of all products.
+    The decimal logarithm of how much likelier photo and title are of two products, drawn at
+    random, than of one: 0 where one of them says nothing, 2 for a hundred times, at most 4.
+    """
+    return -np.log10((photo * title / shares).sum(axis=1) + LEAST_AGREEMENT)
+
+
+def are_doubtful(photo: Arrays, title: Arrays, shares: Arrays) -> np.ndarray:
+    """Return whether photo and title are likelier of two products than of one, bool `[N]`.
+
+    `photo` and `title` are decided logits of each alone.
+    """
+    apart = [
+        disagreement(softmax(photo[k], axis=1), softmax(title[k], axis=1), shares[k]) for k in photo
+    ]
+    return np.sum(apart, axis=0) > 0
+
+
+def class_shares(counts: ArrayLike) -> np.ndarray:
+    """Return each class's share of the training products, from their counts; no share is 0."""
+    found = 1.0 + np.asarray(counts, np.float64)
+    return found / found.sum()
+
+
+def doubted(logits: np.ndarray, doubtful: np.ndarray) -> np.ndarray:
+    """Return logits in which the second class of doubtful rows is just behind the first.
+
+    So no score there is above one half, and a person looks. `doubtful` is bool `[N]`.
+    """
+    if logits.shape[1] < 2:
+        return logits
+    rows = np.flatnonzero(doubtful)
+    found = logits.copy()
+    order = np.argsort(-logits[rows], axis=1, kind="stable")
+    found[rows, order[:, 1]] = logits[rows, order[:, 0]] - BEHIND
+    return found
+
+
+def implication_matrix(
+    implies: Mapping[str, Mapping[str, float]], finer: Sequence[str], coarser: Sequence[str]
+) -> np.ndarray:
+    """Lay out a `Mix`'s shares as float32 `[finer classes, coarser classes]`."""
+    column = {name: index for index, name in enumerate(coarser)}
+    matrix = np.zeros((len(finer), len(coarser)), np.float32)
+    for row, name in enumerate(finer):
+        for implied, share in implies.get(name, {}).items():
+            matrix[row, column[implied]] = share
+    return matrix
 
 
 def combinations_known(

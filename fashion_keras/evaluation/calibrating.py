@@ -15,7 +15,12 @@ from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.data.tfrecord import read_records
 from fashion_keras.decision.fitting import Step, fit_decision
 from fashion_keras.decision.parameters import Decision
-from fashion_keras.decision.parts import Counts, combinations_known, log_prior_of
+from fashion_keras.decision.parts import (
+    Counts,
+    class_shares,
+    combinations_known,
+    log_prior_of,
+)
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.predictions import Predictions, predict
 from fashion_keras.run import SEES, TITLE_FILE, Run, check_run, save_decision
@@ -48,7 +53,8 @@ def calibrate_run(
             raise UserError(f"{records}: no validation product with a {run.label} has a text")
         photo = dataclasses.replace(photo, truth=title.truth)
         found["title"] = fit(dataclasses.replace(options, flip=False), title)
-        found["both"] = fit(options, photo, titles=title.logits)
+        alone = found["photo"][0], found["title"][0]
+        found["both"] = fit(options, photo, titles=title.logits, alone=alone)
     file = check_run(run.path)
     models = {"photo": [file.name], "title": [TITLE_FILE], "both": [file.name, TITLE_FILE]}
     for sees, (decision, _) in found.items():
@@ -78,6 +84,7 @@ def training_counts(
         _joint_counts(indices, info, labels) if options.combine else {},
         log_prior_of(info.splits["train"].class_counts[labels[0]]),
         combinations_known(indices, labels) if options.agree else {},
+        {k: class_shares(info.splits["train"].class_counts[k]) for k in labels},
     )
 
 

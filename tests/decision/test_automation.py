@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import precision_recall_curve
 
 from fashion_keras.decision.automation import (
+    LEAST,
     automation_curve,
     check_by_class,
     check_threshold,
@@ -60,10 +61,17 @@ def test_of_equally_sure_photos_all_or_none_are_accepted():
 
 def test_error_need_not_fall_with_the_threshold():
     # The surest photo is the mistake: a stricter threshold is worse, and not what is chosen.
-    confidence = np.array([0.99, *np.linspace(0.5, 0.9, 19)])
+    confidence = np.array([0.99, *np.linspace(0.6, 0.9, 19)])
     correct = np.array([False] + [True] * 19)
     found = threshold_for(confidence, correct, 0.05, certainty=None)
-    assert (found.coverage, found.error, found.threshold) == (1.0, 0.05, 0.0)
+    assert (found.coverage, found.error, found.threshold) == (1.0, 0.05, LEAST)
+
+
+def test_nothing_is_accepted_that_is_hardly_likelier_than_another():
+    """Else a product like none of validation's would be tagged with whatever comes first."""
+    found = threshold_for([0.9, 0.6, 0.505, 0.3], [True] * 4, 0.5, certainty=None)
+    assert found.threshold == pytest.approx((0.6 + 0.505) / 2) and found.coverage == 0.5
+    assert threshold_for([0.5, 0.4], [True] * 2, 0.5, certainty=None) is None
 
 
 def test_no_threshold_is_none():
@@ -72,8 +80,8 @@ def test_no_threshold_is_none():
 
 def test_few_photos_cannot_vouch_for_a_small_error():
     # 0.99^298 > 0.05 > 0.99^299: so many photos without a mistake it takes.
-    assert threshold_for(np.linspace(0.5, 1, 298), np.ones(298, bool), 0.01) is None
-    assert threshold_for(np.linspace(0.5, 1, 299), np.ones(299, bool), 0.01).coverage == 1
+    assert threshold_for(np.linspace(0.6, 1, 298), np.ones(298, bool), 0.01) is None
+    assert threshold_for(np.linspace(0.6, 1, 299), np.ones(299, bool), 0.01).coverage == 1
 
 
 def test_the_bound_keeps_the_target_on_new_photos_and_the_plain_error_does_not():

@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 from fashion_keras.config import DecisionConfig
 from fashion_keras.decision import parts
-from fashion_keras.decision.fitting import fit_decision
+from fashion_keras.decision.fitting import fit_decision, parts_of
 from fashion_keras.decision.layer import apply_decision, apply_decision_of_both
 from fashion_keras.decision.parts import Counts, combinations_known, log_prior_of
 from fashion_keras.evaluation.predictions import Predictions
@@ -276,11 +276,57 @@ def test_the_model_of_both_gives_the_scores_of_the_last_step(predictions):
         np.concatenate([logits["sub"], logits["type"]], axis=1)
         for logits in (predictions.logits, titles)
     )
-    both = apply_decision_of_both(*models, LABELS, None, decision)
+    both = apply_decision_of_both(*models, LABELS, (None, None), decision)
     log_p = log_softmax(np.array(both([stacked[:, :, None, None], said])["sub"], float), axis=1)[5:]
     truth = predictions.truth["sub"][5:]
     assert accuracy_score(truth, log_p.argmax(axis=1)) == pytest.approx(steps[-1].accuracy)
     assert log_loss(truth, np.exp(log_p)) == pytest.approx(steps[-1].nll, rel=1e-3)
+
+
+def test_photo_and_title_of_two_products_are_looked_at_by_a_person(predictions):
+    """Titles are the products' own but for fifty, which have one of another class."""
+    truth = predictions.truth["type"]
+    said = truth.copy()
+    said[100:150] = (truth[100:150] + 2) % 4
+    titles = {
+        "sub": 12.0 * np.eye(3)[np.array([TYPES[LABELS["type"][t]] for t in said])],
+        "type": 12.0 * np.eye(4)[said],
+    }
+    sure = {name: 3 * values for name, values in predictions.logits.items()}
+    photo = dataclasses.replace(predictions, logits=sure)
+    options = dataclasses.replace(NOTHING, temperature=True, target_error=0.2)
+    counted = Counts(
+        {}, log_prior_of(COUNTS), {}, {k: np.full(len(v), 1 / len(v)) for k, v in LABELS.items()}
+    )
+    by_title = dataclasses.replace(predictions, logits=titles)
+    alone = tuple(fit_decision(options, p, LABELS, counted)[0] for p in (photo, by_title))
+    decision, _ = fit_decision(options, photo, LABELS, counted, titles, alone)
+    assert decision.shares == {"sub": (1 / 3,) * 3, "type": (0.25,) * 4}
+    image, ids = keras.Input((7, 1, 1)), keras.Input([7], name="title_ids")
+    flat = keras.layers.Flatten()(image)
+    models = [
+        keras.Model(inputs, {"sub": values[:, :3], "type": values[:, 3:]})
+        for inputs, values in ((image, flat), (ids, ids))
+    ]
+    seen, read = (np.concatenate([v["sub"], v["type"]], axis=1) for v in (sure, titles))
+    model = apply_decision_of_both(*models, LABELS, alone, decision)
+    found = model([seen[:, :, None, None], read])
+    sureness = softmax(np.array(found["type"], float), axis=1).max(axis=1)
+    swapped = np.zeros(600, bool)
+    swapped[100:150] = True
+    assert (sureness[swapped] <= 0.5003).mean() > 0.8 > 0.1 > (sureness[~swapped] <= 0.5003).mean()
+    held = parts.are_doubtful(
+        *(parts_of(d, LABELS).decide(v) for d, v in zip(alone, (sure, titles), strict=True)),
+        counted.shares,
+    )
+    plain = dataclasses.replace(decision, shares={})
+    before = apply_decision_of_both(*models, LABELS, alone, plain)([seen[:, :, None, None], read])
+    for name in LABELS:
+        expected = parts.doubted(np.array(before[name], float), held)
+        np.testing.assert_allclose(found[name], expected, atol=1e-3)
+        np.testing.assert_array_equal(
+            np.argmax(found[name], axis=1), np.argmax(before[name], axis=1)
+        )
 
 
 @pytest.mark.parametrize("photos", [1, 2, 4, 7])
