@@ -41,6 +41,11 @@ _LATER = (
     *("group_column", "merge_names", "text_columns"),
     *("split_column", "time_column", "group_titles"),
 )
+# How a catalogue is read.
+_READ = (
+    *("csv", "id_column", "image_column", "label_columns", "text_columns"),
+    *("group_column", "split_column", "time_column", "merge_names"),
+)
 Progress = Callable[[str, int, int], None]
 DEFAULT_LABEL = "subCategory"
 _NO_TRAINING_LEFT = "--exclude leaves no product to train on: exclude fewer"
@@ -103,18 +108,7 @@ def convert(
     workers = workers or os.cpu_count() or 1
     progress = progress or (lambda phase, done, total: None)
     with open_archive(request.source, leave_out=output) as archive:
-        catalog = read_catalog(
-            archive,
-            csv=request.csv,
-            id_column=request.id_column,
-            image_column=request.image_column,
-            label_columns=request.label_columns,
-            text_columns=request.text_columns,
-            group_column=request.group_column,
-            split_column=request.split_column,
-            time_column=request.time_column,
-            merge_names=request.merge_names,
-        )
+        catalog = read_catalog(archive, **{name: getattr(request, name) for name in _READ})
         corrections = read_corrections(request.exclude, request.relabel, catalog.label_columns, say)
         plan = _plan(request, archive, corrections)
         existing = existing_records(output, plan, overwrite)

@@ -79,12 +79,9 @@ def fit_decision(
     Raises:
         ValueError: a split other than validation, or one without a labelled photo.
     """
-    if predictions.split != "validation":
-        raise ValueError(f"Decisions are fitted on validation. Received: {predictions.split!r}")
     headline = next(iter(labels))
+    _check(predictions, headline)
     truth = {name: predictions.truth[name] for name in labels}
-    if not (truth[headline] >= 0).any():
-        raise ValueError(f"No validation photo has a {headline}.")
     logits = {name: predictions.logits[name].astype(np.float64) for name in labels}
     if titles is not None:
         titles = {name: titles[name].astype(np.float64) for name in labels}
@@ -103,10 +100,7 @@ def fit_decision(
             for name, mix in parts.mixes.items()
         },
         bias=dict(zip(labels[headline], parts.bias.tolist(), strict=True)) if parts.tau else {},
-        agree=tuple(
-            Agreement(together, _named_rows(rows, [labels[name] for name in together]))
-            for together, rows in parts.agree.items()
-        ),
+        agree=_agreements(parts, labels),
         temperature=parts.temperature,
         shares={}
         if doubtful is None
@@ -114,6 +108,13 @@ def fit_decision(
         accept=_cross_fitted_acceptance(options, logits, truth, counts, titles, doubtful),
     )
     return decision, _steps(options, parts, logits, truth[headline], titles)
+
+
+def _check(predictions, headline) -> None:
+    if predictions.split != "validation":
+        raise ValueError(f"Decisions are fitted on validation. Received: {predictions.split!r}")
+    if not (predictions.truth[headline] >= 0).any():
+        raise ValueError(f"No validation photo has a {headline}.")
 
 
 def parts_of(decision: Decision, labels: Mapping[str, Sequence[str]]) -> Parts:
@@ -192,8 +193,18 @@ def _steps(options, parts, logits, truth, titles) -> list[Step]:
     return steps
 
 
-def _named_rows(rows: np.ndarray, names: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(of[i] for of, i in zip(names, row, strict=True)) for row in rows)
+def _agreements(parts: Parts, labels: Mapping[str, Sequence[str]]) -> tuple[Agreement, ...]:
+    """Return the combinations by name."""
+    return tuple(
+        Agreement(
+            together,
+            tuple(
+                tuple(labels[name][i] for name, i in zip(together, row, strict=True))
+                for row in rows.tolist()
+            ),
+        )
+        for together, rows in parts.agree.items()
+    )
 
 
 def _named(shares, finer, headline):

@@ -112,7 +112,8 @@ def _agreed(logits, labels: Labels, agreement: Agreement):
         ops.take(ops.log_softmax(logits[label]), indices[:, column], axis=1)
         for column, label in enumerate(names)
     )
-    best = ops.argmax(total, axis=1)
+    # Not argmax: Keras's has an operation that ONNX and LiteRT lack.
+    best = ops.top_k(total, k=1)[1][:, 0]
     agreed = {}
     for column, label in enumerate(names):
         chosen = ops.one_hot(ops.take(indices[:, column], best), len(labels[label]))
@@ -135,6 +136,6 @@ def _doubted(logits):
     count = logits.shape[1]
     if count < 2:
         return logits
-    first = ops.one_hot(ops.argmax(logits, axis=1), count)
-    second = ops.one_hot(ops.argmax(logits - 1e9 * first, axis=1), count)
-    return ops.where(second > 0, ops.max(logits, axis=1, keepdims=True) - BEHIND, logits)
+    values, order = ops.top_k(logits, k=2)
+    second = ops.one_hot(order[:, 1], count)
+    return ops.where(second > 0, values[:, :1] - BEHIND, logits)

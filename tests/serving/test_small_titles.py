@@ -76,7 +76,7 @@ def test_the_model_of_the_photo_lies_beside_it_and_is_what_predict_takes(exporte
     expected = run.predictor.predict_on_batch(images)
     for label in LABELS:
         np.testing.assert_allclose(softmax(found[label]), softmax(expected[label]), atol=1e-3)
-    assert SmallModel(path).ask([PHOTOS["jpeg"]]).valid == [1]
+    assert SmallModel(path).ask("photo", [PHOTOS["jpeg"]]).valid == [1]
     assert {photo.name, TITLE_FORMATS[format]} <= set(ModelInfo.load(path).files)
 
 
