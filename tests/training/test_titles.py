@@ -211,6 +211,7 @@ def test_evaluate_scores_what_it_is_told(workdir, records):
         "best.keras",
         "title.keras",
         "decision.json",
+        "decision-title.json",
         "decision-both.json",
     }
 
