@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import shutil
 import sys
 import zipfile
@@ -82,11 +83,21 @@ def shrink(source: Path, target: Path, nothing: float = 0.0) -> None:
             new.writestr(zipfile.ZipInfo(entry.filename), data, zipfile.ZIP_DEFLATED)
 
 
+def without_folders(text: str) -> str:
+    """Return JSON or YAML in which absolute paths are names: where it was made is of no use.
+
+    >>> without_folders('{"path": "/home/me/data/small.zip"}')
+    '{"path": "small.zip"}'
+    """
+    return re.sub(r'(?m)(?<=[ "])/(?:[^/\s"]+/)*([^/\s"]+)(?="|$)', r"\1", text)
+
+
 def release(run: Path, data: Path, name: str, splits: Sequence[str]) -> None:
     """Write the small run, calibrate and score it."""
     with replacing_folder(FOLDER / name) as folder:
         for file in _KEPT:
-            shutil.copyfile(run / file, folder / file)
+            text = (run / file).read_text(encoding="utf-8")
+            (folder / file).write_text(without_folders(text), encoding="utf-8")
         shrink(run / BEST_MODEL_FILE, folder / BEST_MODEL_FILE)
         shrink(run / TITLE_FILE, folder / TITLE_FILE, _NOTHING)
         note(folder, *_KEPT, BEST_MODEL_FILE, TITLE_FILE)
@@ -99,6 +110,8 @@ def release(run: Path, data: Path, name: str, splits: Sequence[str]) -> None:
             for file in place.iterdir():
                 if file.name not in (EVALUATION_FILE, PREDICTIONS_FILE):
                     file.unlink()
+            text = (place / EVALUATION_FILE).read_text(encoding="utf-8")
+            (place / EVALUATION_FILE).write_text(without_folders(text), encoding="utf-8")
             print(f"{split}, {sees}: {found.accuracy:.4f} / {found.macro_f1:.4f}")
     write_card(name, splits[-1])
 
