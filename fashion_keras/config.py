@@ -168,7 +168,7 @@ class DataConfig:
     cache: Literal["auto", "none", "encoded", "decoded"] = "auto"
     """What the training photos are kept in memory as; `auto` decides by the memory that is free."""
     augment: Literal["none", "light", "rand-augment"] = "light"
-    """`light`: mirror, turn, scale, shift and colour. `rand-augment` (Cubuk et al., 2020) is
+    """`light`: mirror, turn, scale and shift. `rand-augment` (Cubuk et al., 2020) is
     experimental: not measured here."""
     mixup: NonNegative = 0.0
     """MixUp (Zhang et al., 2018): alpha of the Beta distribution; 0 is off."""
