@@ -1,6 +1,6 @@
 """A batch of training photos and a seed in, the same photos varied out.
 
-The layers are Keras's own, and draw from a generator that advances with every call, so that a
+Most layers are Keras's own, and draw from a generator that advances with every call, so that a
 parallel `map` and a resumed run would draw other numbers. Here the seed is a function of run,
 epoch and position, and the layer draws from that.
 
@@ -17,11 +17,13 @@ search space", 2020, of Keras's layers. `keras.layers.RandAugment` itself is not
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
+from fashion_keras.data.affine import affine_transform
 from fashion_keras.errors import UserError
 
 
@@ -117,8 +119,9 @@ def rand_augment(layers: list[keras.layers.Layer], pixels: tf.Tensor, seed: tf.T
 
 
 POLICIES = ("none", "light", "rand-augment")
-WHITE = 255.0
-SHARP = 1 / 3  # share of the photos that `light` only mirrors
+# Of `light`: the share of the photos that it only mirrors, and the most that it turns others (of a
+# full turn), scales them and shifts them (of their size).
+SHARP, TURN, SCALE, SHIFT = 1 / 3, 0.02, 0.12, 0.06
 
 
 def photo_policy(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None:
@@ -141,7 +144,7 @@ def photo_policy(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | Non
 
 
 def batch_policy(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None:
-    """Return what varies a batch, `(pixels [N, H, W, 3], seed [2]) -> float32 pixels`, or None.
+    """Return what varies a batch, `(uint8 pixels [N, H, W, 3], seed [2]) -> uint8 pixels`, or None.
 
     `light` mirrors, and shifts, turns and scales a little, each photo by its own amounts;
     what comes in at the edges is white, as the catalogue's background is. Colours stay, since
@@ -151,25 +154,36 @@ def batch_policy(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | Non
     """
     if name != "light":
         return None
-    flip = keras.layers.RandomFlip("horizontal", dtype="float32")
-    rotation = keras.layers.RandomRotation(0.02, dtype="float32")
-    zoom = keras.layers.RandomZoom((-0.12, 0.12), dtype="float32")
-    translation = keras.layers.RandomTranslation(0.06, 0.06, dtype="float32")
 
     def vary(pixels, seed):
-        """Draw the layers' amounts and apply them at once: one pass over the pixels, not four."""
-        shape = pixels.shape
-        pixels = tf.cast(pixels, tf.float32)
-        layers = (flip, rotation, zoom, translation)
-        amounts = [draw(layer, pixels, fold(seed, i)) for i, layer in enumerate(layers)]
-        sharp = tf.random.stateless_uniform([tf.shape(pixels)[0], 1], fold(seed, 4)) < SHARP
-        transform = _composed(*amounts, *shape[1:3], keep=sharp)
-        pixels = flip.backend.image.affine_transform(
-            pixels, transform, interpolation="bilinear", fill_mode="constant", fill_value=WHITE
-        )
-        return tf.ensure_shape(pixels, shape)
+        drawn = tf.random.stateless_uniform([tf.shape(pixels)[0], 6], seed)
+        varied = affine_transform(pixels, light_maps(drawn, *pixels.shape[1:3]))
+        return tf.ensure_shape(varied, pixels.shape)
 
     return vary
+
+
+# Compiled, since thirty operations on a few numbers each cost as much as a photo's pixels.
+@tf.function(jit_compile=True, autograph=False)
+def light_maps(drawn: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """Return the maps of `light` for `affine_transform`, float32 `[N, 2, 3]`.
+
+    `drawn` is uniform in [0, 1), `[N, 6]`: whether a photo is mirrored, whether it is only that,
+    and its turn, scale and shift right and down, each from its least to its most.
+    """
+    mirrored, moved = drawn[:, 0] < 0.5, tf.cast(drawn[:, 1] >= SHARP, tf.float32)
+    most = [TURN * 2 * math.pi, SCALE, SHIFT * width, SHIFT * height]
+    angle, growth, right, down = tf.unstack((2 * drawn[:, 2:] - 1) * most * moved[:, None], axis=1)
+    cos, sin = (1 + growth) * tf.cos(angle), (1 + growth) * tf.sin(angle)
+    side = tf.where(mirrored, -1.0, 1.0)
+    # What is seen at a pixel: the shift taken back, scaled and turned about the middle, mirrored.
+    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+    x, y = middle_x + right, middle_y + down
+    rows = [
+        [side * cos, -side * sin, middle_x - side * (cos * x - sin * y)],
+        [sin, cos, middle_y - (sin * x + cos * y)],
+    ]
+    return tf.stack([tf.stack(row, axis=1) for row in rows], axis=1)
 
 
 def erasing_policy(
@@ -229,33 +243,3 @@ def mixing_policy(
         )
 
     return mix
-
-
-def _composed(flip, rotation, zoom, translation, height: int, width: int, *, keep: tf.Tensor):
-    """Return flip, then rotation, zoom and translation, as one transform, float32 `[N, 8]`.
-
-    Where `keep`, bool `[N, 1]`, is true it is the flip alone.
-
-    Each maps a pixel of its output to one of its input, so that the last to be applied stands
-    on the right of the product. The formulas are those of the layers.
-    """
-    mirrored = tf.cast(tf.reshape(flip["flips"], [-1]), tf.float32)
-    zero, one = tf.zeros_like(mirrored), tf.ones_like(mirrored)
-    zoom_x, zoom_y = zoom["width_zoom"][:, 0], zoom["height_zoom"][:, 0]
-    shift_x, shift_y = tf.unstack(translation["translations"], axis=1)
-    turned = rotation["rotation_matrix"]
-    turned = tf.reshape(tf.concat([turned, one[:, None]], axis=1), [-1, 3, 3])
-    flipped = _affine(1 - 2 * mirrored, mirrored * (width - 1), one, zero)
-    zoomed = _affine(
-        zoom_x, (1 - zoom_x) * (width - 1) / 2, zoom_y, (1 - zoom_y) * (height - 1) / 2
-    )
-    shifted = _affine(one, -shift_x, one, -shift_y)
-    moved = flipped @ turned @ zoomed @ shifted
-    return tf.reshape(tf.where(keep[..., None], flipped, moved), [-1, 9])[:, :8]
-
-
-def _affine(scale_x, shift_x, scale_y, shift_y):
-    """Return the matrices, `[N, 3, 3]`, of `x * scale + shift`; each argument is `[N]`."""
-    zero, one = tf.zeros_like(scale_x), tf.ones_like(scale_x)
-    rows = [[scale_x, zero, shift_x], [zero, scale_y, shift_y], [zero, zero, one]]
-    return tf.stack([tf.stack(row, axis=-1) for row in rows], axis=-2)

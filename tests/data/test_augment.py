@@ -3,11 +3,13 @@
 import keras
 import numpy as np
 import pytest
+import scipy.ndimage
+import scipy.stats
 import tensorflow as tf
 from drawn_catalogue import pixels
 
 from fashion_keras.data import augment
-from fashion_keras.data.augment import NUM_OPS, draw, fold, operations, rand_augment
+from fashion_keras.data.augment import NUM_OPS, draw, operations, rand_augment
 from fashion_keras.errors import UserError
 
 SEED = tf.constant([3, 4])
@@ -18,34 +20,112 @@ def light():
     return tf.function(augment.batch_policy("light"))
 
 
-def test_light_does_what_its_layers_do_one_after_another(light):
-    # Bilinear sampling of a ramp is exact, so that several passes lose nothing.
-    x, y = np.meshgrid(np.arange(60.0), np.arange(80.0))
-    ramps = tf.constant(np.stack([np.dstack([4 * x, 3 * y, x + y])] * 16), tf.float32)
-    layers = [
-        keras.layers.RandomFlip("horizontal"),
-        keras.layers.RandomRotation(0.02, fill_mode="constant"),
-        keras.layers.RandomZoom((-0.12, 0.12), fill_mode="constant"),
-        keras.layers.RandomTranslation(0.06, 0.06, fill_mode="constant"),
-    ]
-    expected = ramps
-    steps = []
-    for position, layer in enumerate(layers):
-        amounts = draw(layer, expected, fold(SEED, position))
-        expected = layer.transform_images(expected, amounts)
-        steps.append(expected)
-    found = light(ramps, SEED).numpy()
-    sharp = np.abs(found - steps[0].numpy()).max(axis=(1, 2, 3)) < 0.01
-    assert 0 < sharp.sum() < 16
-    # Away from the edges, where nothing comes in.
-    inside = (~sharp, slice(24, 56), slice(18, 42))
-    np.testing.assert_allclose(found[inside], expected.numpy()[inside], atol=0.01)
+def composed(mirrored, angle, scale, shift, height, width):
+    """Return the map of Keras's flip, rotation, zoom and translation in turn, `[2, 3]`."""
+    x, y = (width - 1) / 2, (height - 1) / 2
+    cos, sin = np.cos(angle), np.sin(angle)
+    flip = [[1 - 2 * mirrored, 0, mirrored * (width - 1)], [0, 1, 0], [0, 0, 1]]
+    turn = [[cos, -sin, x - cos * x + sin * y], [sin, cos, y - sin * x - cos * y], [0, 0, 1]]
+    zoom = [[scale, 0, (1 - scale) * x], [0, scale, (1 - scale) * y], [0, 0, 1]]
+    translate = [[1, 0, -shift[0]], [0, 1, -shift[1]], [0, 0, 1]]
+    return np.linalg.multi_dot([flip, turn, zoom, translate])[:2]
+
+
+def drawn_by_keras(count, height, width):
+    """Return maps of amounts that are drawn as Keras's layers draw them, `[count, 2, 3]`."""
+    draw = np.random.default_rng(5).uniform
+    maps = []
+    for _ in range(count):
+        mirrored, sharp = draw() <= 0.5, draw() < 1 / 3
+        angle, scale = np.radians(draw(-0.02 * 360, 0.02 * 360)), draw(1 - 0.12, 1 + 0.12)
+        shift = draw(-0.06, 0.06, 2) * (width, height)
+        amounts = (0.0, 1.0, (0, 0)) if sharp else (angle, scale, shift)
+        maps.append(composed(mirrored, *amounts, height, width))
+    return np.array(maps)
+
+
+def amounts_of(maps, height, width):
+    """Return what maps do to photos: side, angle, scale, and shift of the moved ones."""
+    side = np.sign(maps[:, 0, 0])
+    angle, scale = np.arctan2(maps[:, 1, 0], maps[:, 1, 1]), np.hypot(*maps[:, 1, :2].T)
+    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    constant = (maps[:, :, 2] - middle)[..., None]
+    shift = -np.linalg.solve(maps[:, :, :2], constant)[..., 0] - middle
+    moved = np.abs(angle) > 1e-5
+    return {
+        "mirrored": side < 0,
+        "moved": moved,
+        "angle": angle[moved],
+        "scale": scale[moved],
+        "right": shift[moved, 0],
+        "down": shift[moved, 1],
+    }
+
+
+def test_a_map_of_light_is_what_four_layers_do_one_after_another():
+    drawn = np.random.default_rng(1).uniform(size=(50, 6)).astype(np.float32)
+    drawn[:, 1] = 0.9  # none that is only mirrored
+    found = augment.light_maps(drawn, 80, 60)
+    for row, (mirrored, _, turn, scale, *shift) in zip(found, drawn, strict=True):
+        expected = composed(
+            mirrored < 0.5,
+            np.radians(-7.2 + 14.4 * turn),
+            0.88 + 0.24 * scale,
+            (-0.06 + 0.12 * np.array(shift)) * (60, 80),
+            80,
+            60,
+        )
+        np.testing.assert_allclose(row, expected, atol=1e-4)
+
+
+def test_light_draws_its_amounts_as_keras_layers_do():
+    height, width, count = 80, 60, 4000
+    drawn = tf.random.stateless_uniform([count, 6], SEED)
+    found = amounts_of(augment.light_maps(drawn, height, width).numpy(), height, width)
+    expected = amounts_of(drawn_by_keras(count, height, width), height, width)
+    for name, values in expected.items():
+        if values.dtype == bool:
+            assert found[name].mean() == pytest.approx(values.mean(), abs=0.03), name
+        else:
+            assert scipy.stats.ks_2samp(found[name], values).pvalue > 0.01, name
+    # And each by itself: no two of a photo's amounts go together.
+    moved = np.stack([found[name] for name in ("angle", "scale", "right", "down")])
+    assert np.abs(np.corrcoef(moved) - np.eye(4)).max() < 0.06
+
+
+def test_light_gives_the_pixels_that_keras_layers_do(light):
+    """In brightness, contrast, sharpness and the white that comes in, over many photos."""
+    photo, count = pixels(1), 600
+    height, width = photo.shape[:2]
+    found = light(np.stack([photo] * count), SEED).numpy().astype(float)
+    y, x = np.mgrid[:height, :width]
+    places = drawn_by_keras(count, height, width) @ np.stack([x, y, x * 0 + 1]).reshape(3, -1)
+    expected = np.array(
+        [
+            scipy.ndimage.map_coordinates(
+                photo[..., 0].astype(float), at[::-1], order=1, mode="grid-constant", cval=255
+            )
+            for at in places
+        ]
+    ).reshape(count, height, width)
+    found = found[..., 0]
+    for statistic in (
+        lambda photos: photos.mean(axis=(1, 2)),
+        lambda photos: photos.std(axis=(1, 2)),
+        lambda photos: np.abs(np.diff(photos, axis=2)).mean(axis=(1, 2)),
+        lambda photos: (photos[:, :, 0] > 254).mean(axis=1),
+    ):
+        some, others = statistic(found), statistic(expected)
+        error = np.hypot(some.std(), others.std()) / count**0.5
+        assert abs(some.mean() - others.mean()) < 3 * error + 0.02
+    shares = [np.histogram(photos, 16, (0, 256))[0] / photos.size for photos in (found, expected)]
+    np.testing.assert_allclose(*shares, atol=0.01)
 
 
 def test_light_leaves_a_third_of_the_photos_sharp_and_varies_each_other_by_its_own_amounts(light):
     photo = pixels(1)
     varied = light(tf.constant(np.stack([photo] * 300)), SEED).numpy()
-    assert varied.dtype == np.float32
+    assert varied.dtype == np.uint8
     sharp = [
         np.array_equal(found, photo) or np.array_equal(found, photo[:, ::-1]) for found in varied
     ]
@@ -55,10 +135,9 @@ def test_light_leaves_a_third_of_the_photos_sharp_and_varies_each_other_by_its_o
 
 
 def test_light_brings_in_white_at_the_edges(light):
-    grey = tf.fill([32, 80, 60, 3], 100.0)
-    varied = light(grey, SEED).numpy()
-    assert varied.max() > 254.9
-    assert varied.min() > 99.9  # and nothing darker, such as black
+    varied = light(np.full([32, 80, 60, 3], 100, np.uint8), SEED).numpy()
+    assert varied.max() == 255
+    assert varied.min() == 100  # and nothing darker, such as black
 
 
 @pytest.mark.parametrize("policy", ["light", "rand-augment"])
