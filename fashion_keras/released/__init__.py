@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fashion_keras.errors import UserError
 from fashion_keras.io import place
+from fashion_keras.text import command
 
 FOLDER = Path(__file__).parent
 DEFAULT = "fashion"
@@ -49,5 +50,5 @@ def check_own(path: str | os.PathLike) -> None:
         name = Path(path).absolute().relative_to(FOLDER).parts[0]
         raise UserError(
             f"{name} comes with the package and stays as it is. Start a training from it: "
-            f"fashion-keras train --weights {name}"
+            + command("train", "--weights", name)
         )
