@@ -16,7 +16,8 @@ from fashion_keras.config import recipe_names
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("fashion_keras", "tests", "docs", "scripts")
-PACKED = (".yaml", ".html", ".css", ".js", ".j2", ".typed")  # beside the modules
+# Beside the modules; the last three are of the model that comes with the package.
+PACKED = (".yaml", ".html", ".css", ".js", ".j2", ".typed", ".keras", ".json", ".md")
 
 pytestmark = pytest.mark.slow
 
