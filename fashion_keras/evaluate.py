@@ -350,6 +350,12 @@ def _places(model, own, output, report, tensorboard, report_to) -> list[Path]:
         check_output(own, "Move them elsewhere")
         return [own, *others] if output != own else others
     elsewhere = output or report
+    if is_released(own):
+        if not elsewhere:
+            raise UserError(
+                f"{model.name} comes with the package: give --output DIR for its scores"
+            )
+        return others
     if not elsewhere:
         raise UserError(
             f"cannot write {own}: you may not write there.\nGive --output DIR; compare takes that "
