@@ -242,7 +242,8 @@ def combinations_known(
     for group in map(sorted, groups):
         rows = indices[:, group]
         rows = np.unique(rows[(rows >= 0).all(axis=1)], axis=0)
-        found[tuple(labels[column] for column in group)] = rows
+        if len(rows):  # else no product has them all
+            found[tuple(labels[column] for column in group)] = rows
     return found
 
 

@@ -237,6 +237,8 @@ def test_combinations_are_those_of_training():
     found = combinations_known(np.stack([article, kind, colour], axis=1), ["a", "k", "c"])
     assert list(found) == [("a", "k")]
     assert found["a", "k"].tolist() == [[0, 0], [1, 0], [2, 1]]
+    apart = np.array([[0, 0, -1], [1, 0, -1], [2, 1, -1], [-1, 0, 0], [-1, 0, 1], [-1, 1, 2]])
+    assert combinations_known(apart, ["article", "kind", "other"]) == {}  # none has all three
     alike = combinations_known(np.stack([kind, kind], axis=1), ["k", "same"])
     assert alike == {}
 
