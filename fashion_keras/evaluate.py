@@ -21,7 +21,7 @@ from fashion_keras.evaluation.table import table
 from fashion_keras.io import place
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
-from fashion_keras.released import is_released, model_place
+from fashion_keras.released import check_own, is_released, model_place
 from fashion_keras.run import (
     BEST_MODEL_FILE,
     CONFIG_FILE,
@@ -337,6 +337,8 @@ def _places(model, own, output, report, tensorboard, report_to) -> list[Path]:
     """
     if tensorboard and not model.is_dir():
         raise UserError(f"the board is written into a run's folder, {model} is none")
+    if tensorboard:
+        check_own(model)
     if tensorboard and not can_write(model / TENSORBOARD):
         raise UserError(
             f"cannot write into {model / TENSORBOARD}: leave --tensorboard out, or copy "

@@ -58,6 +58,11 @@ def test_scores_go_elsewhere(shop, tmp_path):
     write_tiny_records(records)
     with pytest.raises(UserError, match="--output DIR"):
         fk.evaluate("shop", records, "test", progress=False)
+    with pytest.raises(UserError, match="shop comes with the package"):
+        fk.evaluate(
+            "shop", records, "test", output=tmp_path / "o", tensorboard=True, progress=False
+        )
+    assert not (shop / "tensorboard").exists()
 
 
 def test_half_the_bytes_answer_nearly_the_same(tmp_path):
