@@ -22,7 +22,6 @@ from fashion_keras.run import (
     check_run,
     check_split,
     load_run,
-    save_title,
 )
 from fashion_keras.training.workdir import held
 
@@ -100,12 +99,11 @@ def retrain(
 def _fit_title(file, model, data, info, config, report_to) -> Run:
     from fashion_keras.evaluation.calibrating import calibrate_run, calibration_table
     from fashion_keras.evaluation.predictions import check_vocabularies
-    from fashion_keras.training.title_fit import fit_titles
+    from fashion_keras.training.title_fit import add_title
 
     run = load_run(model, info, decided=False)
     check_vocabularies(run.labels, info, run.path, data)
-    save_title(file.parent, fit_titles(data, run.labels, progress=report_to.update))
-    run = load_run(model, info, decided=False)
+    run = add_title(run, data, report_to.update)
     run, steps = calibrate_run(run, data, config.decision, progress=report_to.bars)
     report_to.say(calibration_table(run, steps))
     report_to.say(f"written to {file.parent / TITLE_FILE}; next: export it again")

@@ -84,7 +84,7 @@ class Run:
         folder, name = self.path, BEST_MODEL_FILE
         if not folder.is_dir():
             folder, name = folder.parent, folder.name
-        models = {"photo": [name], "title": [TITLE_FILE], "both": [name, TITLE_FILE]}[sees]
+        models = model_files(name, sees)
         # Without text, both is as the photo alone.
         used = SEES if sees == "both" else (sees,)
         fitted = [decision_file(which) for which in used if self.decision_for(which)]
@@ -159,8 +159,7 @@ def load_run(
     model = _load_model(file)
     heads = {name: int(output.shape[-1]) for name, output in _outputs(model, file).items()}
     labels = _labels(folder, info, heads, file)
-    label = config.data.label if config and config.data.label in labels else next(iter(labels))
-    labels = {label: labels[label], **labels}
+    label, labels = headline_first(config, labels)
     height, width = _photo_size(model, file)
     if config is None:
         LOGGER.warning("%s: no %s beside it, assuming data.resize 'stretch'", path, CONFIG_FILE)
@@ -170,6 +169,14 @@ def load_run(
     decision = decisions.pop("photo", None)
     size = (height, width)
     return Run(path, model, labels, label, size, resize, config, decision, title, decisions)
+
+
+def headline_first(
+    config: Config | None, labels: Mapping[str, tuple[str, ...]]
+) -> tuple[str, dict[str, tuple[str, ...]]]:
+    """Return the headline, the config's where a model has it, and the labels from it on."""
+    label = config.data.label if config and config.data.label in labels else next(iter(labels))
+    return label, {label: labels[label], **labels}
 
 
 def load_model(name: str | os.PathLike = DEFAULT) -> Run:
@@ -248,20 +255,29 @@ def load_decisions(
 ) -> dict[str, Decision]:
     """Return a run's decisions by what it is given; those of titles where it takes titles."""
     folder = Path(folder)
-    sees = SEES if (folder / TITLE_FILE).is_file() else ("photo",)
     return {
-        which: _load_decision(folder, decision_file(which), labels)
-        for which in sees
-        if (folder / decision_file(which)).is_file()
+        sees: _load_decision(folder, decision_file(sees), labels)
+        for sees in taken_by(folder)
+        if (folder / decision_file(sees)).is_file()
     }
 
 
+def taken_by(folder: Path) -> tuple[str, ...]:
+    """Return what the run in a folder can be given, of `SEES`, without loading it."""
+    return SEES if (folder / TITLE_FILE).is_file() else ("photo",)
+
+
+def model_files(model: str, sees: str) -> list[str]:
+    """Return the files that answer for what is given, of `SEES`; `model` is the photo's file."""
+    return {"photo": [model], "title": [TITLE_FILE], "both": [model, TITLE_FILE]}[sees]
+
+
 def save_decision(
-    folder: str | os.PathLike, decision: Decision, *models: str, sees: str = "photo"
+    folder: str | os.PathLike, decision: Decision, model: str, sees: str = "photo"
 ) -> None:
-    """Write a decision into a run's folder; `models` name the files that it was fitted to."""
+    """Write a decision into a run's folder; `model` is the photo's file that is there."""
     name = decision_file(sees)
-    with changing(folder, name, made_from=models):
+    with changing(folder, name, made_from=model_files(model, sees)):
         decision.save(Path(folder) / name)
 
 

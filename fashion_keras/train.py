@@ -38,7 +38,6 @@ from fashion_keras.run import (
     has_other_split,
     load_run,
     load_run_config,
-    save_title,
 )
 from fashion_keras.text import command
 from fashion_keras.training.stages import plan_stages
@@ -332,7 +331,7 @@ def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
     from fashion_keras.evaluation.results import evaluate_run, save_json, table
     from fashion_keras.report.examples import surest_mistakes
     from fashion_keras.training.heads import heads_table, retrain_heads
-    from fashion_keras.training.title_fit import fit_titles
+    from fashion_keras.training.title_fit import add_title
 
     report_to.say(f"best epoch: {trained.best_epoch}; scoring it on the validation split")
     run = load_run(workdir, decided=is_current(workdir, DECISION_FILE, BEST_MODEL_FILE))
@@ -354,9 +353,7 @@ def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
         report_to.say(f"{heads_table(found)}\n")
     if config.model.title and run.title is None:
         with report_to:
-            title = fit_titles(records, run.labels, progress=report_to.update)
-        save_title(workdir, title)
-        run = dataclasses.replace(run, title=title)
+            run = add_title(run, records, report_to.update)
     # A finished run resumed keeps its decision: fashion-keras calibrate may have fitted another.
     steps = None
     if not is_current(workdir, DECISION_FILE, BEST_MODEL_FILE) or _lacks_decisions(run):

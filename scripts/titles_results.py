@@ -54,11 +54,11 @@ def keep(run: Run, data: Path, split: str) -> pd.DataFrame:
     found = {sees: predict(run, data, split, sees=sees, progress=True) for sees in SEES}
     photo = found["photo"]
     titles = {name: _titles(data, info, name) for name in ("train", split)}
-    known = {title for _, title in titles["train"]}
-    assert [id for id, _ in titles[split]] == photo.ids
+    known = set(titles["train"].values())
+    assert [*titles[split]] == photo.ids
     columns: dict[str, object] = {
         "id": photo.ids,
-        "known_title": [title in known for _, title in titles[split]],
+        "known_title": [title in known for title in titles[split].values()],
     }
     for label, classes in run.labels.items():
         names = np.array([*classes, None], object)
@@ -77,21 +77,18 @@ def keep(run: Run, data: Path, split: str) -> pd.DataFrame:
     return table.astype(dict.fromkeys(text, "category"))
 
 
-def _titles(data, info, split) -> list[tuple[str, str]]:
-    from fashion_keras.data.tfrecord import read_records
+def _titles(data, info, split) -> dict[str, str]:
+    """Return each product's title by its id, in lower case."""
+    from fashion_keras.data.title_reader import read_texts
 
-    records = read_records(data, info, split, [], titles=True, parallel_reads=1)
-    return [
-        (record["id"].decode(), b" ".join(record["title"]).decode().lower())
-        for record in records.as_numpy_iterator()
-    ]
+    return {id: " ".join(found).lower() for id, found in read_texts(data, info, split).items()}
 
 
 def _linear(data, info, split, labels, titles) -> dict[str, list[str]]:
     """Return what scikit-learn's linear model of the title says of each label."""
     from fashion_keras.data.title_reader import read_terms
 
-    said = {name: [title for _, title in found] for name, found in titles.items()}
+    said = {name: [*found.values()] for name, found in titles.items()}
     rows, asked = titles_as_features(said["train"], said[split], "words+characters")
     truth = read_terms(data, info, "train", labels).truth
     result = {}

@@ -13,7 +13,7 @@ from scipy.special import softmax
 from fashion_keras.auditing.pairs import photo_bytes
 from fashion_keras.auditing.sheets import Tile, tile_sheet, write_files
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.data.tfrecord import read_records
+from fashion_keras.data.title_reader import read_texts
 from fashion_keras.data.title_terms import MOST_CHARACTERS
 from fashion_keras.decision.parts import class_shares, disagreement
 from fashion_keras.errors import UserError
@@ -65,7 +65,10 @@ def read_answers(
     by_title = predict(run, records, split, sees="title", progress=progress)
     by_photo = predict(run, records, split, progress=progress)
     assert by_photo.ids == by_title.ids and by_title.has_text is not None
-    texts = _texts(records, split)
+    texts = [
+        " / ".join(text[:MOST_CHARACTERS] for text in some if text)
+        for some in read_texts(records, DatasetInfo.load(records), split).values()
+    ]
     said = np.flatnonzero(by_title.has_text)
     return Answers(
         split,
@@ -80,18 +83,6 @@ def read_answers(
 
 def _probabilities(logits: np.ndarray) -> np.ndarray:
     return softmax(logits.astype(np.float64), axis=1)
-
-
-def _texts(records, split) -> list[str]:
-    """Return each product's text, in the records' order."""
-    info = DatasetInfo.load(records)
-    products = read_records(records, info, split, [], titles=True, parallel_reads=1)
-    rows = products.map(lambda product: product["title"]).batch(1024).as_numpy_iterator()
-    return [
-        " / ".join(text.decode("utf-8", "replace")[:MOST_CHARACTERS] for text in row if text)
-        for batch in rows
-        for row in batch
-    ]
 
 
 def rank_products(

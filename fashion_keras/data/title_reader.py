@@ -34,6 +34,20 @@ class Terms:
         return np.logical_not((self.ids > 0).any(axis=1))
 
 
+def read_texts(records: str | os.PathLike, info: DatasetInfo, split: str) -> dict[str, list[str]]:
+    """Return each product's text of every column by its id, in the records' order.
+
+    Raises `UserError` as `read_terms` does.
+    """
+    products = read_records(records, info, split, [], titles=True, parallel_reads=1)
+    return {
+        product["id"].decode(): [text.decode("utf-8", "replace") for text in product["title"]]
+        for product in products.map(
+            lambda product: {key: product[key] for key in ("id", "title")}
+        ).as_numpy_iterator()
+    }
+
+
 def read_terms(
     records: str | os.PathLike, info: DatasetInfo, split: str, labels: Sequence[str]
 ) -> Terms:

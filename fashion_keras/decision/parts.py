@@ -120,7 +120,7 @@ def fit_parts(
     if titles is not None:
         weights = {name: _weights(logits[name], titles[name], truth[name]) for name in logits}
         parts = Parts(weights)
-        logits, titles = parts.decide(logits, titles), None
+        logits = parts.decide(logits, titles)
     if options.combine:
         found = {
             name: _best_mix(logits, truth[name], name, further)

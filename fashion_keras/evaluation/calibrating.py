@@ -23,7 +23,7 @@ from fashion_keras.decision.parts import (
 )
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.predictions import Predictions, predict
-from fashion_keras.run import SEES, TITLE_FILE, Run, check_run, save_decision
+from fashion_keras.run import SEES, Run, check_run, save_decision
 
 
 def calibrate_run(
@@ -56,9 +56,8 @@ def calibrate_run(
         alone = found["photo"][0], found["title"][0]
         found["both"] = fit(options, photo, titles=title.logits, alone=alone)
     file = check_run(run.path)
-    models = {"photo": [file.name], "title": [TITLE_FILE], "both": [file.name, TITLE_FILE]}
     for sees, (decision, _) in found.items():
-        save_decision(file.parent, decision, *models[sees], sees=sees)
+        save_decision(file.parent, decision, file.name, sees)
     decisions = {sees: decision for sees, (decision, _) in found.items()}
     photo_decision = decisions.pop("photo")
     run = dataclasses.replace(run, decision=photo_decision, title_decisions=decisions)
@@ -76,15 +75,20 @@ def training_counts(
     records: str | os.PathLike, info: DatasetInfo, labels: list[str], options: DecisionConfig
 ) -> Counts:
     """Count what `fit_decision` needs of the training products; `labels` has the headline first."""
+    counts = info.splits["train"].class_counts
+    found = Counts(
+        {}, log_prior_of(counts[labels[0]]), {}, {k: class_shares(counts[k]) for k in labels}
+    )
+    if len(labels) < 2 or not (options.combine or options.agree):
+        return found  # which classes occur together would take a look at every record
     indices = read_records(records, info, "train", labels).map(
         lambda product: product["index"], num_parallel_calls=tf.data.AUTOTUNE
     )
     indices = np.concatenate([*indices.batch(4096).as_numpy_iterator()])
-    return Counts(
-        _joint_counts(indices, info, labels) if options.combine else {},
-        log_prior_of(info.splits["train"].class_counts[labels[0]]),
-        combinations_known(indices, labels) if options.agree else {},
-        {k: class_shares(info.splits["train"].class_counts[k]) for k in labels},
+    return dataclasses.replace(
+        found,
+        joint=_joint_counts(indices, info, labels) if options.combine else {},
+        combinations=combinations_known(indices, labels) if options.agree else {},
     )
 
 

@@ -30,7 +30,14 @@ from fashion_keras.reading import (
     unsealed,
     validated,
 )
-from fashion_keras.run import SEES, TITLE_FILE, load_decisions, load_labels, load_run_config
+from fashion_keras.run import (
+    SEES,
+    headline_first,
+    load_decisions,
+    load_labels,
+    load_run_config,
+    taken_by,
+)
 from fashion_keras.text import command
 
 if TYPE_CHECKING:
@@ -98,17 +105,16 @@ class ModelInfo:
         labels, config = load_labels(folder), load_run_config(folder)
         if labels is None or config is None:
             raise UserError(f"{folder} lacks its labels or its config: export it, or restore them")
-        label = config.data.label
-        decisions = load_decisions(folder, labels)
+        label, labels = headline_first(config, labels)
         return cls(
             fashion_keras=fashion_keras.__version__,
             label=label,
-            labels={label: labels[label], **labels},
+            labels=labels,
             image_size=config.data.image_size,
             resize=config.data.resize,
             top=top,
-            accept=_thresholds(decisions),
-            takes=SEES if (folder / TITLE_FILE).is_file() else ("photo",),
+            accept=_thresholds(load_decisions(folder, labels)),
+            takes=taken_by(folder),
         )
 
     @property

@@ -21,9 +21,8 @@ from fashion_keras.tagging.batches import Answer, BatchRefused
 from fashion_keras.tagging.outputs import (
     SIGNATURES,
     VALID,
+    check_signatures,
     heads_of,
-    missing,
-    no_titles,
     output_names,
     served_labels,
 )
@@ -79,12 +78,8 @@ class GrpcModel:
         found = signatures.signature_def
         served = found[SIGNATURES["photo"].name].outputs
         self.heads = heads_of(known or served_labels(served), labels)
-        for sees in SIGNATURES if titles else ("photo",):
-            name = SIGNATURES[sees].name
-            if sees != "photo" and name not in found:
-                raise no_titles(f"grpc://{target}")
-            if lost := missing(self.heads, sees, found[name].inputs, found[name].outputs):
-                raise self._foreign(f"its {name} has no {', '.join(lost)}")
+        told = {name: (one.inputs, one.outputs) for name, one in found.items()}
+        check_signatures(self.heads, titles, told, f"grpc://{target}", self._foreign)
         self._outputs = output_names(self.heads)
 
     def ask(self, sees: str, *given: Sequence[bytes] | Sequence[str]) -> Answer:

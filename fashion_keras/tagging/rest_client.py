@@ -16,9 +16,8 @@ from fashion_keras.tagging.batches import Answer, BatchRefused
 from fashion_keras.tagging.outputs import (
     SIGNATURES,
     VALID,
+    check_signatures,
     heads_of,
-    missing,
-    no_titles,
     served_labels,
 )
 from fashion_keras.tagging.retries import Retries, Unavailable
@@ -64,11 +63,10 @@ class RestModel:
         if status == 404:
             raise UserError(f"{url} has no model {name!r} ({_told(body)}): check --name")
         self._check(status, body)
-        _, outputs = self._signature(body, "photo")
+        found = self._signatures(body)
+        _, outputs = found.get(SIGNATURES["photo"].name, ((), ()))
         self.heads = heads_of(known or served_labels(outputs), labels)
-        for sees in SIGNATURES if titles else ("photo",):
-            if lost := missing(self.heads, sees, *self._signature(body, sees)):
-                raise self._foreign(f"its {SIGNATURES[sees].name} has no {', '.join(lost)}")
+        check_signatures(self.heads, titles, found, self._url, self._foreign)
 
     def ask(self, sees: str, *given: Sequence[bytes] | Sequence[str]) -> Answer:
         """Classify products; BatchRefused where the server refuses them as a batch."""
@@ -132,16 +130,13 @@ class RestModel:
         if not isinstance(body, dict):
             raise self._foreign("it answers with no JSON")
 
-    def _signature(self, body, sees):
-        """Return the names of what a signature takes and gives, as the server tells them."""
-        name = SIGNATURES[sees].name
+    def _signatures(self, body):
+        """Return what each signature takes and gives, by name, as the server tells it."""
         try:
             found = body["metadata"]["signature_def"]["signature_def"]
-            if sees != "photo" and name not in found:
-                raise no_titles(self._url)
-            return set(found[name]["inputs"]), set(found[name]["outputs"])
-        except (KeyError, TypeError):
-            raise self._foreign(f"it has no {name}") from None
+            return {name: (set(one["inputs"]), set(one["outputs"])) for name, one in found.items()}
+        except (AttributeError, KeyError, TypeError):
+            raise self._foreign("it has no signatures") from None
 
     def _foreign(self, reason):
         return UserError(

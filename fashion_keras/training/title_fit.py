@@ -7,6 +7,7 @@ rare classes better. Its distances are no probabilities: `decision` makes them s
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ import numpy as np
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.data.title_reader import read_terms
 from fashion_keras.models.title_model import TERMS, build_title_model
+from fashion_keras.run import Run, check_run, save_title
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -50,6 +52,18 @@ def fit_titles(
         if progress is not None:
             progress("title", number + 1, len(labels))
     return build_title_model(len(info.texts), labels, rarity, np.concatenate(kernels, axis=1))
+
+
+def add_title(
+    run: Run, records: str | os.PathLike, progress: Callable[[str, int, int], object] | None = None
+) -> Run:
+    """Fit a model of the title, write it into the run's folder and return the run with it.
+
+    Its decisions that were fitted to another one are gone. Raises `UserError` as `fit_titles` does.
+    """
+    model = fit_titles(records, run.labels, progress=progress)
+    save_title(check_run(run.path).parent, model)
+    return dataclasses.replace(run, title=model, title_decisions={})
 
 
 def _counts(ids: np.ndarray) -> csr_matrix:

@@ -3,9 +3,12 @@
 import dataclasses
 
 import pytest
+from serving.tiny import save_tiny_run
 
+from fashion_keras.config import load_config
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_sealed
+from fashion_keras.run import load_run, save_config
 from fashion_keras.serving.layout import ModelInfo
 
 LABELS = {"kind": ("Bags", "Shoes"), "season": ("Summer", "Winter")}
@@ -36,6 +39,15 @@ def test_a_model_says_what_it_takes_and_one_that_does_not_takes_photos(tmp_path)
     assert ModelInfo.load(written(tmp_path / "old", takes=None)).takes == ("photo",)
     both = ModelInfo.load(written(tmp_path / "new", takes=["photo", "both"]))
     assert both.takes == ("photo", "both")
+
+
+def test_a_runs_files_say_what_the_loaded_run_says(tmp_path):
+    """Also where its config names a label that the model has not."""
+    run = save_tiny_run(tmp_path / "run")
+    save_config(run, load_config(run / "config.yaml", {"data.label": "sleeve"}))
+    found, expected = ModelInfo.of_folder(run, 2), ModelInfo.of(load_run(run), 2)
+    assert found == dataclasses.replace(expected, made_from={})
+    assert found.label == "subCategory"
 
 
 @pytest.mark.parametrize(("accept", "thresholds"), [(0.75, {"kind": 0.75}), (None, {})])

@@ -26,5 +26,5 @@ def save_titled_run(folder: Path, columns: int = 2, labels=LABELS) -> Path:
         ("title", Decision(first, temperature={second: 0.5})),
         ("both", Decision(first, flip=True, agree=agree, weights=weights)),
     ):
-        save_decision(folder, decision, "best.keras", "title.keras", sees=sees)
+        save_decision(folder, decision, "best.keras", sees)
     return folder

@@ -47,7 +47,7 @@ def run(tmp_path_factory):
         ("title", Decision("subCategory", accept=accept(0.0))),
         ("both", Decision("subCategory", weights=WEIGHTS, accept=accept(0.0))),
     ):
-        save_decision(folder, decision, "best.keras", "title.keras", sees=sees)
+        save_decision(folder, decision, "best.keras", sees)
     return folder
 
 
