@@ -15,7 +15,8 @@ from fashion_keras.data.title_terms import as_title
 from fashion_keras.errors import UserError
 from fashion_keras.pages import MAX_BYTES
 from fashion_keras.pages.gallery import Gallery
-from fashion_keras.serving.bundle import Bundle, Heads, seen
+from fashion_keras.serving.bundle import Bundle, Heads
+from fashion_keras.serving.layout import seen
 from fashion_keras.serving.served_photo import served_photo
 from fashion_keras.text import printable
 

@@ -14,23 +14,12 @@ import tensorflow as tf
 
 from fashion_keras.errors import UserError
 from fashion_keras.run import BEST_MODEL_FILE
-from fashion_keras.serving.layout import VARIABLES
+from fashion_keras.serving.layout import INPUT, SIGNATURES, TITLE, VARIABLES, seen
 from fashion_keras.serving.local import open_model
 
 EMBED = "embed"
-# The signatures that classify and their inputs, by what of a product they are given.
-_CLASSIFY = {
-    "photo": ("serving_default", ("image_bytes",)),
-    "both": ("with_title", ("image_bytes", "title")),
-    "title": ("title_only", ("title",)),
-}
 # Head to its best classes with their probabilities, best first; the headline's head first.
 Heads = dict[str, tuple[tuple[str, float], ...]]
-
-
-def seen(photo: bytes | None, title: str) -> str:
-    """Return what a product is answered by, one of `run.SEES`."""
-    return "title" if photo is None else "both" if title else "photo"
 
 
 class Bundle:
@@ -50,7 +39,7 @@ class Bundle:
         signatures = self._opened.signatures
         self._classify, self._embed = {}, signatures.get(EMBED)
         for sees in self.info.takes:
-            name, _ = _CLASSIFY[sees]
+            name = SIGNATURES[sees].name
             if name not in signatures:
                 raise UserError(f"{version} has no signature {name!r}: export the model again")
             self._classify[sees] = signatures[name]
@@ -73,8 +62,8 @@ class Bundle:
         heads: dict[int, Heads | None] = {}
         for sees, among in rows.items():
             given = {
-                "image_bytes": [encoded[row] for row in among],
-                "title": [titles[row] for row in among],
+                INPUT: [encoded[row] for row in among],
+                TITLE: [titles[row] for row in among],
             }
             heads.update(zip(among, self._answers(sees, given), strict=True))
         return [heads[row] for row in range(len(encoded))]
@@ -82,8 +71,8 @@ class Bundle:
     def _answers(self, sees, given) -> list[Heads | None]:
         if sees not in self._classify:
             raise UserError(f"{self._version} takes no titles: it was trained on photos alone")
-        inputs = {name: given[name] for name in _CLASSIFY[sees][1]}
-        count = len(given["title"])
+        inputs = {name: given[name] for name in SIGNATURES[sees].inputs}
+        count = len(given[TITLE])
         try:
             outputs = self._classify[sees](
                 **{name: tf.constant(values, tf.string) for name, values in inputs.items()}

@@ -12,7 +12,7 @@ import errno
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import fashion_keras
 from fashion_keras.config import Resize
@@ -51,8 +51,29 @@ LITERT_TITLE_FILE, ONNX_TITLE_FILE = "model-with-title.tflite", "model-with-titl
 ASSETS, VARIABLES = "assets", "variables"
 INFO_ASSET = "fashion_keras.json"
 FORMAT = 3
+INPUT, TITLE = "image_bytes", "title"
 _BEFORE = 2  # is read too: there `accept` was the headline's threshold of the photo alone
 _MEND = "export the model again"
+
+
+class Signature(NamedTuple):
+    """What a model is asked for products of which the same is known: its name and inputs."""
+
+    name: str
+    inputs: tuple[str, ...]
+
+
+# By what is known of a product, of `run.SEES`.
+SIGNATURES = {
+    "photo": Signature("serving_default", (INPUT,)),
+    "both": Signature("with_title", (INPUT, TITLE)),
+    "title": Signature("title_only", (TITLE,)),
+}
+
+
+def seen(photo: bytes | None, title: str) -> str:
+    """Return what a product is answered by, one of `run.SEES`; without a photo by its title."""
+    return "title" if photo is None else "both" if title else "photo"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,6 +20,8 @@ from fashion_keras.serving.decoding import decode_photos
 from fashion_keras.serving.layout import (
     ASSETS,
     INFO_ASSET,
+    INPUT,
+    SIGNATURES,
     ModelInfo,
     new_version,
     publish,
@@ -134,7 +136,7 @@ WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 _JPEG_HEIGHT = 640  # in pixels: about a shop's photo
 _PNG_HEIGHT = 128  # less, for noise makes large PNGs
 _TITLE = f"Warm-up &amp; Sons Men Blue T-Shirt{BETWEEN}of cotton"
-_TAKES = {"with_title": ("image_bytes", "title"), "title_only": ("title",)}  # else image_bytes
+_TAKES = dict(SIGNATURES.values())
 
 
 def write_warmup(
@@ -161,7 +163,7 @@ def write_warmup(
                 request = PredictRequest()
                 request.model_spec.name = name
                 request.model_spec.signature_name = signature
-                for key in _TAKES.get(signature, ("image_bytes",)):
+                for key in _TAKES.get(signature, (INPUT,)):
                     request.inputs[key].CopyFrom(
                         tf.make_tensor_proto(given[key], tf.string, shape=[size])
                     )

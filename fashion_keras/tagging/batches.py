@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from typing import NamedTuple, Protocol
 
-from fashion_keras.tagging.outputs import INPUT, SIGNATURES, TITLE, Head
+from fashion_keras.serving.layout import INPUT, SIGNATURES, TITLE
+from fashion_keras.tagging.outputs import Head
 from fashion_keras.tagging.prediction import Prediction, Ranking
 from fashion_keras.tagging.sources import Photo
 

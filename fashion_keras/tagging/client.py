@@ -15,9 +15,10 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from fashion_keras.errors import UserError
+from fashion_keras.serving.layout import SIGNATURES
 from fashion_keras.serving.local import open_model
 from fashion_keras.tagging.batches import Answer, BatchRefused
-from fashion_keras.tagging.outputs import SIGNATURES, heads_of, missing, no_titles, output_names
+from fashion_keras.tagging.outputs import heads_of, missing, no_titles, output_names
 
 # No public function freezes a loaded signature; this one is what TensorFlow's converters use.
 

@@ -17,9 +17,9 @@ from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from fashion_keras.errors import UserError
+from fashion_keras.serving.layout import SIGNATURES
 from fashion_keras.tagging.batches import Answer, BatchRefused
 from fashion_keras.tagging.outputs import (
-    SIGNATURES,
     VALID,
     check_signatures,
     heads_of,

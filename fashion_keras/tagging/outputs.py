@@ -10,26 +10,11 @@ from typing import NamedTuple
 
 from fashion_keras.data.schema import did_you_mean
 from fashion_keras.errors import UserError
+from fashion_keras.serving.layout import SIGNATURES
 
-INPUT, TITLE = "image_bytes", "title"
 VALID = "valid"
 HEADLINE = "class"  # what the headline is called where only a server knows the model
 _CLASSES, _SCORES = "classes", "scores"
-
-
-class Signature(NamedTuple):
-    """What a model is asked for products of which the same is known: its name and inputs."""
-
-    name: str
-    inputs: tuple[str, ...]
-
-
-# By what is known of a product, of `run.SEES`.
-SIGNATURES = {
-    "photo": Signature("serving_default", (INPUT,)),
-    "both": Signature("with_title", (INPUT, TITLE)),
-    "title": Signature("title_only", (TITLE,)),
-}
 
 
 class Head(NamedTuple):

@@ -12,9 +12,9 @@ from urllib.parse import quote
 import requests
 
 from fashion_keras.errors import UserError
+from fashion_keras.serving.layout import SIGNATURES
 from fashion_keras.tagging.batches import Answer, BatchRefused
 from fashion_keras.tagging.outputs import (
-    SIGNATURES,
     VALID,
     check_signatures,
     heads_of,

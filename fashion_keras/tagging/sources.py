@@ -19,6 +19,7 @@ from fashion_keras.data.photo_file import START_BYTES, photo_format
 from fashion_keras.data.photo_finder import ENDINGS, PhotoFinder
 from fashion_keras.errors import UserError
 from fashion_keras.reading import read_bytes
+from fashion_keras.serving.layout import seen
 from fashion_keras.serving.served_photo import served_photo
 from fashion_keras.tagging.path_table import PathColumns, read_paths
 from fashion_keras.text import printable
@@ -46,9 +47,7 @@ class Photo:
     @property
     def sees(self) -> str:
         """What a model can be given of it, of `run.SEES`."""
-        if not self.title:
-            return "photo"
-        return "both" if self.encoded else "title"
+        return seen(self.encoded if self.encoded or not self.title else None, self.title)
 
 
 class PhotoSource(contextlib.ExitStack):
