@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import os
+from collections import Counter
 from collections.abc import Set
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from fashion_keras.auditing.pairs import (
 )
 from fashion_keras.auditing.sheets import conflicts_sheet, distances_sheet, pairs_sheet, write_files
 from fashion_keras.data.near_duplicates import (
+    COPIES,
     HASH_NAME,
     MAX_DIFFERENCE,
     MAX_DISTANCE,
@@ -169,6 +171,7 @@ def audit_duplicates(options, info: DatasetInfo, predictions, report_to: Reporte
             photos.hashes,
             max_distance=distance,
             max_difference=1.0,
+            kinds=photos.splits,
             workers=workers,
             progress=lambda done: bar.update("comparing", done, total),
         )
@@ -178,7 +181,8 @@ def audit_duplicates(options, info: DatasetInfo, predictions, report_to: Reporte
             "records": os.fspath(options.data),
             "records_split": info.split,
             "label": label,
-            "rules": {"hash": HASH_NAME, "max_distance": distance, "max_difference": difference},
+            "rules": {"hash": HASH_NAME, "max_distance": distance, "max_difference": difference}
+            | _copies(photos),
             **duplicates_report(photos, pairs),
             "in_any_colour": _in_train(photos, wide),
         }
@@ -216,6 +220,11 @@ def summary(report: dict) -> str:
         f"{report['label']}: {same['groups_with_conflicting'][report['label']]:,} groups",
         "pairs: " + ", ".join(f"{name} {count:,}" for name, count in report["pairs"].items()),
     ]
+    if copies := report["rules"].get("copies"):
+        lines.append(
+            f"one photo is there {copies['largest']:,} times: of more than {copies['listed']} "
+            "copies in a split, pairs are listed and counted with the first ones alone"
+        )
     if report["unreadable"]:
         id, reason = next(iter(report["unreadable"].items()))
         lines.append(
@@ -242,6 +251,12 @@ def summary(report: dict) -> str:
                     f"[{score['low']:.4f}, {score['high']:.4f}] of {part['num_examples']:,}"
                 )
     return "\n".join(lines)
+
+
+def _copies(photos: RecordedPhotos) -> dict:
+    """Say where a photo is there so often that not all pairs of its copies are listed."""
+    largest = max(Counter(photos.hashes.pixel_digests).values(), default=0)
+    return {"copies": {"listed": COPIES, "largest": largest}} if largest > COPIES else {}
 
 
 def _default_label(info: DatasetInfo) -> str:

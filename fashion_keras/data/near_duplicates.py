@@ -6,8 +6,9 @@ import dataclasses
 import hashlib
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
@@ -51,25 +52,28 @@ def hash_photos(
     """
     ids: list[str] = []
     unreadable: dict[str, str] = {}
-    found: list[tuple[np.ndarray, np.ndarray, bytes, bytes]] = []
+    # Grown in place: a million thumbnails are 1.7 GB, and there is no room for a second copy.
+    hashes, thumbnails = bytearray(), bytearray()
+    byte_digests: list[bytes] = []
+    pixel_digests: list[bytes] = []
     for chunk in _in_threads(_hash_chunk, _chunks(photos), workers):
         for id, one in chunk:
             if isinstance(one, str):
                 unreadable[id] = one
             else:
                 ids.append(id)
-                found.append(one)
+                hashes += one[0]
+                thumbnails += one[1]
+                byte_digests.append(one[2])
+                pixel_digests.append(one[3])
         if progress is not None:
             progress(len(ids) + len(unreadable))
-    words = HASH_SIZE**2 // 64
-    hashes = np.array([one[0] for one in found], np.uint64).reshape(len(found), words)
-    thumbnails = np.array([one[1] for one in found], np.uint8)
     return PhotoHashes(
         ids=tuple(ids),
-        hashes=hashes,
-        thumbnails=thumbnails.reshape(len(found), THUMBNAIL, THUMBNAIL, 3),
-        byte_digests=tuple(one[2] for one in found),
-        pixel_digests=tuple(one[3] for one in found),
+        hashes=np.frombuffer(hashes, np.uint64).reshape(len(ids), HASH_SIZE**2 // 64),
+        thumbnails=np.frombuffer(thumbnails, np.uint8).reshape(len(ids), THUMBNAIL, THUMBNAIL, 3),
+        byte_digests=tuple(byte_digests),
+        pixel_digests=tuple(pixel_digests),
         unreadable=unreadable,
     )
 
@@ -78,7 +82,7 @@ def _hash_chunk(chunk: list[tuple[str, bytes]]):
     return [(id, _hash(data)) for id, data in chunk]
 
 
-def _hash(data: bytes) -> tuple[np.ndarray, np.ndarray, bytes, bytes] | str:
+def _hash(data: bytes) -> tuple[bytes, bytes, bytes, bytes] | str:
     """Return what a photo is compared by, or in a few words why it cannot be read."""
     import imagehash
     from PIL import Image
@@ -90,7 +94,7 @@ def _hash(data: bytes) -> tuple[np.ndarray, np.ndarray, bytes, bytes] | str:
     bits = np.packbits(imagehash.phash(image, hash_size=HASH_SIZE).hash)
     thumbnail = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     pixels = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).digest()
-    return bits.view(np.uint64), np.asarray(thumbnail), hashlib.sha256(data).digest(), pixels
+    return bits.tobytes(), thumbnail.tobytes(), hashlib.sha256(data).digest(), pixels
 
 
 def _chunks(photos: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
@@ -115,7 +119,7 @@ def _in_threads(function, chunks, workers: int):
 # MAX_DISTANCE two photos show the same shape, up to MAX_DIFFERENCE also in the same colours.
 MAX_DISTANCE = 12  # of 256 bits
 MAX_DIFFERENCE = 0.05
-_ROWS = 512  # compared with all others at a time: 45,000 photos take 180 MB
+COPIES = 100  # of one photo: of more, pairs are listed with the first ones alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,33 +143,26 @@ def find_pairs(
     *,
     max_distance: int = MAX_DISTANCE,
     max_difference: float = MAX_DIFFERENCE,
+    kinds: np.ndarray | None = None,
     workers: int = 2,
     progress: Callable[[int], object] | None = None,
 ) -> Pairs:
-    """Find all pairs whose hashes and pixels are close; exact, every photo with every other.
+    """Find all pairs whose hashes and pixels are close; exact, by an index of the hashes.
 
     A pair's hashes differ in at most `max_distance` bits, and its `pixel_differences` is at most
     `max_difference`. `progress` is called with the photos compared so far.
+
+    Where more than `COPIES` photos have the very same pixels, pairs are listed with the first
+    `COPIES` of them alone: 10,000 copies of a placeholder would be 50 million pairs. The copies of
+    each kind are counted apart (`kinds`, `[N]`, say their splits), so that groups, and which
+    photos have a near-duplicate of which kind, are the same as with all pairs.
     """
-    count = len(photos.ids)
-    starts = range(0, count, _ROWS)
-    found = []
-    with ThreadPoolExecutor(max(1, workers)) as pool:  # NumPy works outside the lock
-        for start, block in zip(
-            starts,
-            pool.map(lambda start: _close(photos.hashes, start, max_distance), starts),
-            strict=True,
-        ):
-            found.append(block)
-            if progress is not None:
-                progress(min(start + _ROWS, count))
-    first, second, distance = (
-        np.concatenate([block[i] for block in found]) if found else np.zeros(0, np.int64)
-        for i in range(3)
-    )
-    difference = pixel_differences(photos.thumbnails, first, second)
-    kept = difference <= max_difference
-    return Pairs(first[kept], second[kept], distance[kept], difference[kept])
+    keys: Iterable[Hashable] = photos.pixel_digests
+    if kinds is not None:
+        keys = zip(photos.pixel_digests, kinds.tolist(), strict=True)
+    node, example = _nodes(keys)
+    close = _close_nodes(photos, example, max_distance, max_difference, workers, progress)
+    return _copies(node, close)
 
 
 def pixel_differences(thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -202,7 +199,9 @@ def near_duplicate_groups(
     photos: PhotoHashes, *, progress: Callable[[int], object] | None = None
 ) -> dict[str, int]:
     """Return the group's number of each product that has a near-duplicate."""
-    numbers = group_numbers(len(photos.ids), find_pairs(photos, progress=progress))
+    node, example = _nodes(photos.pixel_digests)
+    close = _close_nodes(photos, example, MAX_DISTANCE, MAX_DIFFERENCE, 2, progress)
+    numbers = group_numbers(len(example), close)[node]
     sizes = np.bincount(numbers)
     return {
         id: int(number) for id, number in zip(photos.ids, numbers, strict=True) if sizes[number] > 1
@@ -220,6 +219,104 @@ def describe_groups(groups: Mapping[str, int]) -> dict:
         "products": len(groups),
         "largest": int(sizes.max(initial=0)),
     }
+
+
+def _nodes(keys: Iterable[Hashable]) -> tuple[np.ndarray, np.ndarray]:
+    """Return each photo's node, which photos of one key share, and each node's first photo."""
+    numbers: dict[Hashable, int] = {}
+    node = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+    return node, np.unique(node, return_index=True)[1]
+
+
+def _close_nodes(photos, example, max_distance, max_difference, workers, progress) -> Pairs:
+    """Return the pairs of nodes that are close; `example` is a photo of each."""
+    tasks = _tasks(photos.hashes[example], max_distance)
+    found = [(np.zeros(0, np.int64),) * 3]
+    with ThreadPoolExecutor(max(1, workers)) as pool:  # NumPy works outside the lock
+        for part in pool.map(lambda task: task(), tasks):
+            found.append(part)
+            if progress is not None:
+                progress(len(photos.ids) * (len(found) - 1) // len(tasks))
+    first, second, distance = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    difference = pixel_differences(photos.thumbnails, example[first], example[second])
+    kept = difference <= max_difference
+    return Pairs(first[kept], second[kept], distance[kept], difference[kept])
+
+
+def _copies(node: np.ndarray, close: Pairs) -> Pairs:
+    """Return the pairs of photos, in order: those of close nodes, and those of one node."""
+    order = np.argsort(node, kind="stable")
+    count = np.bincount(node)
+    start = np.cumsum(count) - count
+    several = np.flatnonzero(count > 1)
+    a, b = (np.concatenate([ends, several]) for ends in (close.first, close.second))
+    few = np.minimum(count, COPIES)
+    crossed = (
+        _crossed(start[a], few[a], start[b], count[b]),
+        _crossed(start[a] + few[a], np.where(a == b, 0, count[a] - few[a]), start[b], few[b]),
+    )
+    row, x, y = (np.concatenate(parts) for parts in zip(*crossed, strict=True))
+    kept = (a[row] != b[row]) | (x < y)
+    row, ends = row[kept], np.sort(order[np.array([x[kept], y[kept]])], axis=0)
+    in_order = np.lexsort(ends[::-1])
+    row, (first, second) = row[in_order], ends[:, in_order]
+    nothing = np.zeros(len(several))
+    distance = np.concatenate([close.distance, nothing.astype(np.int64)])
+    return Pairs(first, second, distance[row], np.concatenate([close.difference, nothing])[row])
+
+
+def _crossed(start_a, count_a, start_b, count_b) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return, of each row, every place of a span a with every place of a span b."""
+    total = count_a * count_b
+    row = np.repeat(np.arange(len(total)), total)
+    at = np.arange(total.sum()) - np.repeat(np.cumsum(total) - total, total)
+    return row, start_a[row] + at // count_b[row], start_b[row] + at % count_b[row]
+
+
+_INDEXED = 20  # bits: beyond, bands are so short that most photos share some
+_LEAST_BANDS = 8  # of 32 bits each: two are a key of 64
+_ROWS = 512  # compared with all others at a time: 45,000 photos take 180 MB
+
+
+def _tasks(hashes: np.ndarray, most: int) -> list[Callable[[], tuple[np.ndarray, ...]]]:
+    """Return what finds all pairs of hashes that differ in at most `most` bits, each pair once.
+
+    The bits are dealt into two bands more than may differ, so two bands of a pair are equal
+    (Manku, Jain and Das Sarma, "Detecting near-duplicates for web crawling", 2007). For every two
+    bands, the hashes are sorted by them, and those compared that have both in common.
+    """
+    if most > _INDEXED:
+        return [partial(_close, hashes, start, most) for start in range(0, len(hashes), _ROWS)]
+    bands = np.zeros((max(_LEAST_BANDS, most + 2), len(hashes)), np.uint32)
+    for bit in range(HASH_SIZE**2):  # dealt in turns, for neighbouring bits say much the same
+        band = bands[bit % len(bands)]
+        band <<= np.uint32(1)
+        band |= (hashes[:, bit // 64] >> np.uint64(bit % 64) & np.uint64(1)).astype(np.uint32)
+    return [
+        partial(_close_by_bands, hashes, bands, i, j, most)
+        for i, j in itertools.combinations(range(len(bands)), 2)
+    ]
+
+
+def _close_by_bands(hashes: np.ndarray, bands: np.ndarray, i: int, j: int, most: int):
+    """Return the pairs whose first two equal bands are `i` and `j`."""
+    keys = bands[i].astype(np.uint64) << np.uint64(32) | bands[j]
+    order = np.argsort(keys)
+    keys = keys[order]
+    found = [(np.zeros(0, np.int64),) * 3]
+    step = 1  # from each hash to the next one, the one after that, … of the same key
+    places = np.flatnonzero(keys[1:] == keys[:-1])
+    while len(places):
+        ends = np.sort([order[places], order[places + step]], axis=0)
+        for band in bands[[b for b in range(j) if b != i]]:
+            ends = ends[:, band[ends[0]] != band[ends[1]]]
+        distance = np.bitwise_count(hashes[ends[0]] ^ hashes[ends[1]]).sum(axis=1, dtype=np.int64)
+        near = distance <= most
+        found.append((*ends[:, near], distance[near]))
+        step += 1
+        places = places[places + step < len(keys)]
+        places = places[keys[places + step] == keys[places]]
+    return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
 
 
 def _close(hashes: np.ndarray, start: int, most: int) -> tuple[np.ndarray, ...]:

@@ -278,3 +278,20 @@ def test_a_look_at_no_photos_but_train(records, tmp_path):
         (tmp_path / shard.file).write_bytes((records / shard.file).read_bytes())
     alone.save(tmp_path)
     assert read_photos(tmp_path).splits.tolist() == ["train"] * 4
+
+
+def test_copies_beyond_the_first_ones_are_told_of(records, tmp_path, capsys, monkeypatch):
+    arguments = ["--data", str(records), "--output"]
+    assert main([*arguments, str(tmp_path / "all")]) == 0
+    assert " copies in a split" not in capsys.readouterr().out
+    for module in ("fashion_keras.data.near_duplicates", "fashion_keras.auditing.duplicate_audit"):
+        monkeypatch.setattr(f"{module}.COPIES", 1)
+    assert main([*arguments, str(tmp_path / "some")]) == 0
+    assert "one photo is there 3 times: of more than 1 copies" in capsys.readouterr().out
+    every, some = (
+        json.loads((tmp_path / name / "audit.json").read_text()) for name in ("all", "some")
+    )
+    assert some["rules"].pop("copies") == {"listed": 1, "largest": 3}
+    assert {k: v for k, v in some.items() if k != "pairs"} == {
+        k: v for k, v in every.items() if k != "pairs"
+    }, "but for the pairs that are listed, all is as it was"

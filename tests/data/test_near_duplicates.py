@@ -11,6 +11,7 @@ from PIL import Image
 from scipy.spatial.distance import braycurtis
 
 from fashion_keras.data.near_duplicates import (
+    Pairs,
     PhotoHashes,
     describe_groups,
     find_pairs,
@@ -39,8 +40,37 @@ def random_hashes(count, seed=0):
         hashes[row] = hashes[(row + 1) % count]
         for bit in bits:
             hashes[row, bit // 64] ^= np.uint64(1) << np.uint64(bit % 64)
-    thumbnails = np.full((count, 24, 24, 3), 200, np.uint8)
-    return PhotoHashes(tuple(map(str, range(count))), hashes, thumbnails, (), ())
+    return photos_of(hashes)
+
+
+def photos_of(hashes, digests=None):
+    """Return photos of hashes that all look alike; no two are the same file unless `digests`."""
+    ids = tuple(map(str, range(len(hashes))))
+    digests = tuple(map(str.encode, ids)) if digests is None else digests
+    thumbnails = np.full((len(hashes), 24, 24, 3), 200, np.uint8)
+    return PhotoHashes(ids, hashes, thumbnails, digests, digests)
+
+
+def all_against_all(hashes, most):
+    """Return the distance of each pair within `most` bits, by bits as numbers 0 and 1."""
+    bits = np.unpackbits(hashes.view(np.uint8), axis=1).astype(np.int32)
+    distance = bits @ (1 - bits).T
+    distance += distance.T
+    near = np.argwhere(np.triu(distance <= most, 1)).tolist()
+    return {(a, b): int(distance[a, b]) for a, b in near}
+
+
+def distances(pairs):
+    ends = zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)
+    return dict(zip(ends, pairs.distance.tolist(), strict=True))
+
+
+def flipped(hashes, bits):
+    """Return a copy of one hash with bits turned."""
+    hashes = hashes.copy()
+    for bit in bits:
+        hashes[bit // 64] ^= np.uint64(1) << np.uint64(bit % 64)
+    return hashes
 
 
 def test_the_hash_is_imagehashs(tmp_path):
@@ -50,17 +80,87 @@ def test_the_hash_is_imagehashs(tmp_path):
     assert np.array_equal(bits.astype(bool), expected.hash.flatten())
 
 
-def test_every_pair_within_the_distance_is_found_with_its_distance():
+@pytest.mark.parametrize("most", [0, 1, 5, 6, 7, 12, 20, 21, 40])
+def test_every_pair_within_the_distance_is_found_once_with_its_distance(most):
     photos = random_hashes(700)  # more than one block
-    bits = np.unpackbits(photos.hashes.view(np.uint8), axis=1).astype(int)
-    expected = {
-        (a, b): int(np.abs(bits[a] - bits[b]).sum()) for a in range(700) for b in range(a + 1, 700)
-    }
-    expected = {pair: distance for pair, distance in expected.items() if distance <= 12}
-    pairs = find_pairs(photos)
-    ends = zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)
-    assert dict(zip(ends, pairs.distance.tolist(), strict=True)) == expected
-    assert len(expected) > 50
+    expected = all_against_all(photos.hashes, most)
+    pairs = find_pairs(photos, max_distance=most)
+    assert distances(pairs) == expected
+    assert len(pairs) == len(expected) >= (most > 0) * 10
+    assert list(expected) == list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("most", [3, 12, 20])
+def test_pairs_whose_bits_differ_in_as_many_places_as_can_be_are_found(most):
+    rng = np.random.default_rng(most)
+    middle = rng.integers(0, 2**63, 4, dtype=np.uint64)
+    near = [
+        flipped(middle, bits)
+        for size in (most, most + 1)
+        for start in range(60)
+        # Next to each other, spread evenly, and anywhere.
+        for bits in (
+            [(start * 4 + i) % 256 for i in range(size)],
+            [(start + i * (256 // size)) % 256 for i in range(size)],
+            rng.choice(256, size, replace=False).tolist(),
+        )
+    ]
+    hashes = np.array([middle, *near])
+    expected = all_against_all(hashes, most)
+    assert sum(a == 0 for a, _ in expected) == 180
+    assert distances(find_pairs(photos_of(hashes), max_distance=most)) == expected
+
+
+def test_hashes_that_have_most_bits_in_common_and_are_no_pairs_are_none():
+    rng = np.random.default_rng(0)
+    hashes = np.zeros((600, 4), np.uint64)
+    hashes[:, 1] = rng.integers(0, 2**63, 600, dtype=np.uint64)  # 192 of 256 bits are alike
+    expected = all_against_all(hashes, 20)
+    assert 0 < len(expected) < 2000
+    assert distances(find_pairs(photos_of(hashes), max_distance=20)) == expected
+
+
+def test_hashes_that_are_the_same_are_pairs_where_their_pixels_are_alike():
+    hashes = np.zeros((50, 4), np.uint64)
+    photos = photos_of(hashes)
+    photos.thumbnails[::2] = 0
+    expected = {(a, b): 0 for a in range(50) for b in range(a + 1, 50) if (a - b) % 2 == 0}
+    assert distances(find_pairs(photos)) == expected
+
+
+def test_a_placeholder_of_many_products_is_not_listed_with_each_other_one():
+    hashes = random_hashes(600).hashes
+    hashes[5:505] = hashes[5]  # one photo, 500 times
+    digests = tuple(b"placeholder" if 5 <= i < 505 else str(i).encode() for i in range(600))
+    kinds = np.where(np.arange(600) % 300 == 299, "test", "train")
+    photos = photos_of(hashes, digests)
+    expected = np.array(list(all_against_all(hashes, 12)))
+    pairs = find_pairs(photos, kinds=kinds)
+    assert set(distances(pairs)) < set(map(tuple, expected.tolist()))
+    assert len(pairs) < 110 * 500 < 500 * 499 / 2 < len(expected)
+    for kind in ("train", "test"):
+        assert _with_one_in(pairs.first, pairs.second, kinds, kind) == _with_one_in(
+            expected[:, 0], expected[:, 1], kinds, kind
+        )
+    every = Pairs(expected[:, 0], expected[:, 1], None, None)
+    assert np.array_equal(group_numbers(600, pairs), group_numbers(600, every))
+    groups = near_duplicate_groups(photos)
+    assert groups == near_duplicate_groups(photos_of(hashes))
+    assert set(groups) == {str(i) for i in np.unique(expected)}
+
+
+def _with_one_in(first, second, kinds, kind):
+    ends, others = np.concatenate([first, second]), np.concatenate([second, first])
+    return set(ends[kinds[others] == kind].tolist())
+
+
+def test_up_to_a_hundred_copies_are_all_listed():
+    photos = photos_of(np.zeros((100, 4), np.uint64), (b"one",) * 100)
+    assert len(find_pairs(photos)) == 100 * 99 / 2
+    photos = photos_of(np.zeros((101, 4), np.uint64), (b"one",) * 101)
+    assert len(find_pairs(photos)) == 101 * 100 / 2, "each but the last is among the first"
+    photos = photos_of(np.zeros((200, 4), np.uint64), (b"one",) * 200)
+    assert len(find_pairs(photos)) == 100 * 99 / 2 + 100 * 100
 
 
 def test_the_pixel_difference_is_bray_curtis_of_the_ink():
@@ -118,13 +218,12 @@ def test_a_transparent_photo_is_laid_on_white():
 
 
 def test_photos_linked_in_steps_are_one_group():
-    photos = random_hashes(5)
     hashes = np.zeros((5, 4), np.uint64)
     hashes[1, 0] = (1 << 10) - 1  # 10 bits from the first
     hashes[2, 0] = (1 << 20) - 1  # 10 bits from the second, 20 from the first
     hashes[3:] = ~np.uint64(0)
     hashes[4, 1] = 0
-    photos = PhotoHashes(photos.ids, hashes, photos.thumbnails, (), ())
+    photos = photos_of(hashes)
     pairs = find_pairs(photos)
     numbers = group_numbers(5, pairs)
     assert len(pairs) == 2
