@@ -18,7 +18,7 @@ from fashion_keras.decision.calibration import (
     expected_calibration_error,
     negative_log_likelihood,
 )
-from fashion_keras.decision.parameters import Acceptance, Agreement, Decision, Mix, Weights
+from fashion_keras.decision.parameters import Acceptance, Agreement, Decision, Mix
 from fashion_keras.decision.parts import (
     Arrays,
     Counts,
@@ -85,6 +85,8 @@ def fit_decision(
     logits = {name: predictions.logits[name].astype(np.float64) for name in labels}
     if titles is not None:
         titles = {name: titles[name].astype(np.float64) for name in labels}
+    if alone is None:  # then the decision holds no shares
+        counts = dataclasses.replace(counts, shares={})
     parts = fit_parts(options, logits, truth, counts, titles)
     doubtful = None
     if titles is not None and alone is not None:
@@ -94,7 +96,7 @@ def fit_decision(
         headline,
         num_examples=int((truth[headline] >= 0).sum()),
         flip=options.flip,
-        weights={name: Weights(*pair) for name, pair in parts.weights.items()},
+        weights=parts.weights,
         combine={
             name: Mix(mix.finer, mix.weight, _named(mix.shares, labels[mix.finer], labels[name]))
             for name, mix in parts.mixes.items()
@@ -121,7 +123,8 @@ def parts_of(decision: Decision, labels: Mapping[str, Sequence[str]]) -> Parts:
     """Return a decision's parts as arrays."""
     number = {head: {n: i for i, n in enumerate(names)} for head, names in labels.items()}
     return Parts(
-        {name: (pair.photo, pair.title) for name, pair in decision.weights.items()},
+        decision.weights,
+        {name: np.array(shares) for name, shares in decision.shares.items()},
         {
             name: FittedMix(
                 mix.finer,

@@ -46,7 +46,8 @@ def apply_decision_of_both(
     seen = _logits(photo, image, decision.flip)
     said = title(ids)
     both = {
-        name: weights.photo * seen[name] + weights.title * said[name]
+        name: weights.photo * _without_prior(seen[name], weights.prior, decision.shares.get(name))
+        + weights.title * said[name]
         for name, weights in decision.weights.items()
     }
     both = _decided({name: both.get(name, seen[name]) for name in labels}, labels, decision)
@@ -75,6 +76,12 @@ def _logits(model, inputs, flip: bool):
         return logits
     mirrored = model(ops.flip(inputs, axis=2))
     return {name: (logits[name] + mirrored[name]) / 2.0 for name in logits}
+
+
+def _without_prior(logits, prior: float, shares: Sequence[float] | None):
+    if not prior:
+        return logits
+    return logits - np.array(prior * np.log(np.array(shares)), np.float32)
 
 
 def _decided(logits, labels: Labels, decision: Decision):

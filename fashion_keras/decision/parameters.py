@@ -62,12 +62,18 @@ class Mix:
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """How a label's logits of photo and title are added: photo · z_photo + title · z_title."""
+    """How a label's logits of photo and title are added.
+
+    photo · (z_photo − prior · log share) + title · z_title, with each class's share of the training
+    products. Both models know which classes are frequent; where `prior` is 1, that counts once
+    (Kittler et al., "On combining classifiers", 1998, equation 8).
+    """
 
     __pydantic_config__ = STRICT
 
     photo: NonNegative
     title: NonNegative
+    prior: Share = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,6 +172,9 @@ class Decision:
                 raise UserError(f"the decision names a {head} {name!r} that the model has not")
 
     def _check_shares(self) -> None:
+        for name, weights in self.weights.items():
+            if weights.prior and name not in self.shares:
+                raise ValueError(f"weights.{name}.prior: expected the label's shares as well")
         for agreement in self.agree:
             if {len(names) for names in agreement.combinations} != {len(agreement.labels)}:
                 raise ValueError("agree.combinations: expected a class of each label in each")

@@ -17,7 +17,7 @@ from scipy.special import log_softmax, softmax
 from fashion_keras.config import DecisionConfig
 from fashion_keras.decision.automation import threshold_for
 from fashion_keras.decision.calibration import fit_temperature, negative_log_likelihood
-from fashion_keras.decision.parameters import Acceptance
+from fashion_keras.decision.parameters import Acceptance, Weights
 from fashion_keras.metrics import scores_of_classes
 
 # A head is finer than the headline where its class leaves this share of products no choice.
@@ -26,6 +26,7 @@ _WEIGHTS = np.linspace(0.0, 1.0, 21)
 # Every fourth weight is tried, then those beside the best: the NLL is all but convex in it.
 _COARSE = 4
 _TAUS = np.linspace(0.0, 1.0, 41)
+_PRIORS = (0.0, 0.5, 1.0)  # how much of the classes' frequency is taken out of the photo's logits
 # What accuracy a class bias may cost: one photo in a thousand.
 _ACCURACY_LOSS = 0.001
 _WEIGHING_LOSS = 0.0003  # and the weights of photo and title
@@ -71,7 +72,8 @@ class FittedMix:
 class Parts:
     """A decision's parts as arrays, by index; `Decision` holds them by name."""
 
-    weights: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    weights: Mapping[str, Weights] = dataclasses.field(default_factory=dict)
+    shares: Arrays = dataclasses.field(default_factory=dict)  # of the classes, for `weights`
     mixes: Mapping[str, FittedMix] = dataclasses.field(default_factory=dict)
     agree: Mapping[tuple[str, ...], np.ndarray] = dataclasses.field(default_factory=dict)
     tau: float = 0.0
@@ -91,8 +93,8 @@ class Parts:
         """
         if titles is not None:
             logits = {
-                name: photo * logits[name] + title * titles[name]
-                for name, (photo, title) in self.weights.items()
+                name: weighed(weights, logits[name], titles[name], self.shares.get(name))
+                for name, weights in self.weights.items()
             }
         # Each mix is of the heads as they are, not of what another mix has made of them.
         mixed = {n: mix.mixed(logits[n], logits[mix.finer]) for n, mix in self.mixes.items()}
@@ -118,8 +120,11 @@ def fit_parts(
     headline = next(iter(logits))
     parts = Parts()
     if titles is not None:
-        weights = {name: _weights(logits[name], titles[name], truth[name]) for name in logits}
-        parts = Parts(weights)
+        weights = {
+            name: _weights(logits[name], titles[name], truth[name], counts.shares.get(name))
+            for name in logits
+        }
+        parts = Parts(weights, counts.shares)
         logits = parts.decide(logits, titles)
     if options.combine:
         found = {
@@ -249,16 +254,27 @@ def combinations_known(
 
 def _decides(finer: np.ndarray, coarser: np.ndarray) -> bool:
     both = (finer >= 0) & (coarser >= 0)
-    finer, coarser = finer[both], coarser[both]
-    if len(np.unique(finer)) <= len(np.unique(coarser)):  # another name for the same, or nothing
+    if not both.any():
         return False
-    pairs, counts = np.unique(np.stack([finer, coarser]), axis=1, return_counts=True)
-    largest = np.zeros(pairs[0].max() + 1)
-    np.maximum.at(largest, pairs[0], counts)
-    return largest.sum() / len(finer) >= _IMPLIES
+    counts = np.zeros((finer.max() + 1, coarser.max() + 1), np.int64)
+    np.add.at(counts, (finer[both], coarser[both]), 1)
+    # As many classes are another name for the same, or say nothing.
+    return counts.any(axis=1).sum() > counts.any(axis=0).sum() and _is_finer(counts)
 
 
-def _weights(photo: np.ndarray, title: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+def weighed(
+    weights: Weights, photo: np.ndarray, title: np.ndarray, shares: np.ndarray | None
+) -> np.ndarray:
+    """Return the sum of a label's logits of photo and title, `[N, C]`, as `Weights` says."""
+    if weights.prior:
+        assert shares is not None
+        photo = photo - weights.prior * np.log(shares)
+    return weights.photo * photo + weights.title * title
+
+
+def _weights(
+    photo: np.ndarray, title: np.ndarray, truth: np.ndarray, shares: np.ndarray | None
+) -> Weights:
     """Return the weights of a label's logits of photo and title.
 
     Those of the least NLL among those that have all but the most accuracy: a support vector
@@ -267,17 +283,18 @@ def _weights(photo: np.ndarray, title: np.ndarray, truth: np.ndarray) -> tuple[f
     """
     known = truth >= 0
     if not known.any():
-        return 0.0, 1.0
+        return Weights(0.0, 1.0)
     photo, title, truth = photo[known], title[known], truth[known]
     scales = [1 / fit_temperature(logits, truth) for logits in (photo, title)]
-    losses, right = [], []
-    for share in _WEIGHTS:
-        fused = share * scales[0] * photo + (1 - share) * scales[1] * title
+    found, losses, right = [], [], []
+    for prior, share in itertools.product(_PRIORS if shares is not None else (0.0,), _WEIGHTS):
+        weights = Weights(float(share * scales[0]), float((1 - share) * scales[1]), prior)
+        fused = weighed(weights, photo, title, shares)
+        found.append(weights)
         losses.append(negative_log_likelihood(fused / fit_temperature(fused, truth), truth))
         right.append((fused.argmax(axis=1) == truth).mean())
     accurate = np.array(right) >= max(right) - _WEIGHING_LOSS
-    share = _WEIGHTS[int(np.where(accurate, losses, np.inf).argmin())]
-    return float(share * scales[0]), float((1 - share) * scales[1])
+    return found[int(np.where(accurate, losses, np.inf).argmin())]
 
 
 def _is_finer(counts: np.ndarray) -> bool:

@@ -285,6 +285,53 @@ def test_the_model_of_both_gives_the_scores_of_the_last_step(predictions):
     assert log_loss(truth, np.exp(log_p)) == pytest.approx(steps[-1].nll, rel=1e-3)
 
 
+def test_what_photo_and_title_both_know_of_frequency_counts_once(predictions):
+    """Photo and title are noisy measurements; each one's logits are its log p, the prior in it."""
+    rng = np.random.default_rng(0)
+    share = np.array([0.9, 0.07, 0.03])
+    truth = rng.choice(3, size=600, p=share)
+    seen, said = (
+        log_softmax(
+            -((rng.normal(size=(600, 1)) * 0.7 + truth[:, None] - np.arange(3)) ** 2) / 0.98
+            + np.log(share),
+            axis=1,
+        )
+        for _ in range(2)
+    )
+    rest = {"type": np.tile(np.eye(4)[0], (600, 1))}
+    photo, title = (
+        dataclasses.replace(
+            predictions,
+            truth={"sub": truth, "type": np.zeros(600, int)},
+            logits={"sub": values, **rest},
+        )
+        for values in (seen, said)
+    )
+    shares = {"sub": share, "type": np.full(4, 0.25)}
+    counted = Counts({}, np.log(share), {}, shares)
+    alone = tuple(fit_decision(NOTHING, p, LABELS, counted)[0] for p in (photo, title))
+    decision, steps = fit_decision(NOTHING, photo, LABELS, counted, title.logits, alone)
+    bayes = seen + said - np.log(share)
+    assert decision.weights["sub"].prior > 0
+    assert steps[-1].accuracy >= (bayes.argmax(axis=1) == truth).mean() - 0.003
+    assert steps[-1].accuracy > ((seen + said).argmax(axis=1) == truth).mean()
+    image, ids = keras.Input((7, 1, 1)), keras.Input([7], name="title_ids")
+    flat = keras.layers.Flatten()(image)
+    models = [
+        keras.Model(inputs, {"sub": values[:, :3], "type": values[:, 3:]})
+        for inputs, values in ((image, flat), (ids, ids))
+    ]
+    model = apply_decision_of_both(*models, LABELS, alone, decision)
+    found = model(
+        [np.hstack([v, rest["type"]])[:, :, None, None] for v in (seen,)]
+        + [np.hstack([said, rest["type"]])]
+    )
+    expected = parts_of(decision, LABELS).decide(photo.logits, title.logits)["sub"]
+    doubtful = np.ptp(np.sort(np.array(found["sub"]), axis=1)[:, 1:], axis=1) < 2e-3
+    np.testing.assert_allclose(np.array(found["sub"])[~doubtful], expected[~doubtful], atol=1e-4)
+    assert doubtful.mean() < 0.2
+
+
 def test_photo_and_title_of_two_products_are_looked_at_by_a_person(predictions):
     """Titles are the products' own but for fifty, which have one of another class."""
     truth = predictions.truth["type"]
@@ -321,11 +368,13 @@ def test_photo_and_title_of_two_products_are_looked_at_by_a_person(predictions):
         *(parts_of(d, LABELS).decide(v) for d, v in zip(alone, (sure, titles), strict=True)),
         counted.shares,
     )
-    plain = dataclasses.replace(decision, shares={})
+    even = {k: dataclasses.replace(w, prior=0.0) for k, w in decision.weights.items()}
+    plain = dataclasses.replace(decision, shares={}, weights=even)  # classes of one share each
     before = apply_decision_of_both(*models, LABELS, alone, plain)([seen[:, :, None, None], read])
     for name in LABELS:
         expected = parts.doubted(np.array(before[name], float), held)
-        np.testing.assert_allclose(found[name], expected, atol=1e-3)
+        of_each = [log_softmax(np.array(z, float), axis=1) for z in (found[name], expected)]
+        np.testing.assert_allclose(*of_each, atol=1e-3)
         np.testing.assert_array_equal(
             np.argmax(found[name], axis=1), np.argmax(before[name], axis=1)
         )
