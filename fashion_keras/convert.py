@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fashion_keras.cluster.engine import cluster_address, connected
 from fashion_keras.commands import run_command
 from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.data.splits import FRACTIONS, STRATEGIES
@@ -39,6 +40,8 @@ examples:
   act on what `fashion-keras audit` found and a person has confirmed:
     fashion-keras convert --source archive.zip --output tfrecords/corrected \\
         --exclude wrong.txt --relabel label_issues.csv
+  on all machines of the Ray cluster that this one is part of (docs/scale.md):
+    fashion-keras convert --source /shared/shop --output /shared/tfrecords/shop --cluster auto
   check records that are there:
     fashion-keras convert --verify tfrecords/small
 """
@@ -98,6 +101,13 @@ def parser() -> argparse.ArgumentParser:
         help="larger photos are shrunk to N pixels on the longer side (default: 320)",
     )
     result.add_argument("--shards", type=int, metavar="N", help="training shards")
+    result.add_argument(
+        "--cluster",
+        type=cluster_address,
+        metavar="auto|HOST:PORT|local[N]",
+        help="read and write by the machines of a Ray cluster, which see ARCHIVE and DIR as this "
+        "one does: that of this machine, the one at an address, or N processes here",
+    )
     result.add_argument("--overwrite", action="store_true", help="replace other records at DIR")
     _add_own(result.add_argument_group("one's own catalogue"))
     return result
@@ -192,6 +202,7 @@ def convert(
     relabel: str | os.PathLike | None = None,
     max_size: int = 320,
     shards: int | None = None,
+    cluster: str | None = None,
     overwrite: bool = False,
     progress: bool | Reporter = True,
 ) -> Records:
@@ -218,6 +229,8 @@ def convert(
         relabel: a CSV of corrected labels.
         max_size: larger photos are shrunk to so many pixels on the longer side.
         shards: files of the training split.
+        cluster: a Ray cluster whose machines do the work and see source and output as this one
+            does: `auto`, its address `HOST:PORT`, or `local[N]` for N processes here.
         overwrite: replace other records at `output`.
         progress: False for no bars, or a `Reporter`.
 
@@ -232,7 +245,9 @@ def convert(
         return _convert(report_to, **options)
 
 
-def _convert(report_to, *, output, overwrite, label_column, text_column, **options) -> Records:
+def _convert(
+    report_to, *, output, cluster, overwrite, label_column, text_column, **options
+) -> Records:
     from fashion_keras.data import conversion
 
     for name in ("max_size", "shards"):
@@ -247,9 +262,15 @@ def _convert(report_to, *, output, overwrite, label_column, text_column, **optio
         label_columns=labels,
         text_columns=_columns(text_column),
     )
-    info = conversion.convert(
-        request, output, overwrite=overwrite, progress=report_to.update, say=report_to.say
-    )
+    with connected(cluster, report_to) as engine:
+        info = conversion.convert(
+            request,
+            output,
+            overwrite=overwrite,
+            cluster=engine,
+            progress=engine.progress if engine else report_to.update,
+            say=report_to.say,
+        )
     return Records(place(output), info)
 
 

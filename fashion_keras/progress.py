@@ -38,12 +38,17 @@ class Reporter:
     def __exit__(self, *exception):
         self.close()
 
-    def update(self, phase: str, done: int, total: int) -> None:
-        """Move to `done` of `total` in a phase, opening its bar if it is a new one."""
+    def update(self, phase: str, done: int, total: int, note: str = "") -> None:
+        """Move to `done` of `total` in a phase, opening its bar if it is a new one.
+
+        `note` is shown behind it.
+        """
         if phase != self._phase or self._bar is None:
             self.close()
             self._phase = phase
             self._bar = open_bar(total, phase, f" {self._unit}", shown=self.bars)
+        if note:
+            self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(done - self._bar.n)
 
     def say(self, line: str) -> None:

@@ -8,6 +8,7 @@ may be lost without a word, and none may do harm.
 from __future__ import annotations
 
 import abc
+import copy
 import hashlib
 import os
 import re
@@ -16,6 +17,7 @@ import struct
 import threading
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -234,6 +236,10 @@ class Archive(abc.ABC):
         """
 
     @abc.abstractmethod
+    def part(self, names: Iterable[str]) -> Archive:
+        """Return an archive of these files alone, which another process can be given (pickled)."""
+
+    @abc.abstractmethod
     def close(self) -> None:
         """Release the file handle, if any."""
 
@@ -252,16 +258,12 @@ class ZipArchive(Archive):
 
     def __init__(self, source: Path):
         super().__init__(source)
-        try:
-            self._file = open(source, "rb")  # noqa: SIM115 (closed by `close`)
-        except OSError as error:
-            raise UserError(f"{source} cannot be read: {error.strerror}") from error
+        self._open(source)
         try:
             self._entries = read_directory(self._file, str(source))
         except BaseException:
             self._file.close()
             raise
-        self._lock = threading.Lock()
 
     def names(self) -> list[str]:
         """Return the files' names, sorted."""
@@ -316,9 +318,31 @@ class ZipArchive(Archive):
             for name, entry in sorted(self._entries.items(), key=lambda item: item[0])
         )
 
+    def part(self, names: Iterable[str]) -> Archive:
+        """Return an archive of these files alone; it shares this one's file in this process."""
+        result = copy.copy(self)
+        result._entries = {name: self._entries[name] for name in names if name in self._entries}
+        return result
+
+    def __getstate__(self) -> dict:
+        state = {k: v for k, v in vars(self).items() if k not in ("_file", "_lock")}
+        return state | {"_path": os.path.abspath(self.source)}
+
+    def __setstate__(self, state: dict) -> None:
+        path = state.pop("_path")
+        vars(self).update(state)
+        self._open(path)
+
     def close(self) -> None:
         """Close the zip."""
         self._file.close()
+
+    def _open(self, path: str | os.PathLike) -> None:
+        try:
+            self._file = open(path, "rb")  # noqa: SIM115 (closed by `close`)
+        except OSError as error:
+            raise UserError(f"{self.source} cannot be read: {error.strerror}") from error
+        self._lock = threading.Lock()
 
 
 class FolderArchive(Archive):
@@ -380,6 +404,12 @@ class FolderArchive(Archive):
                 content = hashlib.sha256(self.read(name)).hexdigest()
             lines.append(f"{name}\0{size}\0{content}\n")
         return _digest(lines)
+
+    def part(self, names: Iterable[str]) -> Archive:
+        """Return an archive of these files alone."""
+        result = copy.copy(self)
+        result._sizes = {name: self._sizes[name] for name in names if name in self._sizes}
+        return result
 
     def close(self) -> None:
         """Do nothing: files are opened one at a time."""

@@ -8,10 +8,11 @@ import json
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from fashion_keras.cluster.engine import Cluster
 from fashion_keras.data import schema
 from fashion_keras.data.archive import Archive, open_archive
 from fashion_keras.data.catalog import UNREADABLE, Catalog
@@ -19,7 +20,13 @@ from fashion_keras.data.catalog_reader import read_catalog
 from fashion_keras.data.column_splits import named_split, split_by_time
 from fashion_keras.data.corrections import Corrections, apply_corrections, read_corrections
 from fashion_keras.data.label_summary import describe_labels, label_lines
-from fashion_keras.data.near_duplicates import describe_groups, hash_photos, near_duplicate_groups
+from fashion_keras.data.near_duplicates import (
+    collect_hashes,
+    describe_groups,
+    hash_chunk,
+    hash_photos,
+    near_duplicate_groups,
+)
 from fashion_keras.data.photo import JPEG_QUALITY, stored_photo
 from fashion_keras.data.photo_check import check_photos
 from fashion_keras.data.product_groups import joined_groups
@@ -50,6 +57,7 @@ Progress = Callable[[str, int, int], None]
 DEFAULT_LABEL = "subCategory"
 _NO_TRAINING_LEFT = "--exclude leaves no product to train on: exclude fewer"
 _SHOWN = 5
+_HASHED_A_TASK = 512  # photos that a machine of a cluster is given at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +102,7 @@ def convert(
     *,
     overwrite: bool = False,
     workers: int | None = None,
+    cluster: Cluster | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] = print,
 ) -> DatasetInfo:
@@ -101,8 +110,10 @@ def convert(
 
     Works in `OUTPUT.partial`, where a conversion that was stopped is taken up again shard by
     shard, and renames it at the end. Records of the same source and options are left as they
-    are; others are replaced only with `overwrite`. `progress` is called with a phase, photos
-    done and photos in all. Raises `UserError` for what the user can mend.
+    are; others are replaced only with `overwrite`. Photos are read and shards written by `workers`
+    processes, or by the machines of `cluster`, which then see source and output. `progress` is
+    called with a phase, photos done and photos in all. Raises `UserError` for what the user can
+    mend.
     """
     output = Path(os.path.realpath(place(output)))  # what a link leads to is replaced, not the link
     workers = workers or os.cpu_count() or 1
@@ -115,8 +126,10 @@ def convert(
         if existing:
             say(f"{output} holds these records already: nothing to do")
             return existing
+        if cluster:
+            cluster.share(request.source)
         catalog, photos, splits, described = _check_and_split(
-            request, catalog, archive, workers, progress, say
+            request, catalog, archive, workers, cluster, progress, say
         )
         corrected: dict[str, Any] = {}
         if corrections:
@@ -126,7 +139,7 @@ def convert(
         with work_folder(output, plan, say, overwrite) as folder:
             words = vocabularies(catalog)
             shards, sizes, unreadable = _write_shards(
-                request, catalog, words, archive, photos, splits, folder, workers, progress
+                request, catalog, words, archive, photos, splits, folder, workers, cluster, progress
             )
             if unreadable:
                 catalog, splits = _leave_out(catalog, splits, unreadable, say)
@@ -141,7 +154,7 @@ def convert(
     return info
 
 
-def _check_and_split(request, catalog, archive, workers, progress, say):
+def _check_and_split(request, catalog, archive, workers, cluster, progress, say):
     """Return the catalogue without unreadable photos, the others' facts, the splits, what they are.
 
     Splits are made before all photos are looked at, so that a wrong option is answered at once,
@@ -153,12 +166,13 @@ def _check_and_split(request, catalog, archive, workers, progress, say):
         catalog,
         archive,
         workers=workers,
+        cluster=cluster,
         progress=lambda done: progress("checking photos", done, count),
     )
     say(catalog.summary())
     groups = None
     if request.split == "grouped":
-        groups = _groups(catalog, archive, photos, request.max_size, workers, progress)
+        groups = _groups(catalog, archive, photos, request.max_size, workers, cluster, progress)
     if groups is not None or len(catalog.products) < count:
         splits, described = _splits(catalog, request, groups)
     say(_split_line(described))
@@ -177,7 +191,9 @@ def _describe(request, catalog, say) -> dict[str, Any]:
     return {"labels": labels, **({"without_text": without} if request.text_columns else {})}
 
 
-def _write_shards(request, catalog, words, archive, photos, splits, folder, workers, progress):
+def _write_shards(
+    request, catalog, words, archive, photos, splits, folder, workers, cluster, progress
+):
     """Return what `ShardWriter.write` does of the shards of all splits."""
     writer = ShardWriter(
         archive=archive,
@@ -187,6 +203,7 @@ def _write_shards(request, catalog, words, archive, photos, splits, folder, work
         max_size=request.max_size,
         workers=workers,
         folder=folder,
+        cluster=cluster,
     )
     parts = {
         name: plan_shards(name, ids, len(splits["train"]), request.shards)
@@ -228,24 +245,38 @@ def _plan(request: Request, archive: Archive, corrections: Corrections) -> dict:
     return plan
 
 
-def _groups(catalog, archive, photos, max_size, workers, progress) -> dict[str, int]:
+def _groups(catalog, archive, photos, max_size, workers, cluster, progress) -> dict[str, int]:
     """Return the near-duplicate group of each product that has one, by the photos as stored."""
-
-    def stored():
-        for product in catalog.products:
-            try:
-                data = archive.read(product.photo)
-                yield product.id, stored_photo(data, photos[product.id], max_size)[0]
-            except (UserError, MemoryError):
-                continue  # left out, and told of, where it is written
-
     count = len(catalog.products)
-    hashes = hash_photos(
-        stored(), workers=workers, progress=lambda done: progress("hashing photos", done, count)
-    )
+    named = [(product.id, product.photo, photos[product.id]) for product in catalog.products]
+
+    def hashed(done):
+        progress("hashing photos", done, count)
+
+    if cluster:
+        spans = (named[i : i + _HASHED_A_TASK] for i in range(0, count, _HASHED_A_TASK))
+        parts = ((archive.part(name for _, name, _ in some), some, max_size) for some in spans)
+        hashes = collect_hashes(cluster.in_order(_hash_part, parts), hashed)
+    else:
+        hashes = hash_photos(_stored((archive, named, max_size)), workers=workers, progress=hashed)
     return near_duplicate_groups(
         hashes, progress=lambda done: progress("looking for near-duplicates", done, count)
     )
+
+
+def _stored(part) -> Iterator[tuple[str, bytes]]:
+    """Yield each id with its photo as it would be stored."""
+    archive, named, max_size = part
+    for id, name, info in named:
+        try:
+            yield id, stored_photo(archive.read(name), info, max_size)[0]
+        except (UserError, MemoryError):
+            continue  # left out, and told of, where it is written
+
+
+def _hash_part(part):
+    with part[0]:
+        return hash_chunk(_stored(part))
 
 
 def _leave_out(catalog, splits, unreadable, say) -> tuple[Catalog, dict[str, list[str]]]:

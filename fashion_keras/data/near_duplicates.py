@@ -50,13 +50,21 @@ def hash_photos(
     frequencies of the grey photo against their median. `progress` is called with the photos
     done. A photo that cannot be decoded spares the others.
     """
+    return collect_hashes(_in_threads(hash_chunk, _chunks(photos), workers), progress)
+
+
+def collect_hashes(
+    chunks: Iterable[list[tuple[str, HashOrReason]]],
+    progress: Callable[[int], object] | None = None,
+) -> PhotoHashes:
+    """Return the hashes of all chunks as one; a chunk is what `hash_chunk` returns."""
     ids: list[str] = []
     unreadable: dict[str, str] = {}
     # Grown in place: a million thumbnails are 1.7 GB, and there is no room for a second copy.
     hashes, thumbnails = bytearray(), bytearray()
     byte_digests: list[bytes] = []
     pixel_digests: list[bytes] = []
-    for chunk in _in_threads(_hash_chunk, _chunks(photos), workers):
+    for chunk in chunks:
         for id, one in chunk:
             if isinstance(one, str):
                 unreadable[id] = one
@@ -78,11 +86,15 @@ def hash_photos(
     )
 
 
-def _hash_chunk(chunk: list[tuple[str, bytes]]):
+HashOrReason = tuple[bytes, bytes, bytes, bytes] | str
+
+
+def hash_chunk(chunk: Iterable[tuple[str, bytes]]) -> list[tuple[str, HashOrReason]]:
+    """Return of each photo its id and what it is compared by, or why it cannot be read."""
     return [(id, _hash(data)) for id, data in chunk]
 
 
-def _hash(data: bytes) -> tuple[bytes, bytes, bytes, bytes] | str:
+def _hash(data: bytes) -> HashOrReason:
     """Return what a photo is compared by, or in a few words why it cannot be read."""
     import imagehash
     from PIL import Image

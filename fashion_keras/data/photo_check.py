@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 
+from fashion_keras.cluster.engine import Cluster
 from fashion_keras.data.archive import Archive
 from fashion_keras.data.catalog import Catalog, Product
 from fashion_keras.data.photo import PhotoInfo, check
@@ -13,6 +14,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.quiet import load_tensorflow
 
 _CHUNK = 64  # photos a task: fewer cost more in handing over than in decoding
+_CHUNK_OF_CLUSTER = 512  # likewise, from machine to machine
 
 
 def check_photos(
@@ -20,6 +22,7 @@ def check_photos(
     archive: Archive,
     *,
     workers: int = 2,
+    cluster: Cluster | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> tuple[Catalog, dict[str, PhotoInfo]]:
     """Decode every product's photo and leave out those that cannot be read.
@@ -31,23 +34,21 @@ def check_photos(
         catalog: what `read_catalog` returned for `archive`.
         archive: where the photos are.
         workers: processes or threads, see `map_in_order`.
+        cluster: whose machines do it instead.
         progress: called with the number of photos done so far, from the calling thread.
 
     Returns:
         The catalogue less the unreadable photos, which are in `left_out` and
         `without_photo`, and a `PhotoInfo` for each remaining product's id.
     """
-
     products = catalog.products
-    spans = [slice(i, i + _CHUNK) for i in range(0, len(products), _CHUNK)]
-
-    def check_all(span: slice) -> list[PhotoInfo | str]:
-        return [_checked(archive, product) for product in products[span]]
-
+    size = _CHUNK_OF_CLUSTER if cluster else _CHUNK
+    spans = [slice(i, i + size) for i in range(0, len(products), size)]
     infos: dict[str, PhotoInfo] = {}
     unreadable: dict[str, str] = {}
     # Closing cancels what has not begun, so that Ctrl-C need not wait for all photos.
-    with contextlib.closing(map_in_order(check_all, spans, workers)) as results:
+    found_in_order = _checks(products, spans, archive, workers, cluster)
+    with contextlib.closing(found_in_order) as results:
         for span, found in zip(spans, results, strict=True):
             for product, info in zip(products[span], found, strict=True):
                 if isinstance(info, PhotoInfo):
@@ -63,6 +64,25 @@ def check_photos(
             f"{catalog.source}: none of its {len(products):,} photos can be read ({first})"
         )
     return checked, infos
+
+
+def _checks(
+    products: Sequence[Product],
+    spans: Sequence[slice],
+    archive: Archive,
+    workers: int,
+    cluster: Cluster | None,
+) -> Generator[list[PhotoInfo | str], None, None]:
+    """Yield what is found of each span's photos, in order."""
+    if cluster is None:
+        return map_in_order(lambda span: _check_part((archive, products[span])), spans, workers)
+    parts = ((archive.part(p.photo or "" for p in products[s]), products[s]) for s in spans)
+    return cluster.in_order(_check_part, parts)
+
+
+def _check_part(part: tuple[Archive, Sequence[Product]]) -> list[PhotoInfo | str]:
+    archive, products = part
+    return [_checked(archive, product) for product in products]
 
 
 def check_photo(data: bytes) -> PhotoInfo:

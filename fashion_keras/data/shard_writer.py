@@ -23,12 +23,13 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TypeVar
 
+from fashion_keras.cluster.engine import Cluster
 from fashion_keras.data import tfrecord
 from fashion_keras.data.archive import Archive
 from fashion_keras.data.catalog import Product
 from fashion_keras.data.photo import PhotoInfo, stored_photo
 from fashion_keras.data.schema import ShardInfo
-from fashion_keras.data.work_folder import DONE_FILE
+from fashion_keras.data.work_folder import DONE_FILE, PLAN_FILE
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_sealed
 from fashion_keras.reading import STRICT, read_json, sha256_of, unsealed, validated
@@ -167,7 +168,8 @@ class ShardWriter:
     """Writes shards into `folder`, where those that are there and whole are kept.
 
     `vocabularies` maps label to class name to index; `max_size` is the longer side of a stored
-    photo in pixels.
+    photo in pixels. The machines of `cluster`, where there is one, write a shard each; else
+    `workers` processes read for this one.
     """
 
     archive: Archive
@@ -177,6 +179,7 @@ class ShardWriter:
     max_size: int
     workers: int
     folder: Path
+    cluster: Cluster | None = None
 
     def write(
         self, splits: dict[str, list[Part]], progress: Callable[[int], None]
@@ -188,22 +191,19 @@ class ShardWriter:
         """
         done = _read_done(self.folder / DONE_FILE)
         parts = [part for found in splits.values() for part in found]
-        missing = {
-            name
+        missing = [
+            (name, ids)
             for name, ids in parts
             if name not in done or not _is_whole(self.folder / name, done[name], len(ids))
-        }
-        chunks = (chunk for name, ids in parts if name in missing for chunk in _chunks(ids))
-        written = 0
-        with contextlib.closing(map_in_order(self._examples, chunks, self.workers)) as results:
-            for name, ids in parts:
-                if name in missing:
-                    of_shard = itertools.islice(results, len(_chunks(ids)))
-                    done[name] = self._write_shard(
-                        name, of_shard, lambda n, before=written: progress(before + n)
-                    )
-                    write_sealed(self.folder / DONE_FILE, done)
-                written += len(ids)
+        ]
+        written = sum(len(ids) for _, ids in parts) - sum(len(ids) for _, ids in missing)
+        progress(written)
+        made = self._by_cluster if self.cluster else self._here
+        with contextlib.closing(made(missing, lambda n: progress(written + n))) as results:
+            for name, noted in results:
+                done[name] = noted
+                write_sealed(self.folder / DONE_FILE, done)
+                written += noted["shard"]["num_examples"] + len(noted["unreadable"])
                 progress(written)
         unreadable: dict[str, str] = {}
         for name, _ in parts:
@@ -216,6 +216,39 @@ class ShardWriter:
         }
         sizes = [found for name, _ in parts if (found := done[name]["sizes"])]
         return shards, _size_range(sizes) if sizes else {}, unreadable
+
+    def _here(self, parts, progress) -> Generator[tuple[str, dict], None, None]:
+        """Yield the name of each shard and what is noted of it, once it is written."""
+        chunks = (chunk for _, ids in parts for chunk in _chunks(ids))
+        with contextlib.closing(map_in_order(self._examples, chunks, self.workers)) as results:
+            for name, ids in parts:
+                of_shard = itertools.islice(results, len(_chunks(ids)))
+                yield name, self._write_shard(name, of_shard, progress)
+
+    def _by_cluster(self, parts, progress) -> Generator[tuple[str, dict], None, None]:
+        """Do what `_here` does on a cluster's machines, a shard a task, in any order."""
+        assert self.cluster is not None
+        self.cluster.share(self.folder / PLAN_FILE)
+        tasks = ((self._for(ids), name, ids) for name, ids in parts)
+        with contextlib.closing(self.cluster.map(_write_part, tasks)) as results:
+            for number, noted in results:
+                name = parts[number][0]
+                path = self.folder / name
+                if not path.is_file() or path.stat().st_size != noted["shard"]["num_bytes"]:
+                    raise UserError(
+                        f"{path} is not here as a machine of the cluster has written it: expected "
+                        "an --output on a file system that all machines share"
+                    )
+                yield name, noted
+
+    def _for(self, ids: Sequence[str]) -> ShardWriter:
+        """Return a writer that knows of these products alone, for another machine."""
+        products = {id: self.products[id] for id in ids}
+        archive = self.archive.part(product.photo or "" for product in products.values())
+        photos = {id: self.photos[id] for id in ids}
+        return dataclasses.replace(
+            self, archive=archive, products=products, photos=photos, cluster=None
+        )
 
     def _write_shard(self, name: str, chunks, progress) -> dict:
         heights, widths, unreadable = [], [], {}
@@ -272,6 +305,12 @@ class ShardWriter:
             product.texts,
         )
         return tfrecord.to_example(record, self.vocabularies), height, width
+
+
+def _write_part(task: tuple[ShardWriter, str, Sequence[str]]) -> dict:
+    writer, name, ids = task
+    with writer.archive:
+        return writer._write_shard(name, map(writer._examples, _chunks(ids)), lambda count: None)
 
 
 def plan_shards(
