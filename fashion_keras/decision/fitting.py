@@ -85,8 +85,8 @@ def fit_decision(
     logits = {name: predictions.logits[name].astype(np.float64) for name in labels}
     if titles is not None:
         titles = {name: titles[name].astype(np.float64) for name in labels}
-    if alone is None:  # then the decision holds no shares
-        counts = dataclasses.replace(counts, shares={})
+    if titles is None or alone is None:
+        counts = dataclasses.replace(counts, shares={})  # only photo and title are weighed by them
     parts = fit_parts(options, logits, truth, counts, titles)
     doubtful = None
     if titles is not None and alone is not None:
@@ -104,9 +104,7 @@ def fit_decision(
         bias=dict(zip(labels[headline], parts.bias.tolist(), strict=True)) if parts.tau else {},
         agree=_agreements(parts, labels),
         temperature=parts.temperature,
-        shares={}
-        if doubtful is None
-        else {name: tuple(counts.shares[name].tolist()) for name in labels},
+        shares={name: tuple(shares.tolist()) for name, shares in counts.shares.items()},
         accept=_cross_fitted_acceptance(options, logits, truth, counts, titles, doubtful),
     )
     return decision, _steps(options, parts, logits, truth[headline], titles)
