@@ -9,7 +9,9 @@ import argparse
 import dataclasses
 import os
 import shlex
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -40,6 +42,8 @@ from fashion_keras.run import (
     load_run_config,
 )
 from fashion_keras.text import command
+from fashion_keras.training.distribution import Asked, parse_devices, start
+from fashion_keras.training.processes import Processes, read_processes
 from fashion_keras.training.stages import plan_stages
 from fashion_keras.training.workdir import (
     begin,
@@ -108,6 +112,12 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--epochs", type=int, metavar="N", help="(default: 10)")
     result.add_argument(
+        "--devices",
+        metavar="N",
+        help="how many devices share each batch: a number, all, or cpu:N to try it out (default: "
+        "all GPUs, or the CPU)",
+    )
+    result.add_argument(
         "--workdir",
         type=place_text,
         metavar="DIR",
@@ -140,6 +150,7 @@ def train(
     weights: str | os.PathLike | None = None,
     teacher: Sequence[str | os.PathLike] | None = None,
     epochs: int | None = None,
+    devices: int | str | None = None,
     settings: Mapping[str, object] | None = None,
     resume: bool = False,
     progress: bool | Reporter = True,
@@ -159,11 +170,14 @@ def train(
         weights: what to start from: `none`, `imagenet`, a run or a weights file.
         teacher: runs on the same records whose probabilities are learnt from beside the labels.
         epochs: how many.
+        devices: how many share each batch: a number, `all`, or `cpu:N` for N virtual devices of
+            the CPU. Defaults to all GPUs, or the CPU. With `TF_CONFIG` or Keras's variables set,
+            those of several processes share it; the first alone writes the run.
         settings: further keys of the config, such as `{"optimizer.learning_rate": 1e-3}`.
         resume: continue the run in `workdir` from its last checkpoint.
         progress: False for no bars, or a `Reporter`.
 
-    Returns the run, loaded.
+    Returns the run, loaded. In the processes beside the first it is as trained, with no decision.
 
     Raises:
         UserError: records, config, weights or teacher are missing or do not fit each other; the
@@ -174,21 +188,31 @@ def train(
         run = fk.train("tfrecords/small", "runs/mine", recipe="resnet18", epochs=5)
         print(run.history["val_macro_f1"].max())
     """
-    report_to = reporter(progress)
+    asked, processes = parse_devices(devices), read_processes()
+    report_to = reporter(progress if processes.is_writer else False)
     file, overrides = _asked(recipe, config, settings, data, arch, label, weights, teacher, epochs)
     resolved, folder = _resolve(file, overrides, workdir, resume)
-    return _train(resolved, folder, resume, report_to)
-
-
-def _train(config: Config, workdir: Path, resume: bool, report_to: Reporter) -> Run:
-    """Check everything that the run will need, then train, finish and load it."""
-    check_arch(config.model.arch)
-    plan_stages(config)
-    records = _records(config, report_to)
+    check_arch(resolved.model.arch)
+    plan_stages(resolved)
+    records = _records(resolved, report_to)
     info = DatasetInfo.load(records)
-    _check(config, records, info, workdir, resume, report_to)
+    _check(resolved, records, info, folder, resume, report_to)
+    way = _train if processes.is_writer else _train_beside
+    return way(resolved, records, info, folder, resume, (asked, processes), report_to)
+
+
+def _train(
+    config: Config,
+    records: Path,
+    info: DatasetInfo,
+    workdir: Path,
+    resume: bool,
+    devices: tuple[Asked, Processes],
+    report_to: Reporter,
+) -> Run:
+    """Train, finish and load a run that everything is there for."""
+    labels = {name: info.trainable_vocabulary(name) for name in config.labels}
     with held(workdir, fresh=not resume):
-        labels = {name: info.trainable_vocabulary(name) for name in config.labels}
         if resume:
             check_resumable(workdir, labels)
             remove_leftovers(workdir)
@@ -208,21 +232,7 @@ def _train(config: Config, workdir: Path, resume: bool, report_to: Reporter) -> 
                 undo(workdir)
             raise
         try:
-            check_backend("tensorflow", "jax")
-            from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_png
-            from fashion_keras.training.trainer import train as run_training
-
-            trained = run_training(
-                config,
-                records,
-                workdir,
-                soft_targets=_soft_targets(config, records, labels, workdir, report_to),
-                draw_matrix=lambda matrix, names: figure_to_png(
-                    confusion_matrix_figure(matrix, names)
-                ),
-                say=report_to.say,
-                bars=report_to.bars,
-            )
+            trained = _run_training(config, records, labels, workdir, devices, report_to)
             _finish(trained, records, workdir, report_to)
         except BaseException as error:
             if not checkpoints(workdir / CHECKPOINTS):
@@ -232,6 +242,52 @@ def _train(config: Config, workdir: Path, resume: bool, report_to: Reporter) -> 
                 report_to.note(f"\ngo on with: {_resuming(workdir)}")
             raise
     return load_run(workdir)
+
+
+def _train_beside(
+    config: Config,
+    records: Path,
+    info: DatasetInfo,
+    workdir: Path,
+    resume: bool,
+    devices: tuple[Asked, Processes],
+    report_to: Reporter,
+) -> Run:
+    """Train beside the first process, in a passing folder: `workdir` is that one's to write."""
+    labels = {name: info.trainable_vocabulary(name) for name in config.labels}
+    with tempfile.TemporaryDirectory(prefix="fashion-keras-") as scratch:
+        folder = Path(scratch) / "run"
+        begin(folder, config, info, labels)
+        if resume:
+            for _, last in checkpoints(workdir / CHECKPOINTS)[-1:]:
+                shutil.copytree(last, folder / CHECKPOINTS / last.name)
+            for name in (BEST_MODEL_FILE, TEACHER_FILE):
+                if (workdir / name).is_file():
+                    shutil.copyfile(workdir / name, folder / name)
+        load_tensorflow()
+        _run_training(config, records, labels, folder, devices, report_to)
+        return load_run(folder)
+
+
+def _run_training(config, records, labels, workdir, devices, report_to):
+    """Take the devices, train on them, and leave the other processes; return what has trained."""
+    check_backend("tensorflow", "jax")
+    distribution = start(*devices)
+    from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_png
+    from fashion_keras.training.trainer import train as run_training
+
+    trained = run_training(
+        config,
+        records,
+        workdir,
+        distribution=distribution,
+        soft_targets=_soft_targets(config, records, labels, workdir, report_to),
+        draw_matrix=lambda matrix, names: figure_to_png(confusion_matrix_figure(matrix, names)),
+        say=report_to.say,
+        bars=report_to.bars,
+    )
+    distribution.end()
+    return trained
 
 
 def _check(config, records, info, workdir, resume, report_to) -> None:
@@ -508,7 +564,7 @@ def _command(argv: Sequence[str] | None) -> None:
     if not options.pop("print_config"):
         train(**options, settings=settings, progress=Terminal())
         return
-    del options["workdir"], options["resume"]
+    del options["workdir"], options["resume"], options["devices"]
     file, overrides = _asked(**options, settings=settings)
     print(load_config(file, overrides).to_yaml(), end="")
 

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 from fashion_keras.data import augment, image
 from fashion_keras.data.schema import MISSING, DatasetInfo, did_you_mean
 from fashion_keras.data.shard_writer import available_memory
+from fashion_keras.data.sharing import Share
 from fashion_keras.data.tfrecord import read_records
 from fashion_keras.errors import UserError
 from fashion_keras.io import replacing
@@ -192,6 +193,7 @@ def make_dataset(
     cache: str = "auto",
     seed: int = 0,
     with_ids: bool = False,
+    share: Share = Share(),
 ) -> tf.data.Dataset:
     """Make batches of a split, for `fit` or for evaluation.
 
@@ -211,6 +213,8 @@ def make_dataset(
         resize: `stretch`, `pad` or `crop`.
         cache: in memory: `encoded` photos, `decoded` pixels, `auto` (what fits) or `none`.
         with_ids: yield the product ids too, for evaluation; refused in training.
+        share: what this process takes of each batch. The batches are those of one process, but
+            that MixUp and CutMix mix within a process's part.
 
     Returns what yields `(images, labels)`: uint8 or float32 `[N, height, width, 3]` in [0, 255];
     a dict of float32 one-hot `[N, C]` a label, zeros where a product has none. `with_ids` adds ids,
@@ -223,7 +227,7 @@ def make_dataset(
     info = DatasetInfo.load(records)
     labels = [label] if isinstance(label, str) else list(label)
     cache = resolve_cache(cache, info, split, image_size)
-    batches = _Batches(info, split, labels, image_size, batch_size, resize, cache)
+    batches = _Batches(info, split, labels, image_size, batch_size, resize, cache, share)
     source = batches.source(records, training)
     if not training:
         return batches.for_evaluation(source, with_ids)
@@ -242,6 +246,7 @@ class _Batches:
     batch_size: int
     resize: str
     cache: str
+    share: Share
 
     @property
     def count(self) -> int:
@@ -270,9 +275,16 @@ class _Batches:
             given = (batch["image"], self._one_hot(batch))
             return (*given, batch["id"]) if with_ids else given
 
+        share = self.share
+        if share.processes > 1:
+            source = source.shard(share.processes, share.index)
         if self.cache != "decoded":
             source = _parallel(source, self._decode)
-        dataset = _parallel(source.batch(self.batch_size), batch_of).prefetch(tf.data.AUTOTUNE)
+        filling = share.filling(self.count)
+        if filling:
+            source = source.concatenate(self._no_photos(filling))
+        rows = self.batch_size // share.processes
+        dataset = _parallel(source.batch(rows), batch_of).prefetch(tf.data.AUTOTUNE)
         # Keras warns at the end of a validation whose length it did not know.
         steps = -(-self.count // self.batch_size)
         return dataset.apply(tf.data.experimental.assert_cardinality(steps))
@@ -296,14 +308,17 @@ class _Batches:
                 return {**product, "image": augmenter.photo(product["image"], number, position)}
 
             def batch_of(position, batch):
+                position = position * self.share.processes + self.share.index
                 images, one_hot = augmenter.batch(batch, self._one_hot(batch), number, position)
                 return images, one_hot
 
             photos = _drawn(source, rates, self.count, augmenter.seed, number)
-            if augmenter.varies_photos or self.cache != "decoded":
-                photos = _parallel(photos.enumerate(), photo)
+            shared = self.share.processes > 1
+            if augmenter.varies_photos or self.cache != "decoded" or shared:
+                photos = _parallel(self._own(photos.enumerate()), photo)
             whole = self.count >= self.batch_size
-            batches = photos.batch(self.batch_size, drop_remainder=whole)
+            rows = self.batch_size // self.share.processes
+            batches = photos.batch(rows, drop_remainder=whole)
             return _parallel(batches.take(steps).enumerate(), batch_of)
 
         numbers = tf.data.Dataset.range(*epochs) if stream else _next_number(*epochs)
@@ -320,8 +335,23 @@ class _Batches:
             for column, name in enumerate(self.labels)
         }
 
+    def _own(self, numbered: tf.data.Dataset) -> tf.data.Dataset:
+        """Leave out of photos that are numbered by their place in the epoch other processes'."""
+        share, whole = self.share, self.batch_size
+        if share.processes == 1:
+            return numbered
+        rows = whole // share.processes
+        return numbered.filter(lambda position, _: position % whole // rows == share.index)
+
+    def _no_photos(self, count: int) -> tf.data.Dataset:
+        pixels = tf.zeros([*self.image_size, 3], tf.uint8)
+        index = tf.fill([len(self.labels)], tf.constant(MISSING, tf.int64))
+        nothing = {"id": tf.constant(""), "image": pixels, "index": index}
+        return tf.data.Dataset.from_tensors(nothing).repeat(count)
+
     def _with_static_shapes(self, images, one_hot):
-        size = self.batch_size if self.count >= self.batch_size else None
+        rows = self.batch_size // self.share.processes
+        size = rows if self.count >= self.batch_size else None
         images = tf.ensure_shape(images, [size, *self.image_size, 3])
         classes = {name: len(self.info.vocabulary(name)) for name in self.labels}
         return images, {k: tf.ensure_shape(one_hot[k], [size, classes[k]]) for k in self.labels}

@@ -9,6 +9,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from fashion_keras.training.distribution import sum_over_replicas
+
 CLASS_WEIGHTS = ("none", "balanced", "effective-number")
 
 
@@ -19,7 +21,8 @@ class HeadLoss(keras.losses.Loss):
     Takes one-hot or soft labels `[N, C]` and logits `[N, C]`. A row of zeros (a product that
     lacks this label) costs nothing, and the mean is over the labelled products. Smoothing moves
     its share to all classes evenly (Szegedy et al., 2016). `offsets`, one a class, are added to
-    the logits in training only: see `logit_offsets`.
+    the logits in training only: see `logit_offsets`. On several devices the mean is over the
+    products of all.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class HeadLoss(keras.losses.Loss):
         if self.class_weights is not None:
             weights = ops.convert_to_tensor(self.class_weights, dtype="float32")
             loss = loss * ops.sum(y_true * weights, axis=-1)
-        return loss / ops.maximum(ops.sum(mass), 1.0)
+        return loss / ops.maximum(sum_over_replicas(ops.sum(mass)), 1.0)
 
     def get_config(self):
         """Return what rebuilds the loss."""

@@ -34,6 +34,7 @@ from fashion_keras.training.callbacks import (
     Throughput,
 )
 from fashion_keras.training.checkpoint import History, RunCheckpoint
+from fashion_keras.training.distribution import Distribution
 from fashion_keras.training.ema import ExponentialMovingAverage
 from fashion_keras.training.losses import HeadLoss, class_weights, logit_offsets
 from fashion_keras.training.macro_f1 import MacroF1
@@ -64,6 +65,7 @@ def train(
     records: str | os.PathLike,
     workdir: str | os.PathLike,
     *,
+    distribution: Distribution | None = None,
     soft_targets: SoftTargets | None = None,
     draw_matrix: Callable[[np.ndarray, Sequence[str]], bytes] | None = None,
     say: Callable[[str], object] = LOGGER.info,
@@ -72,8 +74,9 @@ def train(
     """Train a classifier on `records`, going on from the last checkpoint if there is one.
 
     Writes into `workdir`: `labels.json`, `history.csv`, `checkpoints/`, `tensorboard/` and
-    `best.keras`, the model of the epoch that `training.monitor` takes for the best. `soft_targets`
-    are what a teacher says of the training photos, `draw_matrix` is passed to the TensorBoard
+    `best.keras`, the model of the epoch that `training.monitor` takes for the best. `distribution`
+    are the devices, one by default, with other processes or without; every process needs a workdir
+    of its own, with the same checkpoint in it or none. `soft_targets` are what a teacher says of the training photos, `draw_matrix` is passed to the TensorBoard
     callback, `say` takes lines for the user, `bars` shows one an epoch. Raises `UserError` for
     records, labels or weights that do not fit, and when the loss is no longer a number.
     """
@@ -84,27 +87,36 @@ def train(
     keras.utils.set_random_seed(config.training.seed)
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
+    distribution = distribution or Distribution()
+    distribution.check(config, info.splits["train"].num_examples)
     precision = resolve_precision(config.training.precision)
     say(f"device: {devices.describe()}, precision: {precision}")
+    if distribution.replicas > 1:
+        say(distribution.describe(config.training.batch_size))
     if is_emulated(precision):
         say(f"this processor emulates {precision}, slowly: training.precision: auto is the quicker")
     # Keras has the policy for the whole process, and what is built after training is not of it.
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(precision)
     try:
-        return _train(
-            config, info, records, workdir, vocabularies, soft_targets, draw_matrix, say, bars
-        )
+        with distribution.running():
+            return _train(
+                *(config, info, records, workdir, vocabularies, distribution, soft_targets),
+                *(draw_matrix, say, bars),
+            )
     finally:
         keras.mixed_precision.set_global_policy(before)
 
 
-def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matrix, say, bars):
+def _train(
+    config, info, records, workdir, vocabularies, shared, soft_targets, draw_matrix, say, bars
+):
     stages = plan_stages(config)
     resuming = bool(checkpoints(workdir / run_files.CHECKPOINTS))
     model = None
     if not resuming:
-        model = _build_model(config, vocabularies, stages[0].image_size, config.model.weights, say)
+        size, weights = stages[0].image_size, config.model.weights
+        model = _build_model(config, vocabularies, size, weights, say, shared)
         run_files.save_labels(workdir, vocabularies)
     steps = steps_per_epoch(info.splits["train"].num_examples, config.training.batch_size)
     callbacks = _make_callbacks(config, workdir, vocabularies, steps, draw_matrix, say, bars)
@@ -117,8 +129,8 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         # Compiled as in the stage that saved it: its optimizer is brought back too.
         saved_in = next(stage for stage in stages if stage.start < done <= stage.end)
         # The checkpoint holds all weights: what the run began with may be gone by now.
-        model = _build_model(config, vocabularies, saved_in.image_size, "none", say)
-        _compile(model, config, saved_in, steps, info)
+        model = _build_model(config, vocabularies, saved_in.image_size, "none", say, shared)
+        _compile(model, config, saved_in, steps, info, shared)
         checkpoint.restore_weights(model)
     for before, stage in zip([None, *stages], stages, strict=False):
         if done >= stage.end or checkpoint.stopped:
@@ -127,17 +139,20 @@ def _train(config, info, records, workdir, vocabularies, soft_targets, draw_matr
         if done <= stage.start:
             goes_on = before is not None and before.schedule == stage.schedule
             optimizer = model.optimizer if goes_on else None
-            model = _enter(model, before, stage, config, vocabularies, callbacks.best)
-            _compile(model, config, stage, steps, info)
+            model = _enter(model, before, stage, config, vocabularies, callbacks.best, shared)
+            _compile(model, config, stage, steps, info, shared)
             if optimizer:
                 _copy_variables(optimizer.variables, model.optimizer.variables)
         if len(stages) > 1:
             say(stage.title)
-        training = _dataset(config, records, "train", list(vocabularies), stage, done, soft_targets)
-        validation = _dataset(config, records, "validation", list(vocabularies), stage)
+        labels = list(vocabularies)
+        training = _dataset(
+            config, records, "train", labels, stage, done, soft_targets, shared=shared
+        )
+        validation = _dataset(config, records, "validation", labels, stage, shared=shared)
         if done == 0:
             callbacks.board.write_training_photos(training, vocabularies)
-        _fit(model, training, validation, done, stage, steps, callbacks)
+        _fit(model, training, validation, done, stage, steps, callbacks, shared)
         done = stage.end
     if early_stopping and early_stopping.stopped_epoch:  # in the last stage
         say(
@@ -199,12 +214,17 @@ def _make_callbacks(config, workdir, vocabularies, steps, draw_matrix, say, bars
     return _Callbacks(present, best, early_stopping, board, checkpoint, settings.epochs)
 
 
-def _fit(model, training, validation, done, stage, steps, callbacks: _Callbacks) -> None:
+def _fit(model, training, validation, done, stage, steps, callbacks: _Callbacks, shared) -> None:
     # Heads or small photos that teach no more are no reason to leave out the full size.
     left_out = callbacks.early_stopping if stage.end < callbacks.epochs else None
+    batches = None
+    if shared.replicas > 1:  # what is spread says no more how long it is
+        batches = int(validation.cardinality())
+        validation = validation.repeat()
     model.fit(
-        training,
-        validation_data=validation,
+        shared.spread(training),
+        validation_data=shared.spread(validation),
+        validation_steps=batches,
         initial_epoch=done,
         epochs=stage.end,
         steps_per_epoch=steps,
@@ -214,23 +234,25 @@ def _fit(model, training, validation, done, stage, steps, callbacks: _Callbacks)
     )
 
 
-def _build_model(config, vocabularies, image_size, weights, say):
-    model = build_classifier(
-        config.model.arch,
-        image_size,
-        {name: len(names) for name, names in vocabularies.items()},
-        dropout=config.model.dropout,
-        upsampling=config.model.upsampling,
-        imagenet=weights == "imagenet",
-    )
+def _build_model(config, vocabularies, image_size, weights, say, shared):
+    with shared.scope():
+        model = build_classifier(
+            config.model.arch,
+            image_size,
+            {name: len(names) for name, names in vocabularies.items()},
+            dropout=config.model.dropout,
+            upsampling=config.model.upsampling,
+            imagenet=weights == "imagenet",
+        )
     if weights not in ("none", "imagenet"):
         loaded = load_weights(model, weights)
         say(f"weights {weights}: {loaded.summary()}")
     accelerated(model)
+    shared.adapt_model(model)
     return model
 
 
-def _enter(model, before, stage, config, vocabularies, best):
+def _enter(model, before, stage, config, vocabularies, best, shared):
     """Return the model for `stage`, with the weights of the one that trained `before`."""
     if before is None:
         return model
@@ -238,7 +260,7 @@ def _enter(model, before, stage, config, vocabularies, best):
         return model
     # A score at another size is another score: the best is sought anew.
     best.reset()
-    resized = _build_model(config, vocabularies, stage.image_size, "none", None)
+    resized = _build_model(config, vocabularies, stage.image_size, "none", None, shared)
     _copy_variables(_state(model), _state(resized))
     return resized
 
@@ -253,7 +275,7 @@ def _copy_variables(sources, targets):
         target.assign(source)
 
 
-def _compile(model, config, stage, steps, info):
+def _compile(model, config, stage, steps, info, shared):
     set_trainable(model, stage.trains)
     counts = info.splits["train"].class_counts
     training, label = config.training, config.data.label
@@ -269,31 +291,35 @@ def _compile(model, config, stage, steps, info):
         )
     shares = {name: 1.0 if name == label else config.data.auxiliary_labels[name] for name in losses}
     start, end = stage.schedule
-    model.compile(
-        build_optimizer(
-            config.optimizer,
-            stage.peak,
-            steps,
-            end - start,
-            accumulation=training.gradient_accumulation,
-        ),
-        loss=losses,
-        loss_weights=shares,
-        jit_compile=devices.jit_compile(),
-    )
-    create_variables(model)
+    with shared.scope():
+        model.compile(
+            build_optimizer(
+                config.optimizer,
+                stage.peak,
+                steps,
+                end - start,
+                accumulation=training.gradient_accumulation,
+            ),
+            loss=losses,
+            loss_weights=shares,
+            jit_compile=devices.jit_compile(shared.replicas),
+        )
+        create_variables(model)
+    shared.adapt_optimizer(model)
 
 
-def _dataset(config, records, split, labels, stage, done=0, soft_targets=None):
+def _dataset(config, records, split, labels, stage, done=0, soft_targets=None, *, shared):
     """Make the training stream of a stage from epoch `done` on, or the validation photos."""
-    data = config.data
+    data, size = config.data, config.training.batch_size
     training = split == "train"
+    if not training:
+        size = -(-max(size, 128) // shared.replicas) * shared.replicas
     return make_dataset(
         records,
         split,
         labels,
         stage.image_size,
-        config.training.batch_size if training else max(config.training.batch_size, 128),
+        size,
         training=training,
         initial_epoch=done,
         epochs=stage.end,
@@ -304,4 +330,5 @@ def _dataset(config, records, split, labels, stage, done=0, soft_targets=None):
         resize=data.resize,
         cache=data.cache,
         seed=config.training.seed,
+        share=shared.share,
     )
