@@ -13,7 +13,7 @@ from fashion_keras.commands import positive_int, run_command
 from fashion_keras.config import Config, load_config
 from fashion_keras.data.schema import DatasetInfo, did_you_mean
 from fashion_keras.errors import UserError
-from fashion_keras.io import place
+from fashion_keras.places import anywhere, changes, local
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.run import TITLE_FILE, check_run
 from fashion_keras.text import command
@@ -59,12 +59,13 @@ class Request:
     config: Path | None
 
     def __post_init__(self):
-        object.__setattr__(self, "model", [place(path) for path in self.model])
+        object.__setattr__(self, "model", [local(path) for path in self.model])
         for name in ("data", "output", "predictions", "config"):
             value = getattr(self, name)
-            object.__setattr__(self, name, place(value) if value else None)
+            object.__setattr__(self, name, local(value) if value else None)
 
 
+@changes("output")
 def audit(
     data: str | os.PathLike,
     output: str | os.PathLike,
@@ -282,11 +283,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=place, required=True, metavar="DIR", help="the records")
-    parser.add_argument("--output", type=place, required=True, metavar="OUT", help="where to write")
+    parser.add_argument("--data", type=anywhere, required=True, metavar="DIR", help="the records")
+    parser.add_argument(
+        "--output", type=anywhere, required=True, metavar="OUT", help="where to write"
+    )
     parser.add_argument(
         "--model",
-        type=place,
+        type=anywhere,
         nargs="+",
         default=[],
         metavar="RUN",
@@ -316,7 +319,7 @@ def _add_twins(twins) -> None:
     """Add the options of the search for near-duplicates."""
     twins.add_argument(
         "--predictions",
-        type=place,
+        type=anywhere,
         metavar="FILE",
         help="predictions.csv.gz of evaluate: score it with and without the photos that have a "
         "near-duplicate in the training split",
@@ -347,7 +350,7 @@ def _add_doubt(doubt) -> None:
     doubt.add_argument(
         "--folds", type=positive_int, metavar="K", help="cross-fit: train K models by --config"
     )
-    doubt.add_argument("--config", type=place, metavar="FILE", help="of the models of --folds")
+    doubt.add_argument("--config", type=anywhere, metavar="FILE", help="of the models of --folds")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fashion_keras.commands import add_run_and_records, run_command
 from fashion_keras.config import load_config
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.io import place
+from fashion_keras.places import changes, local
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.released import check_own, model_place
@@ -29,6 +29,7 @@ the file to do without. Training ends with this step by itself.
 """
 
 
+@changes("model")
 def calibrate(
     model: str | os.PathLike,
     data: str | os.PathLike,
@@ -63,7 +64,7 @@ def calibrate(
         print(run.decision.accept["subCategory"].threshold)
     """
     report_to = reporter(progress)
-    model, data = model_place(model), place(data)
+    model, data = model_place(model), local(data)
     check_own(model)
     info = DatasetInfo.load(data)
     for split in ("train", "validation"):

@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from fashion_keras.errors import UserError
-from fashion_keras.io import place
+from fashion_keras.places import anywhere, with_addresses
 from fashion_keras.progress import LOGGER
 from fashion_keras.quiet import load_keras
-from fashion_keras.released import model_place
 from fashion_keras.text import printable
 
 # A disk or a path that fails, not a bug of ours.
@@ -84,6 +83,7 @@ class Screen:
 
     def write(self, text: str) -> int:
         """Write `text`, made harmless."""
+        text = with_addresses(text)
         bar = _BAR.fullmatch(text) if self._bars else None
         before, shown, after = bar.groups() if bar else ("", text, "")
         self._stream.write(f"{before}{printable(shown, keep=_LINES)}{after}")
@@ -164,10 +164,10 @@ def positive_int(text: str) -> int:
 def add_run_and_records(parser: argparse.ArgumentParser) -> None:
     """Add the options of a command that works on a run and the records it was trained on."""
     parser.add_argument(
-        "--model", required=True, type=model_place, metavar="RUN", help="a training run's folder"
+        "--model", required=True, type=anywhere, metavar="RUN", help="a training run's folder"
     )
     parser.add_argument(
-        "--data", required=True, type=place, metavar="DIR", help="the records it was trained on"
+        "--data", required=True, type=anywhere, metavar="DIR", help="the records it was trained on"
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.errors import UserError
 from fashion_keras.io import place, write_bytes
+from fashion_keras.places import anywhere, changes, local
 
 RESULT_FILE, TABLE_FILE = "comparison.json", "comparison.md"
 CURVES_FILE, CLASSES_FILE = "curves.png", "classes.png"
@@ -46,6 +47,7 @@ class Comparison:
         return self.markdown
 
 
+@changes("output")
 def compare(
     runs: Sequence[str | os.PathLike],
     split: str = "test",
@@ -71,7 +73,7 @@ def compare(
 
         print(fk.compare(["runs/a", "runs/b"], "validation"))
     """
-    runs = [place(run) for run in runs]
+    runs = [local(run) for run in runs]
     if len(runs) < 2:
         raise UserError("one run is given: a comparison needs two or more")
     folder = place(output) if output is not None else None
@@ -128,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "runs",
-        type=place,
+        type=anywhere,
         nargs="+",
         metavar="RUN",
         help="training runs' folders, each with an evaluation; the first is the baseline",
@@ -139,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("train", "validation", "test"),
         help="which evaluation to compare (default: %(default)s)",
     )
-    parser.add_argument("--output", type=place, metavar="DIR", help="also write files here")
+    parser.add_argument("--output", type=anywhere, metavar="DIR", help="also write files here")
     parser.add_argument(
         "--resamples",
         type=positive_int,

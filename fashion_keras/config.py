@@ -27,8 +27,10 @@ from pydantic.dataclasses import dataclass
 
 from fashion_keras.data.schema import did_you_mean
 from fashion_keras.errors import UserError
-from fashion_keras.io import NO_ADDRESS, is_address, write_text
+from fashion_keras.io import is_address, write_text
+from fashion_keras.places import local
 from fashion_keras.reading import parse_yaml, read_yaml, short
+from fashion_keras.store import check_address
 
 RECIPES = Path(__file__).parent / "recipes"
 ABOUT, BASE = "about", "base"
@@ -118,9 +120,12 @@ def _height_and_width(value):
     return value
 
 
-def _at_hand(value):
+def _place(value):
     if isinstance(value, str) and is_address(value):
-        raise ValueError(NO_ADDRESS)
+        try:
+            return check_address(value)
+        except UserError as error:
+            raise ValueError(str(error)) from None
     return value
 
 
@@ -146,7 +151,7 @@ Count = Annotated[int, Field(ge=1), _AS_WRITTEN]
 Pixels = Annotated[int, Field(ge=32, le=2048), _AS_WRITTEN]
 Resize = Literal["stretch", "pad", "crop"]
 ImageSize = Annotated[tuple[Pixels, Pixels], BeforeValidator(_height_and_width)]
-Place = Annotated[str, AfterValidator(_at_hand)]  # a file or folder of this machine
+Place = Annotated[str, AfterValidator(_place)]  # a file or folder of this machine, or an address
 # As a section with nothing below it, a null mapping is an empty one.
 LabelWeights = Annotated[dict[str, Positive], BeforeValidator(lambda v: {} if v is None else v)]
 
@@ -346,7 +351,7 @@ def load_config(
     if isinstance(source, Config):
         raw, where = source.to_dict(), ""
     elif source:
-        raw, where = read_sections(Path(source), list(known)), f" in {source}"
+        raw, where = read_sections(local(source), list(known)), f" in {source}"
     else:
         raw, where = {}, ""
     for section, values in raw.items():

@@ -18,7 +18,8 @@ from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.data.splits import FRACTIONS, STRATEGIES
 from fashion_keras.data.work_folder import REPORT_FILE
 from fashion_keras.errors import UserError
-from fashion_keras.io import place, place_text
+from fashion_keras.io import is_address, place
+from fashion_keras.places import changes, local, named, with_addresses
 from fashion_keras.progress import Reporter, Terminal, reporter
 
 _EXAMPLES = """\
@@ -56,10 +57,10 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    result.add_argument("--source", type=place_text, metavar="ARCHIVE", help="a .zip or a folder")
-    result.add_argument("--output", type=place_text, metavar="DIR", help="where the records go")
+    result.add_argument("--source", type=named, metavar="ARCHIVE", help="a .zip or a folder")
+    result.add_argument("--output", type=named, metavar="DIR", help="where the records go")
     result.add_argument(
-        "--verify", type=place_text, metavar="DIR", help="re-read and check records instead"
+        "--verify", type=named, metavar="DIR", help="re-read and check records instead"
     )
     result.add_argument(
         "--split",
@@ -82,13 +83,13 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument(
         "--exclude",
-        type=place_text,
+        type=named,
         metavar="FILE",
         help="leave these products out: an id a line, or a CSV with a column id",
     )
     result.add_argument(
         "--relabel",
-        type=place_text,
+        type=named,
         metavar="FILE",
         help="a CSV with a column id and a column for each label to change; an empty cell leaves "
         "the label as it is, NA removes it",
@@ -178,9 +179,10 @@ class Records:
 
     def __str__(self) -> str:
         sizes = [f"{name} {split.num_examples:,}" for name, split in self.info.splits.items()]
-        return f"{self.path}: {', '.join(sizes)}"
+        return with_addresses(f"{self.path}: {', '.join(sizes)}")
 
 
+@changes("output", replaced=True)
 def convert(
     source: str | os.PathLike,
     output: str | os.PathLike,
@@ -254,7 +256,9 @@ def _convert(
         if options[name] is not None and options[name] < 1:
             raise UserError(f"--{name.replace('_', '-')} {options[name]}: expected at least 1")
     for name in ("source", "exclude", "relabel"):
-        options[name] = place_text(options[name]) if options[name] else None
+        options[name] = named(options[name]) if options[name] else None
+        if name != "source" and options[name] and is_address(options[name]):
+            options[name] = os.fspath(local(options[name]))
     labels = _columns(label_column)
     request = conversion.Request(
         **options | {"fractions": tuple(options["fractions"])},
@@ -279,14 +283,16 @@ def _columns(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def _verify(records: str) -> None:
-    DatasetInfo.load(records)  # a wrong path is answered before TensorFlow is loaded
+    path = local(records)
+    info = DatasetInfo.load(path)  # a wrong path is answered before TensorFlow is loaded
+    info.fetch(path)
     from fashion_keras.quiet import load_tensorflow
 
     load_tensorflow()
     from fashion_keras.data.verification import verify
 
     with Terminal("records") as bar:
-        count = verify(records, progress=bar.update)
+        count = verify(path, progress=bar.update)
     print(f"{records}: all {count:,} records are as {INFO_FILE} says")
 
 

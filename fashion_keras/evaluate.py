@@ -18,7 +18,8 @@ from fashion_keras.data.schema import DatasetInfo, did_you_mean
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.files import REPORT_FILE, can_write, check_output, write_evaluation
 from fashion_keras.evaluation.table import table
-from fashion_keras.io import place
+from fashion_keras.io import is_address, place
+from fashion_keras.places import anywhere, changes, local
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.released import check_own, is_released, model_place
@@ -110,6 +111,7 @@ class Evaluation:
         return table(self.result)
 
 
+@changes("model", "output", "report")
 def evaluate(
     model: str | os.PathLike,
     data: str | os.PathLike,
@@ -153,7 +155,7 @@ def evaluate(
         print(scores.accuracy, scores.per_class.sort_values("f1").head())
     """
     report_to = reporter(progress)
-    model, data = model_place(model), place(data)
+    model, data = model_place(model), local(data)
     output, report = (place(path) if path else None for path in (output, report))
     info = _checked_records(model, data, split, label, report, sees, report_to)
     own = _own_folder(model, split, label, sees)
@@ -224,12 +226,13 @@ def _command(argv: Sequence[str] | None) -> None:
     options = parser.parse_args(argv)
     if not options.report and (options.embeddings or options.target_error is not None):
         parser.error("--target-error and --embeddings are of a report: give --report DIR too")
-    if options.tensorboard and not options.model.is_dir():
+    at = model_place(options.model) if not is_address(options.model) else None
+    if options.tensorboard and at and not at.is_dir():
         parser.error(f"--tensorboard writes into a run's folder, {options.model} is none")
     found = evaluate(**vars(options), progress=Terminal())
     print(found)
     if options.tensorboard:
-        logs = shlex.quote(str(options.model / TENSORBOARD))
+        logs = shlex.quote(os.path.join(options.model, TENSORBOARD))
         print(f"\nPR curves and projector: tensorboard --logdir {logs}")
     print("\n" + "\n".join(f"written to {place}" for place in found.written))
 
@@ -243,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--model",
-        type=model_place,
+        type=anywhere,
         required=True,
         metavar="RUN|FILE",
         help="a training run's folder (its best.keras is taken), a .keras file, or the name of a "
@@ -251,7 +254,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--data",
-        type=place,
+        type=anywhere,
         required=True,
         metavar="DIR",
         help="the folder of records that the model was trained on",
@@ -269,13 +272,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--output",
-        type=place,
+        type=anywhere,
         metavar="DIR",
         help="write a copy there, beside the run's own in evaluation-SPLIT",
     )
     parser.add_argument(
         "--report",
-        type=place,
+        type=anywhere,
         metavar="DIR",
         help="write a copy there with a page to read (predicts validation too, where the run has "
         "no temperature and threshold of its own)",

@@ -18,6 +18,7 @@ from fashion_keras.commands import check_backend, positive_int, run_command
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.io import place
+from fashion_keras.places import anywhere, changes, local
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.released import model_place
@@ -61,6 +62,7 @@ first, model-with-title.tflite or model-with-title.onnx.
 """
 
 
+@changes("output", outline=True)
 def export(
     model: str | os.PathLike,
     output: str | os.PathLike,
@@ -103,7 +105,7 @@ def export(
     model, base = model_place(model), place(output)
     folder = base / name if name else base
     formats = list(dict.fromkeys(formats))
-    data = place(data) if data is not None else None
+    data = local(data) if data is not None else None
     # Cheap questions first: a wrong argument is answered before TensorFlow is loaded.
     _check(model, folder, formats, data, version)
     load_tensorflow()
@@ -239,9 +241,9 @@ def _command(argv: Sequence[str] | None) -> None:
         parser.error(f"--format {INT8} needs --data: the ranges of its numbers are measured on it")
     written = export(**options, formats=formats, progress=Terminal())
     if SAVED_MODEL in written:
-        print(f"Try it: {command('predict', '--model', output / (name or ''), 'PHOTO')}")
+        print(f"Try it: {command('predict', '--model', os.path.join(output, name or ''), 'PHOTO')}")
         if name:
-            compose = ["docker", "compose", "-f", str(output / COMPOSE_FILE), "up"]
+            compose = ["docker", "compose", "-f", os.path.join(output, COMPOSE_FILE), "up"]
             print(f"Serve it: {shlex.join(compose)}")
 
 
@@ -256,14 +258,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model",
         required=True,
-        type=model_place,
+        type=anywhere,
         help="a run's folder, a .keras file beside one, or the name of a model that comes with the "
         "package",
     )
     parser.add_argument(
         "--output",
         required=True,
-        type=place,
+        type=anywhere,
         metavar="DIR",
         help="the model's folder, for versions DIR/1, DIR/2, …; with --name, the folder of models",
     )
@@ -281,7 +283,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--data",
-        type=place,
+        type=anywhere,
         metavar="RECORDS",
         help="the records that the model was trained on: small models are checked on their "
         f"validation split, and {INT8} takes its ranges from their training split",

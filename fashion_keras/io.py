@@ -18,12 +18,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from fashion_keras.errors import UserError
 from fashion_keras.reading import digest
 
 # One slash is enough, for `Path` makes one of two. One letter is a Windows drive.
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?!file:/)[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+_FILE = re.compile(r"file:/", re.IGNORECASE)
 NO_ADDRESS = "is an address: expected a file or folder of this machine; copy it here first"
 
 
@@ -38,10 +40,11 @@ def place(path: str | os.PathLike) -> Path:
 
 
 def place_text(path: str | os.PathLike) -> str:
-    """Return `path` as it is written; `UserError` where it is an address."""
+    """Return `path` as it is written, a `file://` as the path; `UserError` for other addresses."""
     if is_address(path):
         raise UserError(f"{path} {NO_ADDRESS}")
-    return os.fspath(path)
+    text = os.fspath(path)
+    return unquote(urlsplit(text).path) if _FILE.match(text) else text
 
 
 try:
@@ -180,14 +183,15 @@ def remove(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: str | os.PathLike, message: str) -> Iterator[None]:
+def locked(folder: str | os.PathLike, message: str = "", *, wait: bool = False) -> Iterator[None]:
     """Hold a folder for this process; `UserError` with `message` if another one holds it.
 
+    To `wait` is to hold it when that one is done.
     The kernel gives the lock back however the process ends, so none is ever left behind. On
     Windows, and on file systems without locks, nothing is held.
     """
     try:
-        descriptor = _lock(Path(folder))
+        descriptor = _lock(Path(folder), wait)
     except (BlockingIOError, FileNotFoundError):  # held, or just moved by who held it
         raise UserError(message) from None
     try:
@@ -196,7 +200,7 @@ def locked(folder: str | os.PathLike, message: str) -> Iterator[None]:
         _release(descriptor)
 
 
-def _lock(folder: Path) -> int | None:
+def _lock(folder: Path, wait: bool = False) -> int | None:
     """Return what `_release` takes, None where there are no locks.
 
     Raises `BlockingIOError` where another one holds it, and `FileNotFoundError` where the folder
@@ -207,7 +211,7 @@ def _lock(folder: Path) -> int | None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise
         except OSError:  # a file system without locks

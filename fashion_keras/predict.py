@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.errors import UserError
-from fashion_keras.io import place, place_text
+from fashion_keras.places import address_of, anywhere, changing, named, watched
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
-from fashion_keras.released import DEFAULT, is_released, model_place, released_note
+from fashion_keras.released import DEFAULT, is_released, released_note
 from fashion_keras.run import SEES
 from fashion_keras.serving.layout import ModelInfo
 from fashion_keras.serving.local import find_model, info_of
@@ -54,16 +54,16 @@ class _Request:
     """What to classify with and where to: the arguments of `predict`."""
 
     photos: Sequence[str]
-    model: Path | None
+    model: str | os.PathLike | None
     server: str | None
     name: str | None
-    output: Path | None
+    output: Path | str | None
     resume: bool
     labels: Sequence[str] | None
     threshold: float | Mapping[str, float] | None
     path_column: str
     id_column: str | None
-    path_root: Path | None
+    path_root: Path | str | None
     title_column: Sequence[str] | None
     batch_size: int
     in_flight: int
@@ -76,10 +76,9 @@ class _Request:
                 object.__setattr__(self, name, [getattr(self, name)])
         for name in ("output", "path_root"):
             value = getattr(self, name)
-            object.__setattr__(self, name, place(value) if value else None)
+            object.__setattr__(self, name, anywhere(value) if value else None)
         if not self.model and not self.server:
             object.__setattr__(self, "model", DEFAULT)
-        object.__setattr__(self, "model", model_place(self.model) if self.model else None)
 
 
 def predict(
@@ -214,7 +213,17 @@ class _Work:
 @contextlib.contextmanager
 def _opened(request: _Request, report_to: Reporter) -> Iterator[_Work]:
     """Check a request, and open what it names: the photos, and the model's version or server."""
-    _check(request)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(watched(report_to))
+        if request.output:
+            output = stack.enter_context(changing(request.output))
+            request = dataclasses.replace(request, output=output)
+        _check(request)
+        yield stack.enter_context(_work(request, report_to))
+
+
+@contextlib.contextmanager
+def _work(request: _Request, report_to: Reporter) -> Iterator[_Work]:
     version = find_model(request.model, small=True) if request.model else None
     info = info_of(version) if version else None
     if version and is_released(version):
@@ -337,7 +346,7 @@ def _check(request: _Request) -> None:
         check_address(request.server)
         if not request.name:
             raise UserError(f"--server {request.server}: which of its models? Give --name NAME")
-    if request.path_root and not request.path_root.exists():
+    if isinstance(request.path_root, Path) and not request.path_root.exists():
         raise UserError(
             f"--path-root {request.path_root} is not there: expected the folder or zip that the "
             "CSV's paths start from"
@@ -345,8 +354,11 @@ def _check(request: _Request) -> None:
     if request.title_column and not any(photo.lower().endswith(".csv") for photo in request.photos):
         raise UserError("--title-column is of a CSV: name one among the inputs")
     if request.output:
-        check_table(request.output, "--output")
-        if request.output.resolve() in (Path(photo).resolve() for photo in request.photos):
+        output = Path(request.output)
+        check_table(output, "--output")
+        if address_of(output) in request.photos or output.resolve() in (
+            Path(photo).resolve() for photo in request.photos
+        ):
             raise UserError(
                 f"--output {request.output} is an input too: name another file to write"
             )
@@ -366,14 +378,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "photos",
         nargs="+",
-        type=place_text,
+        type=named,
         metavar="PHOTO|FOLDER|ZIP|CSV",
         help="what to classify, in this order",
     )
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model",
-        type=model_place,
+        type=anywhere,
         metavar="DIR",
         help="a run; a version folder of export's, or its parent (then the highest version): a "
         f"SavedModel, LiteRT or ONNX; the name of a model that comes with the package (default: "
@@ -413,7 +425,7 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
     table.add_argument(
         "--output",
         "--csv",
-        type=place,
+        type=anywhere,
         metavar="FILE",
         help="write rows there instead of printing lines: .csv, .jsonl or .parquet",
     )
@@ -446,7 +458,7 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
     )
     paths.add_argument(
         "--path-root",
-        type=place,
+        type=anywhere,
         metavar="DIR",
         help="folder or zip that relative paths start from (the CSV's own folder)",
     )

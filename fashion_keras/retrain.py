@@ -11,7 +11,7 @@ from fashion_keras.commands import add_run_and_records, positive_int, run_comman
 from fashion_keras.config import TrainingConfig, load_config
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
-from fashion_keras.io import place
+from fashion_keras.places import changes, local
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.released import check_own, model_place
@@ -41,6 +41,7 @@ Training ends with this step by itself, unless the config sets training.retrain_
 """
 
 
+@changes("model")
 def retrain(
     model: str | os.PathLike,
     data: str | os.PathLike,
@@ -78,7 +79,7 @@ def retrain(
         run = fk.retrain("runs/resnet18", "tfrecords/small", part="title")
     """
     report_to = reporter(progress)
-    model, data = model_place(model), place(data)
+    model, data = model_place(model), local(data)
     check_own(model)
     if part not in PARTS:
         raise UserError(f"unknown part {part!r}: expected {' or '.join(PARTS)}")

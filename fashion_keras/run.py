@@ -14,6 +14,7 @@ from fashion_keras.data.schema import DatasetInfo, did_you_mean
 from fashion_keras.decision.parameters import Decision
 from fashion_keras.errors import UserError
 from fashion_keras.io import replacing, write_json
+from fashion_keras.places import local
 from fashion_keras.progress import LOGGER
 from fashion_keras.provenance import changing, check_files, fingerprints
 from fashion_keras.quiet import load_keras
@@ -330,7 +331,7 @@ def has_other_split(path: str | os.PathLike, info: DatasetInfo) -> bool:
 
     `path` is the run's folder or a file in it. Its test photos may then be what the run has seen.
     """
-    path = Path(path)
+    path = local(path)
     trained = load_records(path if path.is_dir() else path.parent)
     if trained is None:
         return False

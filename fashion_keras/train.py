@@ -19,8 +19,9 @@ from fashion_keras.commands import check_backend, run_command
 from fashion_keras.config import Config, load_config, parse_assignments, recipe_path
 from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.errors import UserError
-from fashion_keras.io import place, place_text
+from fashion_keras.io import place
 from fashion_keras.models.registry import ARCHITECTURES, check_arch, check_imagenet
+from fashion_keras.places import address_of, anywhere, changes, local, named
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.provenance import changing, check_files, fingerprints, is_current, note
 from fashion_keras.quiet import load_tensorflow
@@ -89,23 +90,23 @@ def parser() -> argparse.ArgumentParser:
     start.add_argument("--recipe", metavar="NAME", help="see: fashion-keras recipes")
     start.add_argument(
         "--config",
-        type=place_text,
+        type=named,
         metavar="FILE",
         help="a YAML file; it may say base: NAME and hold what differs",
     )
     result.add_argument(
         "--data",
-        type=place_text,
+        type=named,
         metavar="DIR",
         help=f"records (default: {DEFAULT_RECORDS}; where there are none, a drawn sample)",
     )
     result.add_argument("--label", metavar="NAME", help="what to learn (default: subCategory)")
     result.add_argument(
-        "--weights", type=place_text, metavar="W", help="none, imagenet, a run or a weights file"
+        "--weights", type=named, metavar="W", help="none, imagenet, a run or a weights file"
     )
     result.add_argument(
         "--teacher",
-        type=place_text,
+        type=named,
         metavar="RUN",
         nargs="+",
         help="runs on the same records whose probabilities are learnt from beside the labels",
@@ -119,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument(
         "--workdir",
-        type=place_text,
+        type=named,
         metavar="DIR",
         help=f"where the run goes (default: {RUNS}/ARCH-N)",
     )
@@ -139,6 +140,7 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
+@changes("workdir")
 def train(
     data: str | os.PathLike | None = None,
     workdir: str | os.PathLike | None = None,
@@ -194,7 +196,11 @@ def train(
     resolved, folder = _resolve(file, overrides, workdir, resume)
     check_arch(resolved.model.arch)
     plan_stages(resolved)
-    records = _records(resolved, report_to)
+    where = _records(resolved, report_to)
+    resolved = dataclasses.replace(
+        resolved, data=dataclasses.replace(resolved.data, records=str(where))
+    )
+    records = local(where)
     info = DatasetInfo.load(records)
     _check(resolved, records, info, folder, resume, report_to)
     way = _train if processes.is_writer else _train_beside
@@ -217,8 +223,6 @@ def _train(
             check_resumable(workdir, labels)
             remove_leftovers(workdir)
         else:
-            data = dataclasses.replace(config.data, records=str(records))
-            config = dataclasses.replace(config, data=data)
             begin(workdir, config, info, labels)
         watch = shlex.join(["tensorboard", "--logdir", str(workdir.parent)])
         report_to.say(f"run: {workdir}  (watch it: {watch})")
@@ -491,16 +495,16 @@ def _asked(recipe, config, settings, data, arch, label, weights, teacher, epochs
     """Return the config to begin with, and the dotted keys that the arguments set in it."""
     if recipe and config is not None:
         raise UserError("a recipe and a config are given: name one of them")
-    named = {
+    keys = {
         "model.arch": arch,
-        "model.weights": weights and os.fspath(weights),
-        "training.teacher": [os.fspath(run) for run in teacher or ()] or None,
+        "model.weights": weights and (address_of(weights) or named(weights)),
+        "training.teacher": [address_of(run) or named(run) for run in teacher or ()] or None,
         # As it is saved: ./tfrecords/small is tfrecords/small when a run is resumed.
-        "data.records": data and str(place(data)),
+        "data.records": data and (address_of(data) or str(anywhere(data))),
         "data.label": label,
         "training.epochs": epochs,
     }
-    overrides = {key: value for key, value in named.items() if value is not None}
+    overrides = {key: value for key, value in keys.items() if value is not None}
     return recipe_path(recipe) if recipe else config, {**(settings or {}), **overrides}
 
 
@@ -535,10 +539,10 @@ def _next_run(arch: str) -> Path:
     return RUNS / f"{arch}-{number}"
 
 
-def _records(config: Config, report_to: Reporter) -> Path:
+def _records(config: Config, report_to: Reporter) -> str | Path:
     """Return where the records are, drawing and converting the sample where there are none."""
     if config.data.records:
-        return Path(config.data.records)
+        return anywhere(config.data.records)
     if (DEFAULT_RECORDS / INFO_FILE).is_file():
         return DEFAULT_RECORDS
     report_to.say(

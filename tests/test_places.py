@@ -1,4 +1,4 @@
-"""Addresses are not taken for places, wherever a place can be named."""
+"""An address is used or refused, and never a local folder, wherever a place can be named."""
 
 import argparse
 import importlib
@@ -10,6 +10,7 @@ from fashion_keras.cli import COMMANDS
 from fashion_keras.config import load_config
 from fashion_keras.errors import UserError
 from fashion_keras.io import place, place_text
+from fashion_keras.store import SCHEMES
 
 ADDRESSES = (
     "gs://bucket/x",
@@ -17,7 +18,6 @@ ADDRESSES = (
     "az://container/x",
     "http://shop.example/x",
     "https://shop.example/x",
-    "file:///tmp/x",
     "memory://x",
     "GS://bucket/x",
     "hdfs+v2.0-x://node/x",
@@ -93,31 +93,39 @@ def test_every_command_has_a_place():
     assert len(PLACES) > 30
 
 
-@pytest.mark.parametrize("address", ["gs://bucket/x", "file:///tmp/x"])
+@pytest.fixture
+def without_stores(monkeypatch):
+    """The default installation: what the extra [cloud] brings is not there."""
+    monkeypatch.setitem(SCHEMES, "gs", "a_package_that_is_not_there")
+
+
+@pytest.mark.parametrize("address", ["gs://bucket/x", "hdfs://node/x", "s3:/bucket/x"])
 @pytest.mark.parametrize(("command", "action"), PLACES)
-def test_an_address_is_refused_in_a_line_and_nothing_is_made(
-    tmp_path, monkeypatch, capsys, command, action, address
+def test_an_address_that_cannot_be_used_is_a_line_and_nothing_is_made(
+    tmp_path, monkeypatch, capsys, without_stores, command, action, address
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASHION_KERAS_CACHE", str(tmp_path / "cache"))
     argv = command_line(command, action, address)
     assert importlib.import_module(COMMANDS[command][0]).main(argv) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     [line] = printed.err.splitlines()
-    assert address in line and "is an address" in line
+    assert address in line
+    assert "is an address" in line or 'pip install "fashion-keras[cloud]"' in line
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("data.records", "gs://bucket/x"),
+        ("data.records", "hdfs://node/x"),
         ("model.weights", "https://shop.example/best.keras"),
-        ("training.teacher", "s3://bucket/run"),
-        ("training.teacher", ["runs/a", "s3://bucket/run"]),
+        ("training.teacher", "s3:/bucket/run"),
+        ("training.teacher", ["runs/a", "hdfs://node/run"]),
     ],
 )
-def test_a_config_names_the_key_whose_value_is_an_address(tmp_path, key, value):
+def test_a_config_names_the_key_whose_value_is_an_address_of_no_store(tmp_path, key, value):
     with pytest.raises(UserError, match=f"{key}.*is an address"):
         load_config(None, {key: value})
     section, name = key.split(".")
@@ -125,6 +133,10 @@ def test_a_config_names_the_key_whose_value_is_an_address(tmp_path, key, value):
     file.write_text(f"{section}:\n  {name}: {value}\n")
     with pytest.raises(UserError, match=f"{key}.*config.yaml.*is an address"):
         load_config(file)
+
+
+def test_a_config_keeps_an_address_whose_package_is_not_there(without_stores):
+    assert load_config(None, {"data.records": "gs://bucket/x/"}).data.records == "gs://bucket/x"
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
@@ -144,8 +156,13 @@ def test_a_place_is_what_it_was(path):
     assert place_text(path) == path
 
 
+@pytest.mark.parametrize("address", ["file:///tmp/a%20b", "file:/tmp/a%20b", "FILE:///tmp/a%20b"])
+def test_a_file_address_is_the_path(address):
+    assert place(address) == Path("/tmp/a b")
+
+
 def refusals(folder):
-    """Calls from Python, each of which would write below `folder`."""
+    """Calls from Python behind the steps, each of which would write below `folder`."""
     from fashion_keras.auditing.sheets import write_files
     from fashion_keras.data.conversion import Request, convert
     from fashion_keras.data.sample import draw_sample
@@ -172,7 +189,7 @@ def refusals(folder):
 
 
 @pytest.mark.parametrize("index", range(10))
-def test_calls_from_python_refuse_addresses_too(tmp_path, monkeypatch, index):
+def test_calls_behind_the_steps_refuse_addresses(tmp_path, monkeypatch, index):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="is an address"):
         refusals("gs://bucket/x")[index]()

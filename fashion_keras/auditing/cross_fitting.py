@@ -77,6 +77,7 @@ def write_fold(
     to folds.
     """
     info, output = DatasetInfo.load(records), Path(output)
+    info.fetch(records, "train", "validation")
     output.mkdir(parents=True, exist_ok=True)
     labels = list(info.labels)
     parts = {

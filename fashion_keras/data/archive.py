@@ -23,6 +23,7 @@ from typing import BinaryIO, NamedTuple
 
 from fashion_keras.data.photo_file import START_BYTES
 from fashion_keras.errors import UserError
+from fashion_keras.places import local
 from fashion_keras.reading import read_bytes, read_start
 
 # A photo of 64 megapixels or a table of a million products stays well below it.
@@ -449,7 +450,7 @@ def open_archive(
     Raises `UserError` where it is missing, neither zip nor folder, or a zip that
     `read_directory` refuses: damaged, or unsafe.
     """
-    path = Path(source)
+    path = local(source)
     if path.is_dir():
         return FolderArchive(path, strict=strict, leave_out=leave_out)
     if not path.exists():

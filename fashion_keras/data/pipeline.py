@@ -27,6 +27,7 @@ from fashion_keras.data.sharing import Share
 from fashion_keras.data.tfrecord import read_records
 from fashion_keras.errors import UserError
 from fashion_keras.io import replacing
+from fashion_keras.places import local
 from fashion_keras.reading import damaged
 
 # The exponent q of Kang et al.: a class of n photos is drawn in proportion to n^q.
@@ -224,6 +225,7 @@ def make_dataset(
     _check_passes(training, with_ids, initial_epoch, epochs, stream)
     _check_choice("augmentation", augmentation.policy, augment.POLICIES)
     _check_choice("resize", resize, image.RESIZE_MODES)
+    records = local(records)
     info = DatasetInfo.load(records)
     labels = [label] if isinstance(label, str) else list(label)
     cache = resolve_cache(cache, info, split, image_size)

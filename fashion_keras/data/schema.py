@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fashion_keras.errors import UserError
 from fashion_keras.io import place, write_sealed
+from fashion_keras.places import fetch
 from fashion_keras.reading import STRICT, Whole, damaged, read_json, short, unsealed, validated
 from fashion_keras.text import command
 
@@ -149,6 +150,11 @@ class DatasetInfo:
                 f"split {split!r} of {records} is empty: convert again with other fractions"
             )
         return [str(Path(records) / shard.file) for shard in self.splits[split].shards]
+
+    def fetch(self, records: str | os.PathLike, *splits: str) -> None:
+        """Have the shards of some splits, or of all, in `records`, which may mirror an address."""
+        shards = (s for name in splits or self.splits for s in self.splits[name].shards)
+        fetch(records, {shard.file: (shard.num_bytes, shard.sha256) for shard in shards})
 
     def save(self, records: str | os.PathLike) -> None:
         """Write `dataset_info.json` into the folder `records`, whole or not at all.

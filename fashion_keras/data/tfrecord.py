@@ -177,6 +177,7 @@ def read_records(
     for label in labels:
         info.vocabulary(label)
     paths = info.shard_paths(records, split)
+    info.fetch(records, split)
     _check_sizes(paths, info.splits[split].shards)
     if titles and not info.texts:
         raise UserError(

@@ -114,6 +114,7 @@ def _existing(output: Path, plan: dict, overwrite: bool) -> DatasetInfo | None:
         with contextlib.suppress(UserError):
             info = DatasetInfo.load(output)
             if {key: info.source.get(key) for key in plan} == plan:
+                info.fetch(output)
                 if _complete(output, info):
                     return info
                 state = "damaged"

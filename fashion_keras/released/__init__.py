@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from fashion_keras.errors import UserError
-from fashion_keras.io import place
+from fashion_keras.places import local
 from fashion_keras.text import command
 
 FOLDER = Path(__file__).parent
@@ -23,12 +23,12 @@ def released_names() -> list[str]:
 def model_place(path: str | os.PathLike) -> Path:
     """Return where a model lies: one of the package's by its name, any other by its path.
 
-    A file or folder of that name goes first. `UserError` where it is an address. Example:
+    A file or folder of that name goes first. What is at an address is downloaded. Example:
 
         >>> model_place("runs/mine")
         PosixPath('runs/mine')
     """
-    found = place(path)
+    found = local(path)
     if not found.exists() and os.fspath(path) in released_names():
         return FOLDER / found
     return found

@@ -18,13 +18,14 @@ class PathColumns:
     """Where a CSV has its photos.
 
     `path` is the column of paths; `id` that of ids, None for `id` where there is such a column;
-    `root` the folder that relative paths start from, None for the CSV's own, or a zip; `titles`
+    `root` the folder that relative paths start from, None for the CSV's own, or a zip, which may be
+    at an address; `titles`
     the columns of the products' text.
     """
 
     path: str = "path"
     id: str | None = None
-    root: Path | None = None
+    root: Path | str | None = None
     titles: tuple[str, ...] = ()
 
 

@@ -18,6 +18,8 @@ from fashion_keras.data.archive import Archive, open_archive
 from fashion_keras.data.photo_file import START_BYTES, photo_format
 from fashion_keras.data.photo_finder import ENDINGS, PhotoFinder
 from fashion_keras.errors import UserError
+from fashion_keras.io import is_address
+from fashion_keras.places import local
 from fashion_keras.reading import read_bytes
 from fashion_keras.serving.layout import seen
 from fashion_keras.serving.served_photo import served_photo
@@ -130,14 +132,17 @@ class PhotoSource(contextlib.ExitStack):
         return f"passed over: {', '.join(counts)}" if counts else ""
 
     def _add(self, source: str) -> None:
-        path = Path(source)
+        path = local(source)
         if not path.exists():
             raise UserError(f"{source} does not exist")
         if not path.is_file() and not path.is_dir():
             raise UserError(f"{source} is a pipe, a socket or a device: expected a file or folder")
         if path.suffix.lower() == ".csv" and path.is_file():
-            read_below = self._reader_below(self._columns.root or path.parent)
             rows = read_paths(path, self._columns)
+            # Beside the CSV, where that was at an address too.
+            beside = source.rpartition("/")[0] if is_address(source) else path.parent
+            root = self._columns.root or beside
+            read_below = self._reader_below(_photos_below(root, [name for _, name, _ in rows]))
             for number, (id, name, title) in enumerate(rows, start=1):
                 read = read_below
                 if not name and not title:
@@ -146,7 +151,7 @@ class PhotoSource(contextlib.ExitStack):
         elif path.is_dir() or _is_zip(path):
             self._add_archive(source, self.enter_context(open_archive(path, strict=False)))
         else:
-            self._photos.append(("", source, None, lambda name: _read_file(Path(name)), ""))
+            self._photos.append(("", source, None, lambda name: _read_file(path), ""))
 
     def _add_archive(self, source: str, archive: Archive) -> None:
         prefix, read = f"{source.rstrip('/')}/", _reader(archive)
@@ -233,6 +238,16 @@ def _read_file(path: Path) -> bytes:
         return read_bytes(path)
     except UserError as error:
         raise _shortened(error, str(path)) from error
+
+
+def _photos_below(root: Path | str, paths: list[str]) -> Path:
+    """Return a folder or zip; of one at an address, with those of its photos that are named."""
+
+    def chosen(names: list[str]) -> set[str]:
+        finder = PhotoFinder(names, "", own=True)
+        return {found for path in paths if (found := finder.find(path))}
+
+    return local(root, chosen)
 
 
 def _reader_below(root: Path) -> Callable[[str], bytes]:

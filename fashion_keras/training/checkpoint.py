@@ -16,6 +16,7 @@ import numpy as np
 
 from fashion_keras.errors import UserError
 from fashion_keras.io import replacing, replacing_folder, write_sealed
+from fashion_keras.places import sync
 from fashion_keras.reading import parse_json, read_text, sha256_of, unsealed
 from fashion_keras.training.callbacks import BestModel
 from fashion_keras.training.ema import ExponentialMovingAverage
@@ -90,6 +91,7 @@ class RunCheckpoint(keras.callbacks.Callback):
         for _, older in checkpoints(self.folder):
             if older != final:
                 shutil.rmtree(older)
+        sync(self.folder)
 
     def _save(self, epoch: int, folder: Path) -> None:
         self.model.save_weights(folder / _WEIGHTS)  # the optimizer's state is in it too
