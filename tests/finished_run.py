@@ -22,7 +22,7 @@ def make_finished_run(folder: Path) -> None:
     """Make `shop`, `records` and `run` in a folder; nothing where they are there."""
     if (folder / "run" / "model").is_dir():
         return
-    _draw_shop(folder / "shop")
+    draw_shop(folder / "shop")
     records = fk.convert(
         folder / "shop", folder / "records", image_column="photo", label_column=["kind", "colour"]
     )
@@ -32,7 +32,7 @@ def make_finished_run(folder: Path) -> None:
         fk.train(records, folder / "run", **options, progress=False)
 
 
-def _draw_shop(folder):
+def draw_shop(folder):
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     rows = []

@@ -12,6 +12,20 @@ from moto.server import ThreadedMotoServer
 KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
+_OF_A_HOP = ("content-length", "transfer-encoding", "connection", "expect")
+
+
+def _body_of(request):
+    if request.headers.get("Transfer-Encoding") != "chunked":
+        return request.rfile.read(int(request.headers.get("Content-Length") or 0))
+    body = b""
+    while size := int(request.rfile.readline(), 16):
+        body += request.rfile.read(size)
+        request.rfile.readline()
+    request.rfile.readline()
+    return body
+
+
 class _Place(contextlib.AbstractContextManager):
     port: int
 
@@ -61,13 +75,14 @@ class Faults(_Place):
         between = self
 
         class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.0"
+            protocol_version = "HTTP/1.1"  # asks for a body that waits to be asked for
 
             def log_message(self, *args):
                 pass
 
             def _answer(self):
                 between.answer(self, port)
+                self.close_connection = True
 
             do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _answer
 
@@ -82,7 +97,7 @@ class Faults(_Place):
         self._server.server_close()
 
     def answer(self, request, port):
-        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        body = _body_of(request)
         self.seen.append((request.command, request.path))
         fault = self.fault(request.command, request.path) or ""
         if fault == "silence":
@@ -98,7 +113,8 @@ class Faults(_Place):
                 request.wfile.write(answer)
             return
         behind = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-        behind.request(request.command, request.path, body, dict(request.headers))
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in _OF_A_HOP}
+        behind.request(request.command, request.path, body, headers)
         found = behind.getresponse()
         answer = found.read()
         behind.close()
@@ -110,13 +126,15 @@ class Faults(_Place):
         request.send_response(found.status)
         length = len(answer) if fault == "short" else whole
         for name, value in found.getheaders():
-            if name.lower() not in ("content-length", "transfer-encoding", "connection"):
-                # Whoever bends the bytes on their way does not tell of it.
-                if not (fault and name.lower().startswith("x-amz-checksum")):
-                    request.send_header(name, value)
+            # Whoever bends the bytes on their way does not tell of it.
+            if name.lower() not in _OF_A_HOP and not (
+                fault and name.lower().startswith("x-amz-checksum")
+            ):
+                request.send_header(name, value)
         if request.command == "HEAD":
             length = found.getheader("Content-Length", 0)
         request.send_header("Content-Length", str(length))
+        request.send_header("Connection", "close")
         request.end_headers()
         if request.command != "HEAD":
             with contextlib.suppress(OSError):

@@ -160,15 +160,15 @@ def test_a_seal_is_copied_last(memory, asked):
 
 
 def test_who_was_overtaken_is_told_and_overwrites_nothing(memory):
-    with pytest.raises(UserError, match=f"{HERE}/a was changed in the store meanwhile"):
-        with changing(HERE) as folder:
-            write(folder, a="1")
-            sync(folder)
-            memory.pipe_file("/bucket/run/b", b"a new file of somebody else's is no harm")
-            write(folder, a="2")
-            sync(folder)
-            memory.pipe_file("/bucket/run/a", b"of somebody else")
-            write(folder, a="3")
+    told = pytest.raises(UserError, match=f"{HERE}/a was changed in the store meanwhile")
+    with told, changing(HERE) as folder:
+        write(folder, a="1")
+        sync(folder)
+        memory.pipe_file("/bucket/run/b", b"a new file of somebody else's is no harm")
+        write(folder, a="2")
+        sync(folder)
+        memory.pipe_file("/bucket/run/a", b"of somebody else")
+        write(folder, a="3")
     assert stored(memory)["a"] == "of somebody else"
 
 
@@ -195,9 +195,9 @@ def test_what_was_cleared_from_the_cache_is_not_removed_from_the_store(memory):
 def test_two_processes_of_a_machine_do_not_work_on_one_address(memory):
     from fashion_keras.places import Mirror
 
-    with Mirror(HERE, "work").held(), pytest.raises(UserError, match="another process works on"):
-        with changing(HERE):
-            pass
+    told = pytest.raises(UserError, match=f"another process works on {HERE}")
+    with Mirror(HERE, "work").held(), told, changing(HERE):
+        pass
 
 
 def test_reading_does_not_disturb_who_changes(memory, machine):
