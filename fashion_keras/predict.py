@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fashion_keras.cluster.engine import Cluster, cluster_address, connected
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.errors import UserError
 from fashion_keras.places import address_of, anywhere, changing, named, watched
@@ -24,9 +25,11 @@ from fashion_keras.run import SEES
 from fashion_keras.serving.layout import ModelInfo
 from fashion_keras.serving.local import find_model, info_of
 from fashion_keras.tagging.batches import Model, classify_all
+from fashion_keras.tagging.by_cluster import Tagging, tag_by_cluster
 from fashion_keras.tagging.columns import Columns, Row
 from fashion_keras.tagging.loading import check_address, connect
 from fashion_keras.tagging.outputs import HEADLINE, heads_of, thresholds_of
+from fashion_keras.tagging.parts import check_no_parts, opened_parts
 from fashion_keras.tagging.path_table import PathColumns
 from fashion_keras.tagging.prediction import (
     LineFormat,
@@ -57,6 +60,7 @@ class _Request:
     model: str | os.PathLike | None
     server: str | None
     name: str | None
+    cluster: str | None
     output: Path | str | None
     resume: bool
     labels: Sequence[str] | None
@@ -87,6 +91,7 @@ def predict(
     *,
     server: str | None = None,
     name: str | None = None,
+    cluster: str | None = None,
     output: str | os.PathLike | None = None,
     resume: bool = False,
     labels: Sequence[str] | None = None,
@@ -108,6 +113,9 @@ def predict(
             Beside `server` only its labels and thresholds are used.
         server: address of TF Serving: `http://HOST:8501` or `grpc://HOST:8500`.
         name: the model's name there.
+        cluster: a Ray cluster whose machines each hold the model, and see photos, model and
+            `output` as this one does: `auto`, its address `HOST:PORT`, or `local[N]` for N
+            processes here.
         output: a table to write in batches, `.csv`, `.jsonl` or `.parquet`, of any size.
         resume: keep the rows that an interrupted or finished call has written, do the rest.
         labels: those to write, in this order. Defaults to all, the headline first.
@@ -147,7 +155,7 @@ def _predict(request: _Request, report_to: Reporter) -> pd.DataFrame | None:
     """Classify into the table that was asked for, or into a DataFrame."""
     with _opened(request, report_to) as work:
         if request.output:
-            _write_table(work, report_to)
+            _write(work, report_to)
             return None
         import pandas as pd
 
@@ -175,7 +183,7 @@ def _command(argv: Sequence[str] | None) -> None:
     with _opened(request, report_to) as work:
         top = _checked_top(top, work)
         if request.output:
-            _write_table(work, report_to)
+            _write(work, report_to)
         else:
             _print_lines(work, _line_format(work, top), report_to)
 
@@ -189,6 +197,7 @@ class _Work:
     version: Path | None
     info: ModelInfo | None
     server: Model | None
+    cluster: Cluster | None
     labels: tuple[str, ...]
     thresholds: Mapping[str, Mapping[str, float]]  # by what is known of a product
 
@@ -233,6 +242,7 @@ def _work(request: _Request, report_to: Reporter) -> Iterator[_Work]:
     with (
         PhotoSource(request.photos, columns) as source,
         _server(request, info, report_to) as server,
+        connected(request.cluster, report_to) as cluster,
     ):
         known = info.label_names if info else ()  # never empty without a server
         heads = server.heads if server else heads_of(known, request.labels)
@@ -246,7 +256,7 @@ def _work(request: _Request, report_to: Reporter) -> Iterator[_Work]:
             )
             for sees in SEES
         }
-        yield _Work(request, source, version, info, server, labels, thresholds)
+        yield _Work(request, source, version, info, server, cluster, labels, thresholds)
 
 
 @contextlib.contextmanager
@@ -284,6 +294,39 @@ def _print_lines(work: _Work, line: LineFormat, report_to: Reporter) -> None:
     _conclude(tally, work.source, report_to)
 
 
+def _write(work: _Work, report_to: Reporter) -> None:
+    if work.cluster:
+        _write_by_cluster(work, work.cluster, report_to)
+    else:
+        _write_table(work, report_to)
+
+
+def _write_by_cluster(work: _Work, cluster: Cluster, report_to: Reporter) -> None:
+    request = work.request
+    assert request.output is not None and work.version is not None  # `_check` has seen to it
+    tagging = Tagging.of(
+        work.version,
+        labels=work.labels,
+        titles=bool(request.title_column),
+        thresholds=work.thresholds,
+        batch_size=request.batch_size,
+        output=request.output,
+    )
+    with (
+        report_to,
+        opened_parts(request.output, resume=request.resume) as parts,
+        _table(work, report_to) as table,
+    ):
+        kept, kept_errors = table.rows, table.errors
+        try:
+            tally = tag_by_cluster(tagging, work.source, table, parts, cluster)
+        except BaseException:
+            if parts.rows:
+                report_to.note(f"{parts.folder} keeps {parts.rows:,} rows: --resume goes on")
+            raise
+    _tell(work, table, tally, report_to, kept, kept_errors)
+
+
 def _write_table(work: _Work, report_to: Reporter) -> None:
     tally, source = Tally(), work.source
     with _table(work, report_to) as table, report_to:
@@ -296,11 +339,15 @@ def _write_table(work: _Work, report_to: Reporter) -> None:
             tally.add(batch)
             done += len(batch)
             report_to.update("classifying", done, len(source))
+    _tell(work, table, tally, report_to, kept, kept_errors)
+
+
+def _tell(work, table, tally, report_to, kept, kept_errors) -> None:
     classified = table.rows - table.errors
     before = f", {kept:,} of them before" if kept else ""
     output = work.request.output
     report_to.say(f"{output}: {table.rows:,} photos, {classified:,} classified{before}")
-    _conclude(tally, source, report_to, kept=kept, classified_before=kept - kept_errors)
+    _conclude(tally, work.source, report_to, kept=kept, classified_before=kept - kept_errors)
 
 
 def _conclude(tally: Tally, source: PhotoSource, report_to: Reporter, **before: int) -> None:
@@ -346,6 +393,11 @@ def _check(request: _Request) -> None:
         check_address(request.server)
         if not request.name:
             raise UserError(f"--server {request.server}: which of its models? Give --name NAME")
+    if request.cluster and (request.server or not request.output):
+        raise UserError(
+            "--cluster has its machines hold the model and write a table: give --output FILE, "
+            "and no --server"
+        )
     if isinstance(request.path_root, Path) and not request.path_root.exists():
         raise UserError(
             f"--path-root {request.path_root} is not there: expected the folder or zip that the "
@@ -356,6 +408,8 @@ def _check(request: _Request) -> None:
     if request.output:
         output = Path(request.output)
         check_table(output, "--output")
+        if not request.cluster:
+            check_no_parts(output)
         if address_of(output) in request.photos or output.resolve() in (
             Path(photo).resolve() for photo in request.photos
         ):
@@ -395,6 +449,13 @@ def _parser() -> argparse.ArgumentParser:
         "--server", metavar="URL", help="TF Serving: http://HOST:8501 or grpc://HOST:8500"
     )
     model.add_argument("--name", help="the model's name on the server")
+    model.add_argument(
+        "--cluster",
+        type=cluster_address,
+        metavar="auto|HOST:PORT|local[N]",
+        help="classify by the machines of a Ray cluster, which see photos, model and --output as "
+        "this one does: that of this machine, the one at an address, or N processes here",
+    )
     model.add_argument(
         "--batch-size", type=positive_int, default=BATCH_SIZE, help=f"photos at once ({BATCH_SIZE})"
     )
@@ -501,6 +562,9 @@ examples:
   two labels of a model that has more, each with a threshold of its own:
     fashion-keras predict --model models/fashion photos/ --output tags.csv \\
         --label articleType --label baseColour --threshold baseColour=0.9
+  50 million photos, on all machines of the Ray cluster that this one is part of (docs/scale.md):
+    fashion-keras predict --model /shared/models/fashion /shared/photos/ \\
+        --output /shared/tags.parquet --cluster auto
   the photos that a CSV names, by a running TF Serving:
     fashion-keras predict --server http://localhost:8501 --name fashion \\
         products.csv --path-column photo --id-column sku --output tags.csv

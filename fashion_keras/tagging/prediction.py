@@ -148,14 +148,18 @@ class Tally:
 
     def __init__(self):
         self._failed, self._tried = 0, 0
-        self._first: Prediction | None = None
+        self._first: tuple[str, str] | None = None
 
     def add(self, batch: Sequence[Prediction]) -> None:
         """Count a batch."""
-        failed = [prediction for prediction in batch if prediction.error]
-        self._tried += len(batch)
-        self._failed += len(failed)
-        self._first = self._first or next(iter(failed), None)
+        failed = [(prediction.path, prediction.error) for prediction in batch if prediction.error]
+        self.count(len(batch), len(failed), failed[0] if failed else None)
+
+    def count(self, tried: int, failed: int, first: tuple[str, str] | None) -> None:
+        """Count photos, of which some failed; `first` is the path of one and its reason."""
+        self._tried += tried
+        self._failed += failed
+        self._first = self._first or first
 
     def conclude(
         self, warn: Callable[[str], object], kept: int = 0, classified_before: int = 0
@@ -180,4 +184,5 @@ class Tally:
     def _reason(self) -> str:
         if self._first is None:  # the failures are rows from before
             return ""
-        return f"; the first: {printable(self._first.path)}: {printable(self._first.error)}"
+        path, error = map(printable, self._first)
+        return f"; the first: {path}: {error}"

@@ -31,7 +31,11 @@ except ImportError:  # Windows has no such lock
     fcntl = None  # type: ignore[assignment]
 
 PARQUET = ".parquet"
-_FORMATS = {".csv": CsvRows, ".jsonl": JsonRows, PARQUET: JsonRows}
+_FORMATS: dict[str, type[CsvRows] | type[JsonRows]] = {
+    ".csv": CsvRows,
+    ".jsonl": JsonRows,
+    PARQUET: JsonRows,
+}
 _ANOTHER = "name another --output"
 _LONGEST = 2**16  # bytes of a record: a path and a reason are shorter
 
@@ -42,6 +46,7 @@ class Table:
     Attributes:
         rows: how many there are.
         errors: how many of them have an error.
+        end: bytes of the rows that are counted, with the header.
     """
 
     def __init__(self, path: Path, partial: Path, columns: Columns, codec, file):
@@ -49,7 +54,7 @@ class Table:
         self._columns = columns
         self.rows = self.errors = 0
         self._codec, self._file = codec, file
-        self._end = 0  # of the rows that are counted, in bytes
+        self.end = 0
         self._done: Counter[tuple[str, str]] = Counter()
 
     def take_done(self, id: str, path: str) -> bool:
@@ -65,10 +70,14 @@ class Table:
         """Append rows and hand them to the system: a killed process loses none of them."""
         rows = list(rows)
         data = b"".join(map(self._codec.encode, rows))
+        self.append(data, len(rows), sum(row.error is not None for row in rows))
+
+    def append(self, data: bytes, rows: int, errors: int) -> None:
+        """Append rows that another process has encoded, by `codec_of`."""
         self._append(data)
-        self._end += len(data)
-        self.rows += len(rows)
-        self.errors += sum(row.error is not None for row in rows)
+        self.end += len(data)
+        self.rows += rows
+        self.errors += errors
 
     def _append(self, data: bytes) -> None:
         # Not by the file's buffer: what a full disk did not take would be written again at closing.
@@ -80,21 +89,21 @@ class Table:
         for row, end in _rows(self._file, self._codec, source):
             self._done[row.id, row.path] += 1
             self._count(row, end)
-        self._file.truncate(self._end)
-        if self._end == 0:
+        self._file.truncate(self.end)
+        if self.end == 0:
             self._append(self._codec.header)
-            self._end = len(self._codec.header)
+            self.end = len(self._codec.header)
 
     def _count_again(self) -> None:
         """Count the rows whose writing was interrupted when they had reached the file."""
         with contextlib.suppress(OSError, UserError), open(self.partial, "rb") as file:
-            for row, end in _rows(file, self._codec, self.partial, self._end):
+            for row, end in _rows(file, self._codec, self.partial, self.end):
                 self._count(row, end)
 
     def _count(self, row: Row, end: int) -> None:
         self.rows += 1
         self.errors += row.error is not None
-        self._end = end
+        self.end = end
 
     def _finish(self) -> None:
         if self.path.suffix.lower() != PARQUET:
@@ -108,6 +117,11 @@ class Table:
             write_parquet(rows, self._columns, made)
             self._file.close()
         self.partial.unlink()
+
+
+def codec_of(path: Path, columns: Columns) -> CsvRows | JsonRows:
+    """Return what encodes the rows of a table while it grows, by its name's ending."""
+    return _FORMATS[path.suffix.lower()](columns)
 
 
 def check_table(path: Path, option: str) -> None:
@@ -138,7 +152,7 @@ def open_table(
     """
     path = place(path)
     partial = path.with_name(f"{path.name}.partial")
-    codec = _FORMATS[path.suffix.lower()](columns)
+    codec = codec_of(path, columns)
     source = partial
     if not partial.exists() and path.exists():
         found = _labels_of(path, codec)

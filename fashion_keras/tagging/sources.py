@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple, Protocol
 
 from fashion_keras.data.archive import Archive, open_archive
 from fashion_keras.data.photo_file import START_BYTES, photo_format
@@ -52,6 +54,29 @@ class Photo:
         return seen(self.encoded if self.encoded or not self.title else None, self.title)
 
 
+class Reader(Protocol):
+    """Reads files by their names."""
+
+    def __call__(self, name: str) -> bytes:
+        """Return a file's bytes; `UserError`, without its path, where it cannot be read."""
+
+    def part(self, names: Sequence[str]) -> Reader:
+        """Return one that reads these, which another process can be given (pickled)."""
+
+
+class Listed(NamedTuple):
+    """A photo that is not read yet: nothing is made a photo that many share.
+
+    `prefix` stands before the name in its path; `id` is None where it has none of its own.
+    """
+
+    prefix: str
+    name: str
+    id: str | None
+    read: Reader
+    title: str
+
+
 class PhotoSource(contextlib.ExitStack):
     """The photos of all inputs, in their order; a context manager.
 
@@ -69,19 +94,21 @@ class PhotoSource(contextlib.ExitStack):
     def __init__(self, inputs: Iterable[str], columns: PathColumns | None = None):
         super().__init__()
         self._columns = columns or PathColumns()
-        # What stands before the name in a path, the name, the id if it has one of its own, what
-        # reads it by its name, and its title: nothing is made a photo that many share.
-        self._photos: list[tuple[str, str, str | None, Callable[[str], bytes], str]] = []
+        self._photos: list[Listed] = []
+        self._inputs = list(inputs)
+        self.callback(_finder_below.cache_clear)
         self.passed_over: Counter[str] = Counter()
         failures: list[UserError] = []
-        inputs = list(inputs)
+        inputs = self._inputs
         try:
             for source in inputs:
                 try:
                     self._add(source)
                 except UserError as error:
                     failures.append(error)
-                    self._photos.append(("", source, None, _raiser(_shortened(error, source)), ""))
+                    self._photos.append(
+                        Listed("", source, None, _Raiser(_shortened(error, source)), "")
+                    )
             if len(failures) == len(inputs):
                 raise UserError("\n".join(str(error) for error in failures[:2]))
             if not self._photos:
@@ -96,33 +123,47 @@ class PhotoSource(contextlib.ExitStack):
         return len(self._photos)
 
     def names(self) -> Iterator[tuple[str, str]]:
-        """Yield what each photo is called, its id and path, without reading it.
+        """Return what each photo is called, its id and path, without reading it.
 
         The path is the input as given, and below it the name in it; of a photo in a CSV what
         stands there. The id is the CSV's, or the file's name without its ending.
         """
-        for prefix, name, id, *_ in self._photos:
-            yield _stem(name) if id is None else id, prefix + name
+        return map(_name, self._photos)
 
     def photos(self, is_done: Callable[[str, str], bool] = lambda *_: False) -> Iterator[Photo]:
         """Read the photos, one at a time, each with its header checked.
 
         Those are left out, and not read, of which `is_done` says so, given id and path.
         """
-        for (id, path), (_, name, _, read, title) in zip(self.names(), self._photos, strict=True):
-            if is_done(id, path):
-                continue
-            if title and not name:
-                yield Photo("", id=id, title=title, cost=len(title))
-                continue
-            try:
-                encoded, pixels = served_photo(read(name))
-            except UserError as error:
-                yield Photo(path, error=str(error), id=id)
-            except MemoryError:
-                yield Photo(path, error="it does not fit in memory", id=id)
-            else:
-                yield Photo(path, encoded, "", max(3 * pixels, len(encoded)), id, title)
+        return read_photos(listed for listed in self._photos if not is_done(*_name(listed)))
+
+    def part(self, numbers: Sequence[int]) -> list[Listed]:
+        """Return some of the photos for `read_photos` in another process (pickled)."""
+        some = [self._photos[number] for number in numbers]
+        by_reader: dict[int, list[Listed]] = {}
+        for listed in some:
+            by_reader.setdefault(id(listed.read), []).append(listed)
+        parts = {
+            key: found[0].read.part([listed.name for listed in found])
+            for key, found in by_reader.items()
+        }
+        return [listed._replace(read=parts[id(listed.read)]) for listed in some]
+
+    def digest(self, numbers: Iterable[int]) -> str:
+        """Return a sha256 of what some of the photos are called, with their titles."""
+        result = hashlib.sha256()
+        for number in numbers:
+            listed = self._photos[number]
+            line = "\0".join((*_name(listed), listed.title)) + "\n"
+            result.update(line.encode("utf-8", "surrogateescape"))
+        return result.hexdigest()
+
+    def places(self) -> list[Path]:
+        """Return the folders and zips that the photos are read from."""
+        paths = [Path(source) for source in self._inputs]
+        found = [path if path.is_dir() or _is_zip(path) else path.parent for path in paths]
+        root = [self._columns.root] if self._columns.root else []
+        return sorted({path for path in (*found, *root) if path.exists()})
 
     def account(self) -> str:
         """Return a line on what was passed over, "" where nothing was."""
@@ -146,36 +187,29 @@ class PhotoSource(contextlib.ExitStack):
             for number, (id, name, title) in enumerate(rows, start=1):
                 read = read_below
                 if not name and not title:
-                    read = _raiser(UserError(f"row {number} of {source} names no photo"))
-                self._photos.append(("", name, id, read, title))
+                    read = _Raiser(UserError(f"row {number} of {source} names no photo"))
+                self._photos.append(Listed("", name, id, read, title))
         elif path.is_dir() or _is_zip(path):
             self._add_archive(source, self.enter_context(open_archive(path, strict=False)))
         else:
-            self._photos.append(("", source, None, lambda name: _read_file(path), ""))
+            self._photos.append(Listed("", source, None, _FileReader(path), ""))
 
     def _add_archive(self, source: str, archive: Archive) -> None:
-        prefix, read = f"{source.rstrip('/')}/", _reader(archive)
+        prefix, read = f"{source.rstrip('/')}/", _ArchiveReader(archive)
         for name in archive.names():
             if self._is_photo(name, archive):
-                self._photos.append((prefix, name, None, read, ""))
+                self._photos.append(Listed(prefix, name, None, read, ""))
         for name, reason in archive.left_out.items():
             if name.endswith("/") or self._is_photo(name, archive):
-                self._photos.append((prefix, name, None, _raiser(UserError(reason)), ""))
+                self._photos.append(Listed(prefix, name, None, _Raiser(UserError(reason)), ""))
 
-    def _reader_below(self, root: Path) -> Callable[[str], bytes]:
+    def _reader_below(self, root: Path) -> Reader:
         """Return what reads what a CSV names, in the folder or zip `root`."""
         if not root.is_file():
-            return _reader_below(root)
+            return _FolderReader(root)
         archive = self.enter_context(open_archive(root, strict=False))
         finder = PhotoFinder(archive.names(), "", own=True, start=archive.start)
-        read = _reader(archive)
-
-        def read_found(name):
-            if (found := finder.find(name)) is None:
-                raise UserError(f"{root} holds no such photo")
-            return read(found)
-
-        return read_found
+        return _ArchiveReader(archive, finder.find)
 
     def _is_photo(self, name: str, archive: Archive) -> bool:
         """Say whether a file is taken for a photo, and count it where it is not.
@@ -193,6 +227,29 @@ class PhotoSource(contextlib.ExitStack):
             return True
         self.passed_over[path.suffix.lower() or _NO_ENDING] += 1
         return False
+
+
+def read_photos(some: Iterable[Listed]) -> Iterator[Photo]:
+    """Read photos, one at a time, each with its header checked."""
+    for listed in some:
+        (id, path), title = _name(listed), listed.title
+        if title and not listed.name:
+            yield Photo("", id=id, title=title, cost=len(title))
+            continue
+        try:
+            encoded, pixels = served_photo(listed.read(listed.name))
+        except UserError as error:
+            yield Photo(path, error=str(error), id=id)
+        except MemoryError:
+            yield Photo(path, error="it does not fit in memory", id=id)
+        else:
+            yield Photo(path, encoded, "", max(3 * pixels, len(encoded)), id, title)
+
+
+def _name(listed: Listed) -> tuple[str, str]:
+    """Return a photo's id and path."""
+    own = PurePosixPath(listed.name).stem if listed.id is None else listed.id
+    return own, listed.prefix + listed.name
 
 
 def batches(photos: Iterable[Photo], size: int) -> Iterator[list[Photo]]:
@@ -229,10 +286,6 @@ def _is_zip(path: Path) -> bool:
         return photo_format(file.read(START_BYTES)) is None
 
 
-def _stem(name: str) -> str:
-    return PurePosixPath(name).stem
-
-
 def _read_file(path: Path) -> bytes:
     try:
         return read_bytes(path)
@@ -250,41 +303,78 @@ def _photos_below(root: Path | str, paths: list[str]) -> Path:
     return local(root, chosen)
 
 
-def _reader_below(root: Path) -> Callable[[str], bytes]:
-    """Return a function that reads what a CSV names below `root`, found as conversion finds it."""
+@dataclasses.dataclass(frozen=True)
+class _FileReader:
+    """Reads one file, whatever it is called."""
 
-    @functools.cache
-    def finder():
-        with open_archive(root, strict=False) as archive:
-            return PhotoFinder(archive.names(), "", own=True, start=archive.start)
+    path: Path
 
-    def read(name):
-        path = root / name
+    def __call__(self, name: str) -> bytes:
+        return _read_file(self.path)
+
+    def part(self, names: Sequence[str]) -> Reader:
+        return _FileReader(self.path.absolute())
+
+
+@dataclasses.dataclass(frozen=True)
+class _FolderReader:
+    """Reads files below `root`, found as conversion finds them."""
+
+    root: Path
+
+    def __call__(self, name: str) -> bytes:
+        path = self.root / name
         # Looked for only where it is not there: that lists all that is below.
-        if not path.exists() and (found := finder().find(name)):
-            path = root / found
+        if not path.exists() and (found := _finder_below(self.root).find(name)):
+            path = self.root / found
         return _read_file(path)
 
-    return read
+    def part(self, names: Sequence[str]) -> Reader:
+        return _FolderReader(self.root.absolute())
 
 
-def _reader(archive: Archive) -> Callable[[str], bytes]:
-    def read(name):
+@functools.lru_cache(4)
+def _finder_below(root: Path) -> PhotoFinder:
+    with open_archive(root, strict=False) as archive:
+        return PhotoFinder(archive.names(), "", own=True, start=archive.start)
+
+
+@dataclasses.dataclass(frozen=True)
+class _ArchiveReader:
+    """Reads from a folder or zip; `find` says what a file is called there."""
+
+    archive: Archive
+    find: Callable[[str], str | None] | None = None
+
+    def __call__(self, name: str) -> bytes:
+        found = self.find(name) if self.find else name
+        if found is None:
+            raise UserError(f"{self.archive.source} holds no such photo")
         try:
-            return archive.read(name)
+            return self.archive.read(found)
         except UserError as error:
-            raise _shortened(error, f"{archive.source}: {name}") from error
+            raise _shortened(error, f"{self.archive.source}: {found}") from error
 
-    return read
+    def part(self, names: Sequence[str]) -> Reader:
+        if self.find is None:
+            return _ArchiveReader(self.archive.part(names))
+        found = {name: known for name in names if (known := self.find(name)) is not None}
+        return _ArchiveReader(self.archive.part(found.values()), found.get)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Raiser:
+    """Says why a photo cannot be read."""
+
+    error: UserError
+
+    def __call__(self, name: str) -> bytes:
+        raise self.error
+
+    def part(self, names: Sequence[str]) -> Reader:
+        return self
 
 
 def _shortened(error: UserError, path: str) -> UserError:
     """Return the error without the path, which stands beside it in its row."""
     return UserError(str(error).removeprefix(path).lstrip(": "))
-
-
-def _raiser(error: UserError) -> Callable[[str], bytes]:
-    def read(name):
-        raise error
-
-    return read
