@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fashion_keras.cluster.engine import cluster_address, connected
+from fashion_keras.cluster.engine import check_paths, cluster_address, connected
 from fashion_keras.commands import run_command
 from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.data.splits import FRACTIONS, STRATEGIES
@@ -266,6 +266,8 @@ def _convert(
         label_columns=labels,
         text_columns=_columns(text_column),
     )
+    if cluster:
+        check_paths(options["source"], output)
     with connected(cluster, report_to) as engine:
         info = conversion.convert(
             request,

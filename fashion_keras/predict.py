@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fashion_keras.cluster.engine import Cluster, cluster_address, connected
+from fashion_keras.cluster.engine import Cluster, check_paths, cluster_address, connected
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.errors import UserError
 from fashion_keras.places import address_of, anywhere, changing, named, watched
@@ -314,7 +314,7 @@ def _write_by_cluster(work: _Work, cluster: Cluster, report_to: Reporter) -> Non
     )
     with (
         report_to,
-        opened_parts(request.output, resume=request.resume) as parts,
+        opened_parts(Path(request.output), resume=request.resume) as parts,
         _table(work, report_to) as table,
     ):
         kept, kept_errors = table.rows, table.errors
@@ -398,6 +398,8 @@ def _check(request: _Request) -> None:
             "--cluster has its machines hold the model and write a table: give --output FILE, "
             "and no --server"
         )
+    if request.cluster:
+        check_paths(*request.photos, request.model, request.path_root, request.output)
     if isinstance(request.path_root, Path) and not request.path_root.exists():
         raise UserError(
             f"--path-root {request.path_root} is not there: expected the folder or zip that the "

@@ -28,7 +28,7 @@ TEXT = {
         "csv",
         *(f"{name}_column" for name in ("id", "image", "label", "text", "group", "split", "time")),
     },
-    "train": {"recipe", "arch", "label", "set"},
+    "train": {"devices", "recipe", "arch", "label", "set"},
     "recipes": {"recipe"},
     "evaluate": {"split", "label"},
     "audit": {"label", "splits"},
@@ -68,7 +68,7 @@ def takes_any_text(action) -> bool:
         return False
     try:
         (action.type or str)("a/b")
-    except (ValueError, argparse.ArgumentTypeError):  # a number, or a name without a slash
+    except (ValueError, argparse.ArgumentTypeError, UserError):  # a number, a name, a cluster
         return False
     return True
 

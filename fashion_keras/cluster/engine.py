@@ -24,6 +24,8 @@ from typing import Any
 
 import fashion_keras
 from fashion_keras.errors import UserError
+from fashion_keras.io import is_address
+from fashion_keras.places import address_of
 from fashion_keras.progress import Reporter
 
 _LOCAL = re.compile(r"local\[([1-9]\d{0,3})\]")
@@ -70,6 +72,17 @@ def connected(address: str | None, report_to: Reporter) -> Iterator[Cluster | No
     finally:
         if ray is not None:
             ray.shutdown()
+
+
+def check_paths(*paths: str | os.PathLike | None) -> None:
+    """Raise `UserError` where a path is an address: machines of a cluster share folders."""
+    for path in [path for path in paths if path]:
+        address = os.fspath(path) if is_address(path) else address_of(path)
+        if address:
+            raise UserError(
+                f"--cluster reads and writes folders that all machines share, and {address} is an "
+                "address: copy it to such a folder, or mount it"
+            )
 
 
 class Cluster:

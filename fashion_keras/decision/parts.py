@@ -29,7 +29,7 @@ _TAUS = np.linspace(0.0, 1.0, 41)
 _PRIORS = (0.0, 0.5, 1.0)  # how much of the classes' frequency is taken out of the photo's logits
 # What accuracy a class bias may cost: one photo in a thousand.
 _ACCURACY_LOSS = 0.001
-_WEIGHING_LOSS = 0.0003  # and the weights of photo and title
+_WEIGHING_LOSS = 0.001  # and the weights of photo and title
 # And what share of the photos a class bias may hand back to a person, since it blurs who is sure.
 _COVERAGE_LOSS = 0.01
 _SMALLEST = 1e-12

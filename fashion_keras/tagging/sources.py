@@ -162,7 +162,7 @@ class PhotoSource(contextlib.ExitStack):
         """Return the folders and zips that the photos are read from."""
         paths = [Path(source) for source in self._inputs]
         found = [path if path.is_dir() or _is_zip(path) else path.parent for path in paths]
-        root = [self._columns.root] if self._columns.root else []
+        root = [Path(self._columns.root)] if self._columns.root else []
         return sorted({path for path in (*found, *root) if path.exists()})
 
     def account(self) -> str:

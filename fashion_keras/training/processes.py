@@ -84,5 +84,7 @@ def _of_tensorflow(text: str) -> Processes:
         )
     index = number + (len(first) if kind == "worker" else 0)
     if workers and not 0 <= index < len(workers):
-        raise UserError(f"TF_CONFIG has {len(workers)} processes, and this is none: {kind} {number}")
+        raise UserError(
+            f"TF_CONFIG has {len(workers)} processes, and this is none: {kind} {number}"
+        )
     return Processes(max(1, len(workers)), index if workers else 0, tuple(workers))
