@@ -95,9 +95,7 @@ def test_a_killed_training_goes_on_on_another_machine_and_its_model_is_used_on_a
         (here / "best.keras").read_bytes()
     )
     assert f"records: {RECORDS}" in s3.cat_file("shop/runs/a/config.yaml").decode()
-    kept = {key.split("/")[3] for key in s3.find("shop/runs/a/checkpoints") if "epoch" in key}
     assert {key.rpartition("/")[2] for key in s3.ls("shop/runs/a/checkpoints")} == {"epoch-0002"}
-    assert kept == {"checkpoints"}
 
     monkeypatch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
     machine("third")
