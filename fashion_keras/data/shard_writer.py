@@ -64,6 +64,8 @@ def available_memory(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO) -> int:
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
+# The threads that fsspec keeps when a download is over: they wait, and hold no lock.
+_OF_DOWNLOADS = ("fsspecIO", "asyncio_")
 _function: Callable | None = None  # in a forked process, what it was forked for
 
 
@@ -107,7 +109,8 @@ def _pool(function: Callable, workers: int) -> Iterator[tuple[Executor, Callable
 
 def _can_fork() -> bool:
     linux = sys.platform == "linux"
-    return linux and threading.active_count() == 1 and "tensorflow" not in sys.modules
+    busy = [t for t in threading.enumerate() if not t.name.startswith(_OF_DOWNLOADS)]
+    return linux and len(busy) == 1 and "tensorflow" not in sys.modules
 
 
 def _begin(function: Callable) -> None:

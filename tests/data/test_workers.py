@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -133,3 +134,17 @@ def test_no_process_survives_the_one_that_started_it():
         process.stdout.readline()
     process.kill()
     process.communicate(timeout=60)  # returns when no process holds the output open any more
+
+
+def test_a_download_that_is_over_leaves_no_thread_that_forbids_to_fork(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    names = ["MainThread"]
+    monkeypatch.setattr(
+        threading, "enumerate", lambda: [threading.Thread(name=name) for name in names]
+    )
+    assert shard_writer._can_fork()
+    names += ["fsspecIO", "asyncio_0"]
+    assert shard_writer._can_fork()
+    names += ["reader"]
+    assert not shard_writer._can_fork()
