@@ -48,7 +48,8 @@ class Row:
 
     `text` is what names its photo, `photo` that in the archive or None; `product` is what its id
     cell says, `id` what its photo is called, which differ where a product has several. `group`
-    is None where nobody has asked for groups. `kept` is the row that stands for its id.
+    is None where nobody has asked for groups. `kept` is the row that stands for its id, where
+    another one does. Rows of the same labels share them.
     """
 
     line: int
@@ -106,6 +107,7 @@ def read_rows(
         groups = [label_value(cell) or "" for cell in _cells(table, columns.group)]
 
     rows, bad = [], []
+    known: dict[tuple[str | None, ...], dict[str, str | None]] = {}  # products share their labels
     width = len(table.header)
     for line, cells, id, group, text, photo in zip(
         table.lines, table.rows, ids, groups, texts, found, strict=True
@@ -120,7 +122,10 @@ def read_rows(
         elif not id:
             bad.append((line, LeftOut(id, BAD_ROW, f"row {line} has no id")))
         else:
-            labels = {name: label_value(cells[place]) for name, place in columns.labels.items()}
+            values = tuple(label_value(cells[place]) for place in columns.labels.values())
+            labels = known.get(values) or known.setdefault(
+                values, dict(zip(columns.labels, values, strict=True))
+            )
             written = {name: label_value(cells[at]) or "" for name, at in columns.texts.items()}
             rows.append(Row(line, cells, mended, id, text, photo, labels, written, id))
     return rows, bad
@@ -140,9 +145,12 @@ def first_of_each_id(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     kept: list[Row] = []
     repeated: list[Row] = []
     for row in rows:
-        row.kept = first[row.id]
-        alone = row.kept is row or (row.group is not None and row.photo is None)
-        (kept if alone else repeated).append(row)
+        stands = first[row.id]
+        if stands is row or (row.group is not None and row.photo is None):
+            kept.append(row)
+        else:
+            row.kept = stands
+            repeated.append(row)
     return kept, repeated
 
 
@@ -178,8 +186,8 @@ def merge_look_alikes(rows: Sequence[Row], labels: Iterable[str]) -> dict[str, d
         if new:
             merged[label] = new
         for row in rows:
-            if (name := row.labels[label]) is not None:
-                row.labels[label] = new.get(name, name)
+            if (name := row.labels[label]) in new:
+                row.labels = row.labels | {label: new[name]}
     return merged
 
 

@@ -45,6 +45,7 @@ def check_photos(
     size = _CHUNK_OF_CLUSTER if cluster else _CHUNK
     spans = [slice(i, i + size) for i in range(0, len(products), size)]
     infos: dict[str, PhotoInfo] = {}
+    shared: dict[PhotoInfo, PhotoInfo] = {}  # most photos are alike, and each comes as a new one
     unreadable: dict[str, str] = {}
     # Closing cancels what has not begun, so that Ctrl-C need not wait for all photos.
     found_in_order = _checks(products, spans, archive, workers, cluster)
@@ -52,7 +53,7 @@ def check_photos(
         for span, found in zip(spans, results, strict=True):
             for product, info in zip(products[span], found, strict=True):
                 if isinstance(info, PhotoInfo):
-                    infos[product.id] = info
+                    infos[product.id] = shared.setdefault(info, info)
                 else:
                     unreadable[product.id] = info
             if progress is not None:
@@ -74,15 +75,16 @@ def _checks(
     cluster: Cluster | None,
 ) -> Generator[list[PhotoInfo | str], None, None]:
     """Yield what is found of each span's photos, in order."""
+    names = ([product.photo for product in products[span]] for span in spans)
     if cluster is None:
-        return map_in_order(lambda span: _check_part((archive, products[span])), spans, workers)
-    parts = ((archive.part(p.photo or "" for p in products[s]), products[s]) for s in spans)
+        return map_in_order(lambda some: _check_part((archive, some)), names, workers)
+    parts = ((archive.part(name or "" for name in some), some) for some in names)
     return cluster.in_order(_check_part, parts)
 
 
-def _check_part(part: tuple[Archive, Sequence[Product]]) -> list[PhotoInfo | str]:
-    archive, products = part
-    return [_checked(archive, product) for product in products]
+def _check_part(part: tuple[Archive, Sequence[str | None]]) -> list[PhotoInfo | str]:
+    archive, names = part
+    return [_checked(archive, name) for name in names]
 
 
 def check_photo(data: bytes) -> PhotoInfo:
@@ -97,11 +99,11 @@ def check_photo(data: bytes) -> PhotoInfo:
     return info
 
 
-def _checked(archive: Archive, product: Product) -> PhotoInfo | str:
+def _checked(archive: Archive, name: str | None) -> PhotoInfo | str:
     """Return a photo's `PhotoInfo`, or in a few words why it cannot be read."""
-    assert product.photo is not None  # as in all of a catalogue's `products`
+    assert name is not None  # as in all of a catalogue's `products`
     try:
-        return check_photo(archive.read(product.photo))
+        return check_photo(archive.read(name))
     except UserError as error:
         return str(error)
     except MemoryError:

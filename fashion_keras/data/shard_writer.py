@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import itertools
 import multiprocessing
 import os
@@ -99,12 +100,14 @@ def _pool(function: Callable, workers: int) -> Iterator[tuple[Executor, Callable
     if _can_fork():
         context = multiprocessing.get_context("fork")
         pool, call = ProcessPoolExecutor(workers, context, _begin, (function,)), _call
+        gc.freeze()  # else each process gets its own copy of all that its collector looks at
     else:
         pool, call = ThreadPoolExecutor(workers), function
     try:
         yield pool, call
     finally:
         pool.shutdown(cancel_futures=True)
+        gc.unfreeze()
 
 
 def _can_fork() -> bool:
@@ -222,7 +225,7 @@ class ShardWriter:
 
     def _here(self, parts, progress) -> Generator[tuple[str, dict], None, None]:
         """Yield the name of each shard and what is noted of it, once it is written."""
-        chunks = (chunk for _, ids in parts for chunk in _chunks(ids))
+        chunks = (chunk for _, ids in parts for chunk in self._tasks(ids))
         with contextlib.closing(map_in_order(self._examples, chunks, self.workers)) as results:
             for name, ids in parts:
                 of_shard = itertools.islice(results, len(_chunks(ids)))
@@ -281,22 +284,29 @@ class ShardWriter:
             "unreadable": unreadable,
         }
 
-    def _examples(self, ids: Sequence[str]) -> list[tuple[str, tuple[bytes, int, int] | str]]:
+    def _tasks(self, ids: Sequence[str]) -> Iterator[list[tuple[Product, PhotoInfo]]]:
+        """Yield the products some at a time: a process that looked one up would copy its pages."""
+        for chunk in _chunks(ids):
+            yield [(self.products[id], self.photos[id]) for id in chunk]
+
+    def _examples(
+        self, chunk: Sequence[tuple[Product, PhotoInfo]]
+    ) -> list[tuple[str, tuple[bytes, int, int] | str]]:
         """Return each id with its example and photo's size, or why its photo cannot be read."""
         result: list[tuple[str, tuple[bytes, int, int] | str]] = []
-        for id in ids:
+        for product, photo in chunk:
             try:
-                result.append((id, self._example(self.products[id])))
+                result.append((product.id, self._example(product, photo)))
             except UserError as error:
-                result.append((id, str(error)))
+                result.append((product.id, str(error)))
             except MemoryError:
-                result.append((id, "it does not fit in memory"))
+                result.append((product.id, "it does not fit in memory"))
         return result
 
-    def _example(self, product: Product) -> tuple[bytes, int, int]:
+    def _example(self, product: Product, photo: PhotoInfo) -> tuple[bytes, int, int]:
         assert product.photo is not None  # as in all of a catalogue's `products`
         data = self.archive.read(product.photo)
-        data, height, width = stored_photo(data, self.photos[product.id], self.max_size)
+        data, height, width = stored_photo(data, photo, self.max_size)
         record = tfrecord.Record(
             product.id,
             product.name,
@@ -313,7 +323,8 @@ class ShardWriter:
 def _write_part(task: tuple[ShardWriter, str, Sequence[str]]) -> dict:
     writer, name, ids = task
     with writer.archive:
-        return writer._write_shard(name, map(writer._examples, _chunks(ids)), lambda count: None)
+        examples = map(writer._examples, writer._tasks(ids))
+        return writer._write_shard(name, examples, lambda count: None)
 
 
 def plan_shards(

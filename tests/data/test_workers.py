@@ -49,6 +49,16 @@ def test_results_come_in_order(kind):
     assert list(map_in_order(slow_at_first, range(20), 3)) == list(range(0, 40, 2))
 
 
+def test_the_collector_of_a_process_leaves_what_it_was_forked_with_alone():
+    done = ended(
+        program(
+            "import gc\nprint(*map_in_order(lambda _: gc.get_freeze_count() > 1000, [1], 1),"
+            " gc.get_freeze_count())"
+        )
+    )
+    assert done[:2] == (0, "True 0\n"), done
+
+
 def test_only_a_few_tasks_are_taken_ahead(kind):
     taken = []
 
