@@ -261,6 +261,7 @@ def _train_beside(
     labels = {name: info.trainable_vocabulary(name) for name in config.labels}
     with tempfile.TemporaryDirectory(prefix="fashion-keras-") as scratch:
         folder = Path(scratch) / "run"
+        folder.mkdir()
         begin(folder, config, info, labels)
         if resume:
             for _, last in checkpoints(workdir / CHECKPOINTS)[-1:]:

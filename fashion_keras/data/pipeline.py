@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from fashion_keras.data import augment, image
 from fashion_keras.data.schema import MISSING, DatasetInfo, did_you_mean
 from fashion_keras.data.shard_writer import available_memory
-from fashion_keras.data.sharing import Share
+from fashion_keras.data.sharing import ALL_OF_IT, Share
 from fashion_keras.data.tfrecord import read_records
 from fashion_keras.errors import UserError
 from fashion_keras.io import replacing
@@ -194,7 +194,7 @@ def make_dataset(
     cache: str = "auto",
     seed: int = 0,
     with_ids: bool = False,
-    share: Share = Share(),
+    share: Share = ALL_OF_IT,
 ) -> tf.data.Dataset:
     """Make batches of a split, for `fit` or for evaluation.
 
@@ -214,8 +214,8 @@ def make_dataset(
         resize: `stretch`, `pad` or `crop`.
         cache: in memory: `encoded` photos, `decoded` pixels, `auto` (what fits) or `none`.
         with_ids: yield the product ids too, for evaluation; refused in training.
-        share: what this process takes of each batch. The batches are those of one process, but
-            that MixUp and CutMix mix within a process's part.
+        share: what this process takes of each batch. Together the processes have the batches of
+            one; what varies whole batches, such as MixUp, does so within each one's part.
 
     Returns what yields `(images, labels)`: uint8 or float32 `[N, height, width, 3]` in [0, 255];
     a dict of float32 one-hot `[N, C]` a label, zeros where a product has none. `with_ids` adds ids,

@@ -21,3 +21,6 @@ class Share:
         """Return how many rows fill up this process's part of `count` photos."""
         whole = -(-count // self.multiple) * self.multiple
         return whole // self.processes - len(range(self.index, count, self.processes))
+
+
+ALL_OF_IT = Share()

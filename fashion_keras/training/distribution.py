@@ -1,10 +1,10 @@
 """Devices and processes in; how they share each batch of a training, out.
 
-Whatever shares it, a step computes what one device would compute of the whole batch: the loss, the
-statistics of batch normalisation, dropout's mask, the norm that gradients are clipped to. JAX does
-so by itself, as its arrays are those of the whole batch (`keras.distribution.DataParallel`). Under
-TensorFlow's strategies each replica sees its part alone, and Keras clips and drops by the part:
-what is put in its place here changes the methods of layer objects, so that saved models stay Keras's.
+However many they are, a step computes what one device would compute of the whole batch: the loss,
+the statistics of batch normalisation, dropout's mask, the norm that gradients are clipped to. JAX
+does so by itself, since its arrays are those of the whole batch. Under TensorFlow's strategies a
+replica sees its part alone, and Keras clips and drops by the part. What stands in for that here
+changes methods of layer and optimizer objects, so saved models stay plain Keras.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import json
 import os
 import re
 import types
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fashion_keras.config import Config
 from fashion_keras.data.sharing import Share
 from fashion_keras.errors import UserError
-from fashion_keras.training.processes import Processes
+from fashion_keras.training.processes import ALONE, Processes
 
 if TYPE_CHECKING:
     import keras
@@ -55,7 +56,7 @@ class Distribution:
         processes: which processes train together, and which this one is.
     """
 
-    def __init__(self, replicas: int = 1, processes: Processes = Processes(), what: str = ""):
+    def __init__(self, replicas: int = 1, processes: Processes = ALONE, what: str = ""):
         self.replicas = replicas
         self.processes = processes
         self.what = what
@@ -128,6 +129,15 @@ class _UnderTensorFlow(Distribution):
                 "to 1,\nor train with KERAS_BACKEND=jax"
             )
 
+    def running(self):
+        import tensorflow as tf
+
+        errors = tf.errors
+        return _lost_processes_explained(
+            self.processes,
+            (errors.UnavailableError, errors.AbortedError, errors.CancelledError),
+        )
+
     def scope(self):
         return self._strategy.scope()
 
@@ -164,8 +174,13 @@ class _UnderJax(Distribution):
         super().__init__(layout.num_model_replicas, processes, what)
         self._layout = layout
 
+    @contextlib.contextmanager
     def running(self):
-        return self._layout.scope()
+        import jax
+
+        explained = _lost_processes_explained(self.processes, (jax.errors.JaxRuntimeError,))
+        with self._layout.scope(), explained:
+            yield
 
     def end(self):
         if self.processes.count > 1:
@@ -174,7 +189,22 @@ class _UnderJax(Distribution):
             jax.distributed.shutdown()
 
 
-def start(asked: Asked = Asked(), processes: Processes = Processes()) -> Distribution:
+@contextlib.contextmanager
+def _lost_processes_explained(processes: Processes, errors) -> Iterator[None]:
+    """Turn what a step raises when another process is gone into a `UserError`."""
+    try:
+        yield
+    except errors as error:
+        if processes.count == 1:
+            raise
+        reason = (str(error).splitlines() or [""])[0][:160]
+        raise UserError(
+            f"another process of this training is lost ({reason}).\n"
+            "Start them all again, with --resume; they may be more or fewer"
+        ) from error
+
+
+def start(asked: Asked, processes: Processes = ALONE) -> Distribution:
     """Take devices, and join the other processes; before the backend computes anything.
 
     Raises `UserError` where there are not so many devices, or the backend has begun already.

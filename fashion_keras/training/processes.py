@@ -32,6 +32,9 @@ class Processes:
         return self.index == 0
 
 
+ALONE = Processes()
+
+
 def read_processes(environment: Mapping[str, str] = os.environ) -> Processes:
     """Return the processes that `TF_CONFIG`, or else Keras's own variables, speak of.
 

@@ -75,10 +75,11 @@ def train(
 
     Writes into `workdir`: `labels.json`, `history.csv`, `checkpoints/`, `tensorboard/` and
     `best.keras`, the model of the epoch that `training.monitor` takes for the best. `distribution`
-    are the devices, one by default, with other processes or without; every process needs a workdir
-    of its own, with the same checkpoint in it or none. `soft_targets` are what a teacher says of the training photos, `draw_matrix` is passed to the TensorBoard
-    callback, `say` takes lines for the user, `bars` shows one an epoch. Raises `UserError` for
-    records, labels or weights that do not fit, and when the loss is no longer a number.
+    says which devices train; each of several processes needs a workdir of its own, with the same
+    checkpoint in it or none. `soft_targets` are what a teacher says of the training photos,
+    `draw_matrix` is passed to the TensorBoard callback, `say` takes lines for the user, `bars`
+    shows one an epoch. Raises `UserError` for records, labels, weights or devices that do not fit,
+    and when the loss is no longer a number, or another process is lost.
     """
     workdir = place(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
