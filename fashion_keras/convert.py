@@ -43,6 +43,8 @@ examples:
         --exclude wrong.txt --relabel label_issues.csv
   on all machines of the Ray cluster that this one is part of (docs/scale.md):
     fashion-keras convert --source /shared/shop --output /shared/tfrecords/shop --cluster auto
+  where clouds keep it (pip install "fashion-keras[cloud]"; docs/scale.md):
+    fashion-keras convert --source s3://shop/archive.zip --output s3://shop/records
   check records that are there:
     fashion-keras convert --verify tfrecords/small
 """

@@ -2,8 +2,8 @@
 
 Everything is written in a scratch folder beside its place and then renamed, so a kill at any
 moment leaves what was there before. A scratch folder is locked while somebody works in it: the
-next write of the same thing removes the ones that nobody holds. A place is of this machine:
-`gs://bucket/records` would be taken for a local folder `gs:` and written there in silence.
+next write of the same thing removes the ones that nobody holds. All of it is of this machine:
+`gs://bucket/records` would be a local folder `gs:`, and `places` has local paths for addresses.
 """
 
 from __future__ import annotations

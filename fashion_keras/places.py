@@ -398,7 +398,8 @@ class Mirror:
         for names in (moves.keys() - set(last), last):
             for _ in at_once(self.store.copy, [moves[name] for name in names]):
                 pass
-        self.store.remove(map(key, (*commit["gone"], _COMMIT)))
+        self.store.remove(map(key, commit["gone"]))
+        self.store.remove([key(_COMMIT)])
         _, staged = self._look()
         self.store.remove(map(key, staged))
 

@@ -567,6 +567,9 @@ examples:
   50 million photos, on all machines of the Ray cluster that this one is part of (docs/scale.md):
     fashion-keras predict --model /shared/models/fashion /shared/photos/ \\
         --output /shared/tags.parquet --cluster auto
+  where clouds keep it (pip install "fashion-keras[cloud]"; docs/scale.md):
+    fashion-keras predict --model s3://shop/models/fashion/1 s3://shop/photos \\
+        --output s3://shop/tags.parquet
   the photos that a CSV names, by a running TF Serving:
     fashion-keras predict --server http://localhost:8501 --name fashion \\
         products.csv --path-column photo --id-column sku --output tags.csv

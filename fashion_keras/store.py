@@ -145,9 +145,13 @@ class Store:
 
     def remove(self, keys: Iterable[str]) -> None:
         """Remove files, those that are gone already too."""
-        for key in keys:
+
+        def remove(key: str) -> None:
             with _explaining(self.address), contextlib.suppress(FileNotFoundError):
                 self._fs.rm_file(key)
+
+        for _ in at_once(remove, ((key,) for key in keys)):
+            pass
 
     def _named(self, key: str) -> str:
         return self.address + key[len(self._base) :]

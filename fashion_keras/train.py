@@ -70,6 +70,7 @@ examples:
       --set optimizer.learning_rate=1e-3 --set data.augment=rand-augment
   fashion-keras train --workdir runs/resnet18-1 --resume
   tensorboard --logdir runs
+  fashion-keras train --data s3://shop/records --workdir s3://shop/runs/a
 
 fashion-keras recipes lists the recipes. docs/config.md has every key that --set takes, and
 --print-config shows what they come to.

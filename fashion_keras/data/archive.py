@@ -23,7 +23,7 @@ from typing import BinaryIO, NamedTuple
 
 from fashion_keras.data.photo_file import START_BYTES
 from fashion_keras.errors import UserError
-from fashion_keras.places import local
+from fashion_keras.places import local, with_addresses
 from fashion_keras.reading import read_bytes, read_start
 
 # A photo of 64 megapixels or a table of a million products stays well below it.
@@ -206,12 +206,12 @@ class Archive(abc.ABC):
     """Files under one roof, by posix-relative name; a context manager.
 
     Attributes:
-        source: path of the zip or folder, as given.
+        source: path of the zip or folder, as given, or the address that it mirrors.
         left_out: name and reason of what is there and not among `names`; a folder's ends in `/`.
     """
 
     def __init__(self, source: Path):
-        self.source = source
+        self.source = with_addresses(str(source))
         self.left_out: dict[str, str] = {}
 
     @abc.abstractmethod

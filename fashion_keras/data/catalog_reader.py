@@ -34,7 +34,6 @@ from fashion_keras.data.csv_reader import Table, parse_csv
 from fashion_keras.data.photo_finder import PhotoFinder
 from fashion_keras.data.schema import LABEL_COLUMNS, NAME_COLUMN, did_you_mean
 from fashion_keras.errors import UserError
-from fashion_keras.places import with_addresses
 
 ID_COLUMN = "id"
 
@@ -91,9 +90,7 @@ def read_catalog(
     photos = PhotoFinder(archive.names(), posixpath.dirname(csv), layout == "own", archive.start)
     catalog = _collect(table, columns, photos, merge_names)
     notes = (*catalog.notes, *filter(None, [photos.note()]))
-    catalog = dataclasses.replace(
-        catalog, source=with_addresses(str(archive.source)), layout=layout, notes=notes
-    )
+    catalog = dataclasses.replace(catalog, source=str(archive.source), layout=layout, notes=notes)
     if not catalog.products:
         raise UserError(
             f"{table.where}: none of its {catalog.rows:,} rows has a photo"
