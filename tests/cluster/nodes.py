@@ -37,10 +37,17 @@ def kill_node(node):
         process.process.wait()
 
 
-def start(*argv):
-    """Start a command as a driver, in a session of its own."""
+def start(*argv, a_part=1024):
+    """Start a command as a driver, in a session of its own; `a_part` is the photos of a part."""
+    program = (
+        "import sys\n"
+        "from fashion_keras import cli\n"
+        "from fashion_keras.tagging import by_cluster\n"
+        f"by_cluster._PHOTOS_A_PART = {a_part}\n"
+        "sys.exit(cli.main(sys.argv[1:]))\n"
+    )
     return subprocess.Popen(
-        [sys.executable, "-m", "fashion_keras.cli", *map(str, argv)],
+        [sys.executable, "-c", program, *map(str, argv)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
