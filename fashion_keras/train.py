@@ -390,7 +390,7 @@ def _needs_no_teacher(config: Config, workdir: Path) -> bool:
 def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
     """Retrain the heads if asked, calibrate, score on validation, show mistakes, export."""
     from fashion_keras.evaluation.calibrating import calibrate_run, calibration_table
-    from fashion_keras.evaluation.results import evaluate_run, save_json, table
+    from fashion_keras.evaluation.results import evaluate_run, save_evaluation, table
     from fashion_keras.report.examples import surest_mistakes
     from fashion_keras.training.heads import heads_table, retrain_heads
     from fashion_keras.training.title_fit import add_title
@@ -422,7 +422,7 @@ def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
         run, steps = calibrate_run(run, records, config.decision)
     report_to.say(f"{calibration_table(run, steps)}\n")
     result, predictions = evaluate_run(run, records, "validation")
-    save_json(workdir / EVALUATION_FILE, result)
+    save_evaluation(workdir / EVALUATION_FILE, result)
     photos, captions = surest_mistakes(run, records, predictions)
     trained.board.write_mistakes(photos, captions, step=trained.best_epoch)
     best = {

@@ -35,6 +35,7 @@ REPORT_FILES = (
     AUTOMATION_PICTURE,
     TAIL_PICTURE,
 )
+MATRIX_CLASSES = 200  # of a thousand, a matrix would be three million characters, mostly zeros
 _NUMBERS = re.compile(r"\[\n[\d\s,.eE+-]*\]")
 
 
@@ -84,6 +85,26 @@ def write_evaluation(
             (partial / name).write_bytes(content)
 
 
+def save_evaluation(path: str | os.PathLike, result: dict) -> None:
+    """Write what `evaluate_predictions` returned; whole or not at all.
+
+    The confusion matrix of a label of more than `MATRIX_CLASSES` classes has `cells`, a list of
+    truth, prediction and count of each that is not 0, instead of `counts`.
+    """
+    heads = {name: _sparse(head) for name, head in result["heads"].items()}
+    save_json(path, {**_sparse(result), "heads": heads})
+
+
+def _sparse(head: dict) -> dict:
+    matrix = head.get("confusion_matrix")
+    if matrix is None or len(matrix["classes"]) <= MATRIX_CLASSES:
+        return head
+    rows = enumerate(matrix["counts"])
+    cells = [[i, j, count] for i, row in rows for j, count in enumerate(row) if count]
+    matrix = {**{k: v for k, v in matrix.items() if k != "counts"}, "cells": cells}
+    return {**head, "confusion_matrix": matrix}
+
+
 def save_json(path: str | os.PathLike, result: dict) -> None:
     """Write a dict as JSON, lists of numbers on one line each; whole or not at all."""
     # A number a line would make a matrix of 143 classes 20,000 lines. A string cannot match:
@@ -98,7 +119,7 @@ def _write_files(folder, result, predictions, labels):
     from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_png
 
     label, classes = result["label"], list(labels[result["label"]])
-    save_json(folder / EVALUATION_FILE, result)
+    save_evaluation(folder / EVALUATION_FILE, result)
 
     columns = ["class", "support", "precision", "recall", "f1", "train_support"]
     per_class = pd.DataFrame(result["per_class"])[columns]

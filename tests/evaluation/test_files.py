@@ -12,9 +12,16 @@ from fashion_keras.auditing.duplicate_audit import read_predictions
 from fashion_keras.comparison.runs import load_stored_runs
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation import files
-from fashion_keras.evaluation.files import FILES, check_output, save_json, write_evaluation
+from fashion_keras.evaluation.files import (
+    FILES,
+    check_output,
+    save_evaluation,
+    save_json,
+    write_evaluation,
+)
 from fashion_keras.evaluation.predictions import Predictions
 from fashion_keras.evaluation.results import evaluate_predictions
+from fashion_keras.stored_scores import read_evaluation
 
 # Names that a careless CSV would break, or read back as missing.
 LABELS = {"usage": ('Bags, "large"', "NA", "Écharpes")}
@@ -173,3 +180,21 @@ def test_no_cell_is_a_formula_and_names_are_read_back_as_they_were(tmp_path):
         [0, 3, 4, -1],
         [1, 0, 2, 5],
     )
+
+
+def test_the_matrix_of_many_classes_is_stored_by_its_cells(tmp_path, result, monkeypatch):
+    save_evaluation(tmp_path / "dense.json", result)
+    save_json(tmp_path / "all.json", result)
+    assert (tmp_path / "dense.json").read_bytes() == (tmp_path / "all.json").read_bytes()
+    monkeypatch.setattr(files, "MATRIX_CLASSES", 2)
+    nested = {**result, "heads": {"usage": dict(result), "unlabelled": {"num_examples": 0}}}
+    save_evaluation(tmp_path / "sparse.json", nested)
+    found = json.loads((tmp_path / "sparse.json").read_text())
+    for head in (found, found["heads"]["usage"]):
+        counts = np.zeros((3, 3), int)
+        for truth, prediction, count in head["confusion_matrix"].pop("cells"):
+            counts[truth, prediction] = count
+        assert counts.tolist() == result["confusion_matrix"]["counts"]
+        assert list(head["confusion_matrix"]) == ["rows", "columns", "classes"]
+    assert read_evaluation(tmp_path / "sparse.json")["num_examples"] == 3
+    assert "counts" in result["confusion_matrix"]
