@@ -239,9 +239,9 @@ class TrainingConfig:
     epochs: Count = 10
     """Epochs in all, `head_epochs` and `progressive` included."""
     batch_size: Count = 64
-    """Photos a step."""
+    """Photos a step, all devices together."""
     gradient_accumulation: Count = 1
-    """Batches to an update of the weights."""
+    """Batches to an update of the weights; on several devices with JAX alone."""
     label_smoothing: Fraction = 0.1
     """Share of each label spread over all classes (Szegedy et al., 2016)."""
     class_weights: Literal["none", "balanced", "effective-number"] = "none"

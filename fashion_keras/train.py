@@ -43,7 +43,7 @@ from fashion_keras.run import (
     load_run_config,
 )
 from fashion_keras.text import command
-from fashion_keras.training.distribution import Asked, parse_devices, start
+from fashion_keras.training.distribution import Asked, Distribution, parse_devices, start
 from fashion_keras.training.processes import Processes, read_processes
 from fashion_keras.training.stages import plan_stages
 from fashion_keras.training.workdir import (
@@ -237,7 +237,8 @@ def _train(
                 undo(workdir)
             raise
         try:
-            trained = _run_training(config, records, labels, workdir, devices, report_to)
+            distribution = _joined(devices)
+            trained = _run_training(config, records, labels, workdir, distribution, report_to)
             _finish(trained, records, workdir, report_to)
         except BaseException as error:
             if not checkpoints(workdir / CHECKPOINTS):
@@ -264,21 +265,27 @@ def _train_beside(
         folder = Path(scratch) / "run"
         folder.mkdir()
         begin(folder, config, info, labels)
+        load_tensorflow()
+        distribution = _joined(devices)
+        # Not before all have joined: until then a first process of before may write another.
         if resume:
             for _, last in checkpoints(workdir / CHECKPOINTS)[-1:]:
                 shutil.copytree(last, folder / CHECKPOINTS / last.name)
             for name in (BEST_MODEL_FILE, TEACHER_FILE):
                 if (workdir / name).is_file():
                     shutil.copyfile(workdir / name, folder / name)
-        load_tensorflow()
-        _run_training(config, records, labels, folder, devices, report_to)
+        _run_training(config, records, labels, folder, distribution, report_to)
         return load_run(folder)
 
 
-def _run_training(config, records, labels, workdir, devices, report_to):
-    """Take the devices, train on them, and leave the other processes; return what has trained."""
+def _joined(devices: tuple[Asked, Processes]) -> Distribution:
+    """Take the devices, and wait for the other processes."""
     check_backend("tensorflow", "jax")
-    distribution = start(*devices)
+    return start(*devices)
+
+
+def _run_training(config, records, labels, workdir, distribution, report_to):
+    """Train, and leave the other processes; return what has trained."""
     from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_png
     from fashion_keras.training.trainer import train as run_training
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Asked(NamedTuple):
     """What `--devices` says: how many devices, None for all, and whether of the CPU."""
 
-    count: int | None = None
+    number: int | None = None
     of_cpu: bool = False
 
 
@@ -216,9 +216,13 @@ def start(asked: Asked, processes: Processes = ALONE) -> Distribution:
         return (_start_jax if under_jax else _start_tensorflow)(asked, processes)
     except RuntimeError as error:
         reason = (str(error).splitlines() or [""])[0][:160]
+        if processes.count > 1:
+            names = ", ".join(processes.addresses)[:160]
+            raise UserError(
+                f"the {processes.count} processes ({names}) do not come together: {reason}"
+            ) from error
         raise UserError(
-            f"the devices cannot be taken: {reason}\n"
-            "They are, before anything is computed: train in a new process"
+            f"the devices cannot be divided any more: {reason}\nTrain in a new process"
         ) from error
 
 
@@ -228,14 +232,14 @@ def _start_tensorflow(asked, processes) -> Distribution:
     gpus = [] if asked.of_cpu else tf.config.list_physical_devices("GPU")
     names = [f"GPU:{number}" for number in range(_number(asked, len(gpus)))] if gpus else []
     if asked.of_cpu:
-        names = _virtual_cpus(tf, asked.count)
+        names = _virtual_cpus(tf, asked.number)
     elif not gpus:
         _number(asked, 0)
     if processes.count > 1:
-        if asked.of_cpu and asked.count != 1:
+        if asked.of_cpu and asked.number != 1:
             raise UserError(
-                f"--devices cpu:{asked.count}: several processes of TensorFlow have one CPU device "
-                "each. Set KERAS_BACKEND=jax, or leave it out"
+                f"--devices cpu:{asked.number}: each of several processes of TensorFlow has one CPU "
+                "device. Set KERAS_BACKEND=jax, or leave it out"
             )
         tf.config.set_visible_devices(gpus[: len(names)], "GPU")
         _tell_tensorflow(processes)
@@ -278,8 +282,8 @@ def _start_jax(asked, processes) -> Distribution:
     import jax
     import keras
 
-    if asked.of_cpu and jax.config.jax_num_cpu_devices != asked.count:
-        jax.config.update("jax_num_cpu_devices", asked.count)
+    if asked.of_cpu and jax.config.jax_num_cpu_devices != asked.number:
+        jax.config.update("jax_num_cpu_devices", asked.number)
     if processes.count > 1:
         keras.distribution.initialize(
             processes.addresses[0], num_processes=processes.count, process_id=processes.index
@@ -304,15 +308,15 @@ def _start_jax(asked, processes) -> Distribution:
 
 def _number(asked: Asked, gpus: int) -> int:
     """Return how many devices of this host are taken; without a GPU it is the CPU, as one."""
-    if asked.count is None:
+    if asked.number is None:
         return max(1, gpus)
-    if asked.count > max(1, gpus):
+    if asked.number > max(1, gpus):
         has = f"{gpus} GPUs" if gpus > 1 else "one GPU" if gpus else "no GPU"
         raise UserError(
-            f"--devices {asked.count}: this host has {has}. To try it out on the CPU: "
-            f"--devices cpu:{asked.count}"
+            f"--devices {asked.number}: this host has {has}. To try it out on the CPU: "
+            f"--devices cpu:{asked.number}"
         )
-    return asked.count
+    return asked.number
 
 
 def sum_over_replicas(values):

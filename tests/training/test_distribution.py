@@ -243,7 +243,7 @@ def test_a_process_that_is_killed_ends_the_others_and_another_number_of_them_res
 ):
     one, two = tmp_path / "one", tmp_path / "two"
     long = tmp_path / "long.yaml"
-    load_config(None, {**OVERRIDES, "training.epochs": 30}).save(long)
+    load_config(None, {**OVERRIDES, "training.epochs": 8}).save(long)
     arguments = ("--data", odd_records, "--workdir", two)
     begun = begin_processes(backend, 2, tmp_path / "logs", *arguments, "--config", long)
     deadline = time.monotonic() + 500
@@ -258,13 +258,13 @@ def test_a_process_that_is_killed_ends_the_others_and_another_number_of_them_res
         begun[0].kill()
     assert "--resume" in (tmp_path / "logs" / "log-0").read_text()
     done = checkpoints(two / "checkpoints")[-1][0]
-    assert done < 30, "it was over before the kill"
+    assert done < 8, "it was over before the kill"
 
     end_processes(
         begin_processes(backend, 1, tmp_path / "again", *arguments, "--resume"), tmp_path / "again"
     )
     run_program(backend, odd_records, long, f"={one}")
-    assert_same_run(two, one, epochs=30)
+    assert_same_run(two, one, epochs=8)
 
 
 @pytest.mark.parametrize(
