@@ -18,6 +18,7 @@ LARGE_224 = "fashion-product-images-224.zip"
 LONGEST = (
     "training/test_titles.py",
     "training/test_jax.py",
+    "training/test_distribution.py",
     "test_structure.py",
     "training/test_trainer.py",
     "data/test_pipeline.py",

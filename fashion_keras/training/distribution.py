@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
+_LOST = re.compile("Gloo|NCCL|[Cc]ollective|coordination|heartbeat|UNAVAILABLE|ABORTED")
+
+
 class Asked(NamedTuple):
     """What `--devices` says: how many devices, None for all, and whether of the CPU."""
 
@@ -178,8 +181,9 @@ class _UnderJax(Distribution):
     def running(self):
         import jax
 
-        explained = _lost_processes_explained(self.processes, (jax.errors.JaxRuntimeError,))
-        with self._layout.scope(), explained:
+        # Gloo's failures come as a ValueError.
+        errors = (jax.errors.JaxRuntimeError, ValueError)
+        with self._layout.scope(), _lost_processes_explained(self.processes, errors):
             yield
 
     def end(self):
@@ -195,9 +199,9 @@ def _lost_processes_explained(processes: Processes, errors) -> Iterator[None]:
     try:
         yield
     except errors as error:
-        if processes.count == 1:
-            raise
         reason = (str(error).splitlines() or [""])[0][:160]
+        if processes.count == 1 or not _LOST.search(str(error)):
+            raise
         raise UserError(
             f"another process of this training is lost ({reason}).\n"
             "Start them all again, with --resume; they may be more or fewer"
@@ -232,14 +236,15 @@ def _start_tensorflow(asked, processes) -> Distribution:
     gpus = [] if asked.of_cpu else tf.config.list_physical_devices("GPU")
     names = [f"GPU:{number}" for number in range(_number(asked, len(gpus)))] if gpus else []
     if asked.of_cpu:
+        tf.config.set_visible_devices([], "GPU")
         names = _virtual_cpus(tf, asked.number)
     elif not gpus:
         _number(asked, 0)
     if processes.count > 1:
         if asked.of_cpu and asked.number != 1:
             raise UserError(
-                f"--devices cpu:{asked.number}: each of several processes of TensorFlow has one CPU "
-                "device. Set KERAS_BACKEND=jax, or leave it out"
+                f"--devices cpu:{asked.number}: TensorFlow's processes have one CPU device each, where "
+                "there are several.\nSet KERAS_BACKEND=jax, or leave it out"
             )
         tf.config.set_visible_devices(gpus[: len(names)], "GPU")
         _tell_tensorflow(processes)
@@ -283,12 +288,13 @@ def _start_jax(asked, processes) -> Distribution:
     import keras
 
     if asked.of_cpu and jax.config.jax_num_cpu_devices != asked.number:
+        jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_num_cpu_devices", asked.number)
     if processes.count > 1:
         keras.distribution.initialize(
             processes.addresses[0], num_processes=processes.count, process_id=processes.index
         )
-    devices = jax.devices("cpu" if asked.of_cpu else None)
+    devices = jax.devices()
     on_cpu = devices[0].platform == "cpu"
     here = [device for device in devices if device.process_index == processes.index]
     # Without a GPU one device of the CPU is all of it, unless more of them were asked for.
