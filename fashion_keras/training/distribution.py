@@ -243,8 +243,8 @@ def _start_tensorflow(asked, processes) -> Distribution:
     if processes.count > 1:
         if asked.of_cpu and asked.number != 1:
             raise UserError(
-                f"--devices cpu:{asked.number}: TensorFlow's processes have one CPU device each, where "
-                "there are several.\nSet KERAS_BACKEND=jax, or leave it out"
+                f"--devices cpu:{asked.number}: several processes of TensorFlow have one "
+                "CPU device each.\nSet KERAS_BACKEND=jax, or leave it out"
             )
         tf.config.set_visible_devices(gpus[: len(names)], "GPU")
         _tell_tensorflow(processes)
