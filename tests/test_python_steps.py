@@ -84,7 +84,7 @@ def test_a_step_says_what_is_wrong_as_an_exception(made, tmp_path):
     with pytest.raises(fk.UserError, match="does not exist"):
         fk.convert(tmp_path / "nothing", tmp_path / "records")
     with pytest.raises(fk.UserError, match="is an address"):
-        fk.evaluate(run, "gs://bucket/records", "test")
+        fk.evaluate(run, "ftp://shop/records", "test")
     with pytest.raises(fk.UserError, match="a recipe and a config"):
         fk.train(records, recipe="resnet18", config="mine.yaml")
 
