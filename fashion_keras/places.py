@@ -22,9 +22,9 @@ from typing import NamedTuple, ParamSpec, TypeVar
 
 from fashion_keras.errors import UserError
 from fashion_keras.io import is_address, locked, place, scratch_folder, write_json
-from fashion_keras.progress import Reporter, open_bar
+from fashion_keras.progress import LOGGER, Reporter, open_bar
 from fashion_keras.reading import read_json, sha256_of
-from fashion_keras.store import Store, Stored, at_once, check_address, check_installed
+from fashion_keras.store import Store, Stored, Unreachable, at_once, check_address, check_installed
 
 CACHE_VARIABLE = "FASHION_KERAS_CACHE"
 LAZY = ".tfrecord"  # not downloaded before `fetch`
@@ -33,6 +33,7 @@ SEALS = ("dataset_info.json", "run.json", "saved_model.pb", "model.tflite", "mod
 STAGING = ".fashion_keras"
 _COMMIT = f"{STAGING}/commit.json"
 _STATE = "mirror.json"
+_AT = f"{os.sep}at{os.sep}"
 _READ, _WORK = "read", "work"
 _OUTLINE = 2**16  # bytes: of larger files an outline has the names alone
 _SAVE_EVERY = 5  # seconds
@@ -173,10 +174,16 @@ def watched(progress: bool | Reporter) -> Iterator[None]:
 
 
 def sync(path: str | os.PathLike) -> None:
-    """Upload what has changed in a mirror that this process holds; do nothing for other paths."""
+    """Upload what has changed in a mirror that this process holds; do nothing for other paths.
+
+    A store that cannot be reached is a warning: the next upload has this one's files too.
+    """
     for mirror in list(_changing.values()):
         if Path(path).is_relative_to(mirror.path):
-            mirror.push()
+            try:
+                mirror.push()
+            except Unreachable as error:
+                LOGGER.warning("%s. The next upload is tried with what comes until then", error)
 
 
 def fetch(folder: str | os.PathLike, files: Mapping[str, tuple[int, str]]) -> None:
@@ -192,9 +199,8 @@ def fetch(folder: str | os.PathLike, files: Mapping[str, tuple[int, str]]) -> No
 
 def address_of(path: str | os.PathLike) -> str | None:
     """Return the address that a path is a mirror of, None where it is none."""
-    for mirrored, address in _shown.items():
-        if os.fspath(path) == mirrored:
-            return address
+    if (address := _shown.get(os.fspath(path))) is not None:
+        return address
     try:
         tree, key, _, _, *below = Path(path).absolute().relative_to(cache()).parts
         state = read_json(cache() / tree / key / _STATE, "remove it")
@@ -205,7 +211,7 @@ def address_of(path: str | os.PathLike) -> str | None:
 
 def with_addresses(text: str) -> str:
     """Return a text for people, in which mirrors have the names of their addresses."""
-    for path, address in _shown.items():
+    for path, address in _shown.items() if _AT in text else ():
         if path in text:
             text = address.join(re.split(rf"{re.escape(path)}(?![\w.-])", text))
     return text

@@ -27,8 +27,12 @@ _SIGN_IN = ("Credential", "ClientAuthentication", "ProfileNotFound", "TokenRetri
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.EROFS)
 
 
+class Unreachable(UserError):
+    """A store that does not answer, or not as it should: later it may."""
+
+
 class Stored(NamedTuple):
-    """A file in a store: its size in bytes, its version as the store calls it, and its key."""
+    """A file in a store: its size in bytes, what changes when it is written, and its key."""
 
     size: int
     version: str
@@ -95,8 +99,9 @@ class Store:
                 raise UserError(
                     f"{self.address}/{name} has no name that a file can have: remove it"
                 )
+            size = int(info["size"])
             version = next((str(info[key]) for key in _VERSION if info.get(key)), "")
-            files[name] = Stored(int(info["size"]), version, key)
+            files[name] = Stored(size, f"{size} {version}", key)
         return files
 
     def key(self, name: str) -> str:
@@ -196,7 +201,7 @@ def _explained(address: str, error: Exception) -> UserError:
         return UserError(
             f"{address}: no credentials ({reason}): sign in as the store's own tools do"
         )
-    return UserError(
+    return Unreachable(
         f"{address} cannot be reached ({type(error).__name__}: {reason}): try again; what is done "
         "already is kept"
     )

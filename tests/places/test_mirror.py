@@ -159,6 +159,25 @@ def test_a_seal_is_copied_last(memory, asked):
     assert copies[0] == "z" and set(copies[1:]) == {"run.json", "saved_model.pb"}
 
 
+def test_a_store_that_fails_in_between_is_a_warning_and_at_the_end_an_error(
+    memory, monkeypatch, caplog
+):
+    def fails(*args, **options):
+        raise TimeoutError("no answer")
+
+    with pytest.raises(UserError, match=f"{HERE} cannot be reached"), changing(HERE) as folder:
+        write(folder, a="1", b="2")
+        with monkeypatch.context() as patch:
+            patch.setattr(type(memory), "put_file", fails)
+            sync(folder)
+        assert stored(memory) == {}
+        assert f"{HERE} cannot be reached (TimeoutError: no answer)" in caplog.text
+        sync(folder)
+        assert stored(memory) == {"a": "1", "b": "2"}
+        write(folder, b="3")
+        monkeypatch.setattr(type(memory), "put_file", fails)
+
+
 def test_who_was_overtaken_is_told_and_overwrites_nothing(memory):
     told = pytest.raises(UserError, match=f"{HERE}/a was changed in the store meanwhile")
     with told, changing(HERE) as folder:
