@@ -130,11 +130,15 @@ def changing(
 
 
 def changes(
-    *names: str, replaced: bool = False, outline: bool = False
+    *names: str,
+    replaced: bool = False,
+    outline: bool = False,
+    writes: Callable[[], bool] = lambda: True,
 ) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     """Decorate a step whose arguments `names` are paths or addresses that it changes.
 
-    The step is given paths, as `changing` yields them. Example:
+    The step is given paths, as `changing` yields them. Where `writes` says no, for this process
+    is one of several and another one writes, it is given copies to read. Example:
 
         @changes("model")
         def calibrate(model, data, *, progress=True): ...
@@ -148,14 +152,25 @@ def changes(
             given = signature.bind(*args, **kwargs)
             with watched(given.arguments.get("progress", True)), contextlib.ExitStack() as stack:
                 for name in names:
-                    if (path := given.arguments.get(name)) is not None:
+                    if (path := given.arguments.get(name)) is None:
+                        continue
+                    if writes():
                         mirror = changing(path, replaced=replaced, outline=outline)
                         given.arguments[name] = stack.enter_context(mirror)
+                    else:
+                        given.arguments[name] = _to_read(path)
                 return step(*given.args, **given.kwargs)
 
         return on_mirrors
 
     return decorate
+
+
+def _to_read(path: str | os.PathLike) -> Path:
+    """Return as `local` a copy of what is at an address, but also where nothing is there yet."""
+    found = anywhere(path)
+    address = found if isinstance(found, str) else address_of(found)
+    return Path(found) if address is None else Mirror(address, _READ).pull(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -265,7 +280,11 @@ class Mirror:
             yield
 
     def pull(
-        self, choose: Callable[[list[str]], set[str]] | None = None, *, outline: bool = False
+        self,
+        choose: Callable[[list[str]], set[str]] | None = None,
+        *,
+        outline: bool = False,
+        missing_ok: bool = False,
     ) -> Path:
         """Make the mirror as the store is, all but what is lazy or not chosen; return its path.
 
@@ -278,7 +297,7 @@ class Mirror:
                 self._finish_upload()
             while True:
                 remote, _ = self._look()
-                if not self._is_held and not remote:
+                if not remote and not self._is_held and not missing_ok:
                     raise UserError(f"nothing is at {self.address}: check its name")
                 ahead = self._is_ahead(remote)
                 if not ahead:

@@ -227,6 +227,21 @@ def test_reading_does_not_disturb_who_changes(memory, machine):
         assert read(folder) == {"a": "2"}
 
 
+@pytest.mark.parametrize("is_writer", [True, False])
+def test_of_several_processes_of_a_step_one_changes_what_is_there(memory, is_writer):
+    @places.changes("run", writes=lambda: is_writer)
+    def step(run):
+        assert read(run) == before
+        write(run, a="2")
+
+    before = {}
+    step(HERE)
+    memory.pipe_file("/bucket/run/a", b"1")
+    before = {"a": "1"}
+    step(HERE)
+    assert stored(memory) == {"a": "2" if is_writer else "1"}
+
+
 def test_an_outline_has_large_files_by_name_alone(memory, asked):
     large = b"x" * 100_000
     memory.pipe({"/bucket/run/1/big": large, "/bucket/run/small": b"s"})

@@ -72,6 +72,14 @@ def test_records_are_those_of_this_machine_byte_for_byte(shop, finished, memory)
     )
 
 
+@pytest.mark.parametrize("bars", [True, False])
+def test_downloads_and_uploads_show_how_far_they_are(shop, memory, capsys, bars):
+    fk.convert(shop, "memory://made/records", **COLUMNS, progress=fk.Reporter(bars=bars))
+    drawn = capsys.readouterr().err
+    for line in (f"downloading {shop}: 100%", "uploading to memory://made/records: 100%"):
+        assert (line in drawn) is bars
+
+
 def test_records_that_are_there_are_left_or_replaced_as_they_are_asked(shop, memory, machine):
     output = "memory://made/records"
     fk.convert(shop, output, **COLUMNS, shards=2, progress=False)
