@@ -29,7 +29,6 @@ from fashion_keras.tagging.by_cluster import Tagging, tag_by_cluster
 from fashion_keras.tagging.columns import Columns, Row
 from fashion_keras.tagging.loading import check_address, connect
 from fashion_keras.tagging.outputs import HEADLINE, heads_of, thresholds_of
-from fashion_keras.tagging.parts import check_no_parts, opened_parts
 from fashion_keras.tagging.path_table import PathColumns
 from fashion_keras.tagging.prediction import (
     LineFormat,
@@ -41,6 +40,7 @@ from fashion_keras.tagging.prediction import (
 from fashion_keras.tagging.retries import Retries
 from fashion_keras.tagging.row_table import Table, check_table, open_table
 from fashion_keras.tagging.sources import Photo, PhotoSource, batches
+from fashion_keras.tagging.table_parts import check_no_parts, opened_parts
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -31,10 +31,10 @@ from fashion_keras.serving.local import is_run
 from fashion_keras.tagging.batches import classify_all
 from fashion_keras.tagging.columns import Columns
 from fashion_keras.tagging.loading import load_local
-from fashion_keras.tagging.parts import Part, Parts, write_part
 from fashion_keras.tagging.prediction import Tally, table_row
 from fashion_keras.tagging.row_table import Table, codec_of
 from fashion_keras.tagging.sources import Listed, PhotoSource, batches, read_photos
+from fashion_keras.tagging.table_parts import Part, Parts, write_part
 
 _PHOTOS_A_PART = 1_024
 _IN_FLIGHT = 2  # one batch is decoded while another is classified

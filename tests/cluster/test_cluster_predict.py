@@ -11,7 +11,7 @@ from drawn_catalogue import encode, pixels
 from serving.tiny import save_tiny_run
 
 import fashion_keras as fk
-from fashion_keras.tagging.parts import MANIFEST, parts_folder
+from fashion_keras.tagging.table_parts import MANIFEST, parts_folder
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
