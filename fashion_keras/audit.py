@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fashion_keras.cluster.engine import check_paths, cluster_address, connected
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.config import Config, load_config
 from fashion_keras.data.schema import DatasetInfo, did_you_mean
@@ -57,6 +58,7 @@ class Request:
     splits: Sequence[str] | None
     folds: int | None
     config: Path | None
+    cluster: str | None
 
     def __post_init__(self):
         object.__setattr__(self, "model", [local(path) for path in self.model])
@@ -81,6 +83,7 @@ def audit(
     splits: Sequence[str] | None = None,
     folds: int | None = None,
     config: str | os.PathLike | None = None,
+    cluster: str | None = None,
     progress: bool | Reporter = True,
 ) -> str:
     """Look for near-identical photos, for labels that may be wrong, or for photos of other titles.
@@ -103,6 +106,8 @@ def audit(
             test.
         folds: of `labels`: look at the training split by training so many models.
         config: a config file for the models of `folds`.
+        cluster: a Ray cluster whose machines hash the photos, and see the records as this one
+            does: `auto`, its address `HOST:PORT`, or `local[N]` for N processes here.
         progress: False for no bars, or a `Reporter`.
 
     Returns what was found, in a few lines.
@@ -153,7 +158,8 @@ def _audit(request: Request, report_to: Reporter) -> str:
     load_tensorflow()
     from fashion_keras.auditing.duplicate_audit import audit_duplicates
 
-    return audit_duplicates(request, info, predictions, report_to)
+    with connected(request.cluster, report_to) as cluster:
+        return audit_duplicates(request, info, predictions, report_to, cluster)
 
 
 def _config_of_folds(request: Request, info: DatasetInfo) -> Config:
@@ -199,6 +205,10 @@ def _check(options, info: DatasetInfo) -> None:
     """Raise `UserError` where options do not fit each other or the records."""
     if options.label:
         info.vocabulary(options.label)
+    if options.cluster:
+        check_paths(options.data)
+        if options.labels or options.titles:
+            raise UserError("--cluster belongs to the audit of near-duplicates: leave it out")
     if options.labels and options.titles:
         raise UserError("--labels and --titles are two audits: give one of them")
     for name in ("folds", "config"):
@@ -335,6 +345,13 @@ def _add_twins(twins) -> None:
         type=float,
         metavar="D",
         help="of two photos' pixels, from 0 to 1 (default: 0.05; 1 also takes other colours)",
+    )
+    twins.add_argument(
+        "--cluster",
+        type=cluster_address,
+        metavar="auto|HOST:PORT|local[N]",
+        help="hash the photos by the machines of a Ray cluster, which see the records as this one "
+        "does: that of this machine, the one at an address, or N processes here",
     )
     twins.add_argument(
         "--min-similarity",

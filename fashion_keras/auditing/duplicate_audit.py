@@ -23,6 +23,7 @@ from fashion_keras.auditing.pairs import (
     similar_pairs,
 )
 from fashion_keras.auditing.sheets import conflicts_sheet, distances_sheet, pairs_sheet, write_files
+from fashion_keras.cluster.engine import Cluster
 from fashion_keras.data.near_duplicates import (
     COPIES,
     HASH_NAME,
@@ -146,10 +147,13 @@ REPORT_FILE = "audit.json"
 _HEADLINE = "subCategory"
 
 
-def audit_duplicates(options, info: DatasetInfo, predictions, report_to: Reporter) -> str:
+def audit_duplicates(
+    options, info: DatasetInfo, predictions, report_to: Reporter, cluster: Cluster | None = None
+) -> str:
     """Find near-duplicates of the records `options.data`, write `options.output`, summarise.
 
-    `options` are those of `audit`; `predictions` is None or ids, truths and predictions of photos.
+    `options` are those of `audit`; `predictions` is None or ids, truths and predictions of photos;
+    `cluster` hashes the photos where there is one.
     """
     distance = MAX_DISTANCE if options.max_distance is None else options.max_distance
     difference = MAX_DIFFERENCE if options.max_difference is None else options.max_difference
@@ -162,10 +166,12 @@ def audit_duplicates(options, info: DatasetInfo, predictions, report_to: Reporte
         run = load_run(options.model[0], info)
     label = options.label or (run.label if run else _default_label(info))
     with report_to as bar:
+        show = cluster.progress if cluster else bar.update
         photos = read_photos(
             options.data,
             workers=workers,
-            progress=lambda done: bar.update("hashing", done, total),
+            cluster=cluster,
+            progress=lambda done: show("hashing", done, total),
         )
         wide = find_pairs(
             photos.hashes,

@@ -9,17 +9,22 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
+from fashion_keras.cluster.engine import Cluster
 from fashion_keras.data.near_duplicates import (
+    HashOrReason,
     Pairs,
     PhotoHashes,
+    collect_hashes,
     group_numbers,
+    hash_chunk,
     hash_photos,
     pixel_differences,
 )
-from fashion_keras.data.schema import SPLITS, DatasetInfo
+from fashion_keras.data.schema import INFO_FILE, SPLITS, DatasetInfo
 from fashion_keras.data.tfrecord import read_records
 
 _BATCH = 256
+_Said = tuple[str, str, list[str], str]  # a product's id, split, labels' texts and group
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,27 +52,40 @@ def read_photos(
     records: str | os.PathLike,
     *,
     workers: int = 2,
+    cluster: Cluster | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> RecordedPhotos:
-    """Read and hash the photos of every split; `progress` is called with those done."""
+    """Read and hash the photos of every split; `progress` is called with those done.
+
+    Threads do it, or the machines of `cluster`, a shard a task; they then see the records.
+    """
     info = DatasetInfo.load(records)
     names = list(info.labels)
     splits: dict[str, str] = {}
     texts: dict[str, list[str]] = {}
     groups: dict[str, str] = {}
 
-    def photos() -> Iterator[tuple[str, bytes]]:
-        for split, described in info.splits.items():
-            if not described.num_examples:
-                continue
-            for batch in _batches(records, info, split, names):
-                for id, encoded, text, group in batch:
-                    splits[id.decode()] = split
-                    groups[id.decode()] = group.decode()
-                    texts[id.decode()] = [value.decode() for value in text]
-                    yield id.decode(), encoded
+    def note(id: str, split: str, said: list[str], group: str) -> None:
+        splits[id], texts[id], groups[id] = split, said, group
 
-    hashes = hash_photos(photos(), workers=workers, progress=progress)
+    def photos() -> Iterator[tuple[str, bytes]]:
+        for part in _parts(info, by_shard=False):
+            for encoded, noted in _recorded(records, part):
+                note(*noted)
+                yield noted[0], encoded
+
+    def hashed(cluster: Cluster) -> Iterator[list[tuple[str, HashOrReason]]]:
+        cluster.share(os.path.join(records, INFO_FILE))
+        tasks = ((os.path.abspath(records), part) for part in _parts(info, by_shard=True))
+        for noted, chunk in cluster.in_order(_hash_shard, tasks):
+            for each in noted:
+                note(*each)
+            yield chunk
+
+    if cluster:
+        hashes = collect_hashes(hashed(cluster), progress)
+    else:
+        hashes = hash_photos(photos(), workers=workers, progress=progress)
     rows = [texts[id] for id in hashes.ids]
     columns = np.array(rows, dtype=object).reshape(len(rows), len(names))
     return RecordedPhotos(
@@ -76,6 +94,38 @@ def read_photos(
         np.array([groups[id] for id in hashes.ids], dtype=object),
         hashes,
     )
+
+
+def _parts(info: DatasetInfo, *, by_shard: bool) -> Iterator[DatasetInfo]:
+    """Yield of each split, or shard, the info that records of it alone would have, in order."""
+    for name, split in info.splits.items():
+        for shards in [(shard,) for shard in split.shards] if by_shard else [split.shards]:
+            count = sum(shard.num_examples for shard in shards)
+            alone = dataclasses.replace(split, shards=shards, num_examples=count)
+            if count:
+                yield dataclasses.replace(info, splits={name: alone})
+
+
+def _recorded(records, part: DatasetInfo) -> Iterator[tuple[bytes, _Said]]:
+    """Yield each product's photo, and what is noted of it."""
+    (split,) = part.splits
+    for batch in _batches(records, part, split, list(part.labels)):
+        for id, encoded, text, group in batch:
+            texts = [value.decode() for value in text]
+            yield encoded, (id.decode(), split, texts, group.decode())
+
+
+def _hash_shard(task):
+    """Return of a shard what is noted of its products, and their hashes."""
+    noted: list[_Said] = []
+
+    def photos() -> Iterator[tuple[str, bytes]]:
+        for encoded, each in _recorded(*task):
+            noted.append(each)
+            yield each[0], encoded
+
+    hashes = hash_chunk(photos())
+    return noted, hashes
 
 
 def photo_bytes(records: str | os.PathLike, ids: Collection[str]) -> dict[str, bytes]:
