@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 from fashion_keras.commands import run_command
+from fashion_keras.quiet import load_tensorflow
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,8 +37,8 @@ def parser() -> argparse.ArgumentParser:
 
 def measured(arch: str, devices: str, batch_size: int, steps: int) -> dict[str, float]:
     """Return the seconds of a step on so many devices: the processor's and the clock's."""
+    tf = load_tensorflow()
     import keras
-    import tensorflow as tf
 
     from fashion_keras.config import OptimizerConfig
     from fashion_keras.models.classifier import build_classifier

@@ -158,12 +158,16 @@ class _UnderTensorFlow(Distribution):
     def spread(self, dataset):
         here = self.replicas // self.processes.count
 
+        def divided(whole):
+            import tensorflow as tf
+
+            rows = whole.shape[0]  # not known of validation, whose last batch is smaller
+            return tf.reshape(whole, [here, rows // here if rows else -1, *whole.shape[1:]])
+
         def parts(*batch):
             import tensorflow as tf
 
-            return tf.nest.map_structure(
-                lambda whole: tf.reshape(whole, [here, -1, *whole.shape[1:]]), batch
-            )
+            return tf.nest.map_structure(divided, batch)
 
         # Element after element goes to replica after replica.
         split = dataset.map(parts).unbatch()

@@ -141,6 +141,19 @@ def test_two_devices_have_the_history_and_the_model_of_one(backend, odd_records,
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("arch", ["resnet18", "efficientnetb0", "efficientnetlite0"])
+def test_the_faster_kernels_of_real_networks_are_right_on_two_devices(arch, odd_records, tmp_path):
+    one, two, file = tmp_path / "one", tmp_path / "two", tmp_path / "config.yaml"
+    # A small rate: in a network that deep, rounding grows with each step.
+    real = {"model.arch": arch, "data.image_size": [64, 48], "optimizer.learning_rate": 1e-4}
+    load_config(None, {**OVERRIDES, **real, "training.epochs": 1}).save(file)
+    run_program("tensorflow", odd_records, file, f"cpu:2={two}", f"={one}")
+    (row,), (other,) = read_history(two), read_history(one)
+    assert row["loss"] == pytest.approx(other["loss"], rel=1e-3)
+    assert row["val_loss"] == pytest.approx(other["val_loss"], rel=1e-3)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_four_devices_resume_what_two_began_to_the_history_of_one(
     backend, odd_records, config, tmp_path
