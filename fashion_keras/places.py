@@ -15,6 +15,7 @@ import inspect
 import json
 import os
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -31,7 +32,7 @@ LAZY = ".tfrecord"  # not downloaded before `fetch`
 # The files that make what they lie in valid: copied last, for those who know of no list.
 SEALS = ("dataset_info.json", "run.json", "saved_model.pb", "model.tflite", "model.onnx")
 STAGING = ".fashion_keras"
-_COMMIT = f"{STAGING}/commit.json"
+_LIST = "commit.json"
 _STATE = "mirror.json"
 _AT = f"{os.sep}at{os.sep}"
 _READ, _WORK = "read", "work"
@@ -264,6 +265,7 @@ class Mirror:
         self._known: dict[str, _Known] = {}
         self._seen: dict[str, str] = {}  # the store's versions, as of the last look
         self._before: set[str] = set()  # what was here then
+        self._id = ""  # of this machine's uploads
 
     @functools.cached_property
     def store(self) -> Store:
@@ -294,9 +296,9 @@ class Mirror:
         self._make()
         with self._locked():
             if self._is_held:
-                self._finish_upload()
+                self._finish_uploads()
             while True:
-                remote, _ = self._look()
+                remote, _, _ = self._look()
                 if not remote and not self._is_held and not missing_ok:
                     raise UserError(f"nothing is at {self.address}: check its name")
                 ahead = self._is_ahead(remote)
@@ -354,8 +356,8 @@ class Mirror:
             gone = self._seen.keys() - here.keys()
         if not changed and not gone:
             return
-        self._finish_upload()  # of another one that was killed
-        remote, staged = self._look()
+        self._finish_uploads()
+        remote, staged, _ = self._look()
         for name in (*changed, *gone):
             if self._seen.get(name) != (remote[name].version if name in remote else None):
                 raise UserError(
@@ -363,8 +365,10 @@ class Mirror:
                     f"or person: what is here stays in {_real(self.path)}, and is not uploaded"
                 )
         noted = {name: path.stat() for name, path in changed.items()}
+        self._id = self._id or secrets.token_hex(8)
+        self._save()  # an upload that is interrupted goes on where this says
         self._upload(changed, sorted(gone), staged)
-        remote, _ = self._look()
+        remote, _, _ = self._look()
         for name, status in noted.items():
             version = remote[name].version
             self._known[name] = _Known(status.st_size, status.st_mtime_ns, version)
@@ -375,23 +379,28 @@ class Mirror:
 
     # -- the store's side --
 
-    def _look(self) -> tuple[dict[str, Stored], dict[str, Stored]]:
-        """Return what a reader should see at the address, and what waits beside."""
+    def _look(self) -> tuple[dict[str, Stored], dict[str, Stored], dict[str, dict]]:
+        """Return what a reader should see, what waits beside it, and the lists of what goes where.
+
+        Each machine that uploads has a folder of its own beside, so that none disturbs another.
+        """
         files = self.store.files()
         staged = {name: files.pop(name) for name in list(files) if name.startswith(f"{STAGING}/")}
-        if _COMMIT in staged and (commit := self._commit()):
-            for name, sha256 in commit["files"].items():
-                if (key := f"{STAGING}/{sha256}") in staged:
+        lists = {}
+        for name in staged:
+            folder, _, last = name.rpartition("/")
+            if last != _LIST or not (raw := self.store.read(self.store.key(name))):
+                continue
+            lists[folder] = listed = json.loads(raw)
+            for name, sha256 in listed["files"].items():
+                if (key := f"{folder}/{sha256}") in staged:
                     files[name] = staged[key]
-            for name in commit["gone"]:
+            for name in listed["gone"]:
                 files.pop(name, None)
-        return files, staged
-
-    def _commit(self) -> dict | None:
-        raw = self.store.read(self.store.key(_COMMIT))
-        return json.loads(raw) if raw else None
+        return files, staged, lists
 
     def _upload(self, changed: dict[str, Path], gone: list[str], staged: dict[str, Stored]) -> None:
+        folder = f"{STAGING}/{self._id}"
         with self._bar(len(changed), "uploading to") as bar:
             if len(changed) == 1 and not gone:  # a store writes one file whole or not at all
                 [(name, path)] = changed.items()
@@ -399,34 +408,37 @@ class Mirror:
                 bar.update()
                 return
             sha256 = {name: sha256_of(path) for name, path in changed.items()}
-            waiting = {
-                name: (path, self.store.key(f"{STAGING}/{sha256[name]}"))
-                for name, path in changed.items()
-                # Of an upload that was interrupted: it goes on.
-                if (there := staged.get(f"{STAGING}/{sha256[name]}")) is None
-                or there.size != path.stat().st_size
-            }
+            waiting = {}
+            for name, path in changed.items():
+                beside = f"{folder}/{sha256[name]}"
+                # Else it is of an upload that was interrupted: that goes on.
+                if beside not in staged or staged[beside].size != path.stat().st_size:
+                    waiting[name] = (path, self.store.key(beside))
             bar.update(len(changed) - len(waiting))
             for _ in at_once(self.store.put, waiting.values()):
                 bar.update()
-        commit = json.dumps({"files": sha256, "gone": gone}).encode()
-        self.store.write(self.store.key(_COMMIT), commit)
-        self._finish_upload()
+        listed = json.dumps({"files": sha256, "gone": gone}).encode()
+        self.store.write(self.store.key(f"{folder}/{_LIST}"), listed)
+        self._finish_uploads()
 
-    def _finish_upload(self) -> None:
-        """Put what waits beside in its place, where the list says that it is complete."""
-        key, commit = self.store.key, self._commit()
-        if not commit:
-            return
-        moves = {n: (key(f"{STAGING}/{s}"), key(n)) for n, s in commit["files"].items()}
-        last = [name for name in moves if name.rpartition("/")[2] in SEALS]
-        for names in (moves.keys() - set(last), last):
-            for _ in at_once(self.store.copy, [moves[name] for name in names]):
-                pass
-        self.store.remove(map(key, commit["gone"]))
-        self.store.remove([key(_COMMIT)])
-        _, staged = self._look()
-        self.store.remove(map(key, staged))
+    def _finish_uploads(self) -> None:
+        """Put what waits beside in its place, where a list says that it is complete."""
+        key = self.store.key
+        _, staged, lists = self._look()
+        for folder, listed in lists.items():
+            moves = {n: (key(f"{folder}/{s}"), key(n)) for n, s in listed["files"].items()}
+            last = [name for name in moves if name.rpartition("/")[2] in SEALS]
+            try:
+                for names in (moves.keys() - set(last), last):
+                    for _ in at_once(self.store.copy, [moves[name] for name in names]):
+                        pass
+            except UserError:
+                if self._look()[2].get(folder) == listed:
+                    raise
+                continue  # another machine was as quick
+            self.store.remove(map(key, listed["gone"]))
+            self.store.remove([key(f"{folder}/{_LIST}")])
+            self.store.remove(key(name) for name in staged if name.startswith(f"{folder}/"))
 
     # -- this machine's side --
 
@@ -525,11 +537,11 @@ class Mirror:
             return
         state = read_json(self._home / _STATE, f"remove {self._home}")
         self._known = {name: _Known(*known) for name, known in state["files"].items()}
-        self._seen = state["seen"]
+        self._seen, self._id = state["seen"], state["id"]
 
     def _save(self) -> None:
         files = dict(self._known)  # others of our threads go on noting
-        state = {"address": self.address, "seen": self._seen, "files": files}
+        state = {"address": self.address, "id": self._id, "seen": self._seen, "files": files}
         write_json(self._home / _STATE, state, indent=None)
 
     def _bar(self, count: int, what: str):

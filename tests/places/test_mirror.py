@@ -152,6 +152,46 @@ def test_what_is_complete_beside_is_seen_whole_and_put_in_place_by_the_next(
     assert read(local(HERE)) == after
 
 
+def test_an_upload_leaves_those_of_other_machines_alone(memory, machine, monkeypatch):
+    monkeypatch.setattr("fashion_keras.store.AT_ONCE", 1)
+    real = Store.write
+
+    def write_late(self, *args):
+        monkeypatch.setattr(Store, "write", real)
+        machine("second")  # which is quicker
+        places._changing.clear()
+        with changing(HERE) as folder:
+            write(folder, c="3", d="4")
+        machine("first")
+        return real(self, *args)
+
+    with changing(HERE) as folder:
+        write(folder, a="1", b="2")
+        sync(folder)
+        write(folder, a="5", b="6")
+        monkeypatch.setattr(Store, "write", write_late)
+        sync(folder)
+        places._changing[HERE] = None  # what the second has taken out
+    assert stored(memory) == {"a": "5", "b": "6", "c": "3", "d": "4"}
+
+
+def test_two_machines_may_put_the_same_in_place(memory, machine, monkeypatch):
+    copy, copied = Store.copy, []
+
+    def overtaken(self, *args):
+        if not copied:
+            copied.append(args)
+            machine("second")
+            places.Mirror(HERE, "work")._finish_uploads()
+            machine("first")
+        return copy(self, *args)
+
+    monkeypatch.setattr(Store, "copy", overtaken)
+    with changing(HERE) as folder:
+        write(folder, a="1", b="2")
+    assert stored(memory) == {"a": "1", "b": "2"}
+
+
 def test_a_seal_is_copied_last(memory, asked):
     with changing(HERE) as folder:
         write(folder, **{"run.json": "{}", "v__saved_model.pb": "x", "z": "1"})
