@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fashion_keras.cluster.engine import check_paths, cluster_address, connected
+from fashion_keras.cluster.engine import add_cluster, check_paths, connected
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.config import Config, load_config
 from fashion_keras.data.schema import DatasetInfo, did_you_mean
@@ -106,8 +106,7 @@ def audit(
             test.
         folds: of `labels`: look at the training split by training so many models.
         config: a config file for the models of `folds`.
-        cluster: a Ray cluster whose machines hash the photos, and see the records as this one
-            does: `auto`, its address `HOST:PORT`, or `local[N]` for N processes here.
+        cluster: a Ray cluster that hashes photos: `auto`, `HOST:PORT`, or `local[N]` processes.
         progress: False for no bars, or a `Reporter`.
 
     Returns what was found, in a few lines.
@@ -346,13 +345,7 @@ def _add_twins(twins) -> None:
         metavar="D",
         help="of two photos' pixels, from 0 to 1 (default: 0.05; 1 also takes other colours)",
     )
-    twins.add_argument(
-        "--cluster",
-        type=cluster_address,
-        metavar="auto|HOST:PORT|local[N]",
-        help="hash the photos by the machines of a Ray cluster, which see the records as this one "
-        "does: that of this machine, the one at an address, or N processes here",
-    )
+    add_cluster(twins, "hash photos by the machines of a Ray cluster, which see the records")
     twins.add_argument(
         "--min-similarity",
         type=float,

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fashion_keras.cluster.engine import check_paths, cluster_address, connected
+from fashion_keras.cluster.engine import add_cluster, check_paths, connected
 from fashion_keras.commands import run_command
 from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.data.splits import FRACTIONS, STRATEGIES
@@ -104,12 +104,8 @@ def parser() -> argparse.ArgumentParser:
         help="larger photos are shrunk to N pixels on the longer side (default: 320)",
     )
     result.add_argument("--shards", type=int, metavar="N", help="training shards")
-    result.add_argument(
-        "--cluster",
-        type=cluster_address,
-        metavar="auto|HOST:PORT|local[N]",
-        help="read and write by the machines of a Ray cluster, which see ARCHIVE and DIR as this "
-        "one does: that of this machine, the one at an address, or N processes here",
+    add_cluster(
+        result, "read and write by the machines of a Ray cluster, which see ARCHIVE and DIR"
     )
     result.add_argument("--overwrite", action="store_true", help="replace other records at DIR")
     _add_own(result.add_argument_group("one's own catalogue"))
@@ -233,8 +229,7 @@ def convert(
         relabel: a CSV of corrected labels.
         max_size: larger photos are shrunk to so many pixels on the longer side.
         shards: files of the training split.
-        cluster: a Ray cluster whose machines do the work and see source and output as this one
-            does: `auto`, its address `HOST:PORT`, or `local[N]` for N processes here.
+        cluster: a Ray cluster that does the work: `auto`, `HOST:PORT`, or `local[N]` processes.
         overwrite: replace other records at `output`.
         progress: False for no bars, or a `Reporter`.
 
@@ -244,8 +239,7 @@ def convert(
                              image_column="photo", label_column=["category", "colour"])
     """
     options = {**locals()}
-    report_to = reporter(options.pop("progress"))
-    with report_to:
+    with reporter(options.pop("progress")) as report_to:
         return _convert(report_to, **options)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fashion_keras.cluster.engine import Cluster, check_paths, cluster_address, connected
+from fashion_keras.cluster.engine import Cluster, add_cluster, check_paths, connected
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.errors import UserError
 from fashion_keras.places import address_of, anywhere, changing, named, watched
@@ -113,9 +113,7 @@ def predict(
             Beside `server` only its labels and thresholds are used.
         server: address of TF Serving: `http://HOST:8501` or `grpc://HOST:8500`.
         name: the model's name there.
-        cluster: a Ray cluster whose machines each hold the model, and see photos, model and
-            `output` as this one does: `auto`, its address `HOST:PORT`, or `local[N]` for N
-            processes here.
+        cluster: a Ray cluster that does the work: `auto`, `HOST:PORT`, or `local[N]` processes.
         output: a table to write in batches, `.csv`, `.jsonl` or `.parquet`, of any size.
         resume: keep the rows that an interrupted or finished call has written, do the rest.
         labels: those to write, in this order. Defaults to all, the headline first.
@@ -132,13 +130,11 @@ def predict(
 
     Returns:
         A row a photo, in the order of the inputs: `id`, `path`; for each label its class, in a
-        column of the label's name, `<label>_score` and `<label>_decision` (`accept` or `review`),
-        and for the first one `<label>_runner_up` and `<label>_runner_up_score`; `error`. None with
-        `output`.
+        column of its name, `<label>_score` and `<label>_decision` (`accept` or `review`), for the
+        first also `<label>_runner_up` and `<label>_runner_up_score`; `error`. None with `output`.
 
     Raises:
-        UserError: there is no such model, label, input or server, or not one photo could be
-            classified.
+        UserError: there is no such model, label, input or server, or no photo can be classified.
 
     Example:
 
@@ -451,13 +447,8 @@ def _parser() -> argparse.ArgumentParser:
         "--server", metavar="URL", help="TF Serving: http://HOST:8501 or grpc://HOST:8500"
     )
     model.add_argument("--name", help="the model's name on the server")
-    model.add_argument(
-        "--cluster",
-        type=cluster_address,
-        metavar="auto|HOST:PORT|local[N]",
-        help="classify by the machines of a Ray cluster, which see photos, model and --output as "
-        "this one does: that of this machine, the one at an address, or N processes here",
-    )
+    machines = "classify by the machines of a Ray cluster, which see photos, model and --output"
+    add_cluster(model, machines)
     model.add_argument(
         "--batch-size", type=positive_int, default=BATCH_SIZE, help=f"photos at once ({BATCH_SIZE})"
     )

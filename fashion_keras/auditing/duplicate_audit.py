@@ -157,8 +157,6 @@ def audit_duplicates(
     """
     distance = MAX_DISTANCE if options.max_distance is None else options.max_distance
     difference = MAX_DIFFERENCE if options.max_difference is None else options.max_difference
-    total = sum(split.num_examples for split in info.splits.values())
-    workers = min(2, os.cpu_count() or 1)
     run = None
     if options.model:
         from fashion_keras.run import load_run
@@ -166,21 +164,7 @@ def audit_duplicates(
         run = load_run(options.model[0], info)
     label = options.label or (run.label if run else _default_label(info))
     with report_to as bar:
-        show = cluster.progress if cluster else bar.update
-        photos = read_photos(
-            options.data,
-            workers=workers,
-            cluster=cluster,
-            progress=lambda done: show("hashing", done, total),
-        )
-        wide = find_pairs(
-            photos.hashes,
-            max_distance=distance,
-            max_difference=1.0,
-            kinds=photos.splits,
-            workers=workers,
-            progress=lambda done: bar.update("comparing", done, total),
-        )
+        photos, wide = _compared(options.data, info, distance, bar, cluster)
         pairs = _within(wide, wide.difference <= difference)
         found = conflicts(photos)
         report = {
@@ -214,6 +198,30 @@ def audit_duplicates(
         report["scores"] = _scores(options, photos, pairs, wide, predictions)
     write_files(options.output, {REPORT_FILE: report, **files})
     return summary(report)
+
+
+def _compared(
+    records, info: DatasetInfo, distance: int, bar: Reporter, cluster: Cluster | None
+) -> tuple[RecordedPhotos, Pairs]:
+    """Return the records' photos, and the pairs of which the hashes are close."""
+    total = sum(split.num_examples for split in info.splits.values())
+    workers = min(2, os.cpu_count() or 1)
+    show = cluster.progress if cluster else bar.update
+    photos = read_photos(
+        records,
+        workers=workers,
+        cluster=cluster,
+        progress=lambda done: show("hashing", done, total),
+    )
+    wide = find_pairs(
+        photos.hashes,
+        max_distance=distance,
+        max_difference=1.0,
+        kinds=photos.splits,
+        workers=workers,
+        progress=lambda done: bar.update("comparing", done, total),
+    )
+    return photos, wide
 
 
 def summary(report: dict) -> str:

@@ -56,6 +56,17 @@ def cluster_address(text: str) -> str:
     )
 
 
+def add_cluster(parser: Any, what: str) -> None:
+    """Add the option `--cluster` to an argparse parser or group; `what` begins its help."""
+    parser.add_argument(
+        "--cluster",
+        type=cluster_address,
+        metavar="auto|HOST:PORT|local[N]",
+        help=f"{what} as this one does: that of this machine, the one at an address, or N "
+        "processes here",
+    )
+
+
 @contextlib.contextmanager
 def connected(address: str | None, report_to: Reporter) -> Iterator[Cluster | None]:
     """Connect to a cluster and leave it at the end; yield None where there is no address.

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import socket
 import sys
 from pathlib import Path
@@ -59,6 +60,32 @@ def test_convert_writes_the_same_bytes(cluster, tmp_path):
     assert main([*options, "--output", str(tmp_path / "here")]) == 0
     assert main([*options, "--output", str(tmp_path / "there"), "--cluster", "local[2]"]) == 0
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+class Listener(Reporter):
+    """Keeps what is noted."""
+
+    def __init__(self, bars):
+        super().__init__(bars=bars)
+        self.notes = []
+
+    def note(self, line):
+        self.notes.append(line)
+
+
+def test_progress_has_photos_a_second_and_nodes_in_a_log_and_in_a_bar(cluster, monkeypatch, capsys):
+    monkeypatch.setattr(engine, "_LINE", 0.0)
+    log, screen = Listener(bars=False), Listener(bars=True)
+    for listener in (log, screen):
+        with listener:
+            seen = engine.Cluster(listener)
+            for done in (0, 5, 10):
+                seen.progress("classifying", done, 10)
+    assert log.notes[0] == screen.notes[0] == "cluster: 1 node, 2 CPUs"
+    assert re.fullmatch(r"classifying: 5 of 10 photos, [\d,]+ photos/s, 1 node", log.notes[1])
+    assert len(log.notes) == 3 and len(screen.notes) == 1
+    bar = capsys.readouterr().err
+    assert "photos/s, 1 node" in bar and "classifying: 100%" in bar
 
 
 def test_what_a_task_refuses_is_the_users_to_mend(cluster):
