@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import os
 import shlex
 import shutil
@@ -15,7 +16,9 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fashion_keras.commands import check_backend, run_command
+from fashion_keras.cluster.engine import add_cluster, check_paths, connected
+from fashion_keras.cluster.together import run_together
+from fashion_keras.commands import check_backend, positive_int, run_command
 from fashion_keras.config import Config, load_config, parse_assignments, recipe_path
 from fashion_keras.data.schema import INFO_FILE, DatasetInfo
 from fashion_keras.errors import UserError
@@ -113,12 +116,7 @@ def parser() -> argparse.ArgumentParser:
         help="runs on the same records whose probabilities are learnt from beside the labels",
     )
     result.add_argument("--epochs", type=int, metavar="N", help="(default: 10)")
-    result.add_argument(
-        "--devices",
-        metavar="N",
-        help="how many devices share each batch: a number, all, or cpu:N to try it out (default: "
-        "all GPUs, or the CPU)",
-    )
+    _add_devices(result)
     result.add_argument(
         "--workdir",
         type=named,
@@ -139,6 +137,24 @@ def parser() -> argparse.ArgumentParser:
         "--print-config", action="store_true", help="print the resolved config, and end"
     )
     return result
+
+
+def _add_devices(result: argparse.ArgumentParser) -> None:
+    """Add the options that say what trains."""
+    result.add_argument(
+        "--devices",
+        metavar="N",
+        help="how many devices share each batch: a number, all, or cpu:N to try it out (default: "
+        "all GPUs, or the CPU)",
+    )
+    add_cluster(result, "train by machines of a Ray cluster, which see --data and --workdir")
+    result.add_argument(
+        "--workers",
+        type=positive_int,
+        default=2,
+        metavar="N",
+        help="processes of --cluster that share each batch (2)",
+    )
 
 
 @changes("workdir")
@@ -574,12 +590,46 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(argv: Sequence[str] | None) -> None:
     options = vars(parser().parse_args(argv))
     settings = parse_assignments(options.pop("set"))
+    address, workers = options.pop("cluster"), options.pop("workers")
     if not options.pop("print_config"):
+        if address:
+            _train_by_cluster(address, workers, {**options, "settings": settings}, Terminal())
+            return
         train(**options, settings=settings, progress=Terminal())
         return
     del options["workdir"], options["resume"], options["devices"]
     file, overrides = _asked(**options, settings=settings)
     print(load_config(file, overrides).to_yaml(), end="")
+
+
+def _train_by_cluster(address: str, workers: int, options: dict, report_to: Reporter) -> None:
+    """Train in processes of a cluster, which take paths as this one does."""
+    if not options["data"] or not options["workdir"]:
+        raise UserError("--cluster: give --data and --workdir, folders that all machines share")
+    named_paths = ("data", "workdir", "config", "weights")
+    check_paths(*(options[name] for name in named_paths), *(options["teacher"] or ()))
+    workdir = os.path.abspath(options["workdir"])
+    found = {name: _absolute(options[name]) for name in named_paths} | {"workdir": workdir}
+    teacher = [_absolute(run) for run in options["teacher"] or ()] or None
+    # By its full name, which a process there finds it by, also where this module is the program.
+    from fashion_keras.train import _train_there
+
+    there = functools.partial(_train_there, {**options, **found, "teacher": teacher})
+    os.makedirs(os.path.dirname(workdir), exist_ok=True)
+    with connected(address, report_to) as cluster, report_to:
+        assert cluster is not None
+        cluster.share(os.path.dirname(workdir))
+        cluster.share(os.path.join(found["data"], INFO_FILE))
+        run_together(cluster, workers, there, report_to)
+
+
+def _absolute(path: str | None) -> str | None:
+    """Return a path that is there as one that does not depend on the folder; names as they are."""
+    return os.path.abspath(path) if path and os.path.exists(path) else path
+
+
+def _train_there(options: dict, progress: Reporter) -> None:
+    train(**options, progress=progress)
 
 
 if __name__ == "__main__":

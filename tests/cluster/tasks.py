@@ -2,9 +2,12 @@
 
 import functools
 import os
+import time
 from pathlib import Path
 
+import fashion_keras as fk
 from fashion_keras.errors import UserError
+from fashion_keras.training.processes import read_processes
 
 
 def double(task):
@@ -33,3 +36,32 @@ def keeper(folder: Path, has_gpu):
     (folder / f"made by {os.getpid()}").touch()
     assert not has_gpu
     return functools.partial(die_once, folder)
+
+
+def introduce(folder: Path, progress):
+    """Note which process this is; the first says so."""
+    found = read_processes()
+    (folder / str(found.index)).write_text(f"{found.count} {len(set(found.addresses))}")
+    if found.is_writer:
+        progress.say(f"{found.count} processes")
+    return found.index
+
+
+def lose_one(progress):
+    if read_processes().index == 1:
+        os.kill(os.getpid(), 9)
+    time.sleep(60)
+
+
+def refuse_one(progress):
+    if read_processes().index == 1:
+        raise UserError("the second refuses")
+    time.sleep(60)
+
+
+def train_tiny(options, progress):
+    """Train the tests' own tiny architecture."""
+    from fashion_keras.models.registry import ARCHITECTURES
+
+    ARCHITECTURES["tiny"] = "tiny_arch"
+    fk.train(**options, progress=progress)

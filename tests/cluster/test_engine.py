@@ -15,6 +15,7 @@ from faults.listing import contents
 from fashion_keras.cluster import engine
 from fashion_keras.cluster.actor_pool import ActorPool
 from fashion_keras.cluster.engine import check_node, cluster_address, connected
+from fashion_keras.cluster.together import run_together
 from fashion_keras.convert import main
 from fashion_keras.errors import UserError
 from fashion_keras.progress import Reporter
@@ -72,6 +73,9 @@ class Listener(Reporter):
     def note(self, line):
         self.notes.append(line)
 
+    def say(self, line):
+        self.notes.append(line)
+
 
 def test_progress_has_photos_a_second_and_nodes_in_a_log_and_in_a_bar(cluster, monkeypatch, capsys):
     monkeypatch.setattr(engine, "_LINE", 0.0)
@@ -86,6 +90,21 @@ def test_progress_has_photos_a_second_and_nodes_in_a_log_and_in_a_bar(cluster, m
     assert len(log.notes) == 3 and len(screen.notes) == 1
     bar = capsys.readouterr().err
     assert "photos/s, 1 node" in bar and "classifying: 100%" in bar
+
+
+def test_processes_that_work_together_know_each_other(cluster, tmp_path):
+    listener = Listener(bars=False)
+    introduce = functools.partial(tasks.introduce, tmp_path)
+    assert run_together(cluster, 2, introduce, listener) == 0
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"0": "2 2", "1": "2 2"}
+    assert listener.notes == ["2 processes"]
+
+
+def test_where_one_of_them_is_lost_or_refuses_all_end(cluster):
+    with pytest.raises(UserError, match=r"was lost, .*--resume"):
+        run_together(cluster, 2, tasks.lose_one, Reporter(bars=False))
+    with pytest.raises(UserError, match=r"^the second refuses$"):
+        run_together(cluster, 2, tasks.refuse_one, Reporter(bars=False))
 
 
 def test_what_a_task_refuses_is_the_users_to_mend(cluster):
