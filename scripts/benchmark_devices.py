@@ -76,7 +76,12 @@ def measured(arch: str, devices: str, batch_size: int, steps: int) -> dict[str, 
             create_variables(model)
         shared.adapt_optimizer(model)
         model.fit(
-            shared.spread(batches), epochs=2, steps_per_epoch=steps, callbacks=[clock], verbose=0
+            shared.spread(batches),
+            epochs=2,
+            steps_per_epoch=steps,
+            callbacks=[clock],
+            shuffle=False,
+            verbose=0,
         )
     return {"cpu_seconds_a_step": round(clock.cpu, 4), "seconds_a_step": round(clock.clock, 4)}
 
