@@ -7,6 +7,7 @@ own pool (`ray.util.ActorPool`) neither outlives a lost machine nor grows with t
 from __future__ import annotations
 
 import pickle
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from fashion_keras.cluster.engine import Cluster, check_node, result_of
 from fashion_keras.errors import UserError
 
 _AHEAD = 2  # tasks an actor: one runs, one waits, so that it never does
+_LOOK = 1.0  # seconds between two looks at which machines there are
 _LOSSES = 5  # how often a task may be at work where an actor is lost
 
 
@@ -72,7 +74,10 @@ class ActorPool:
                     if first is None and not self._again:
                         return
                     self._again += [first] if first else []
-                for ref in ray.wait(list(self._pending), timeout=1.0)[0]:
+                if not self._pending:  # there is no machine at all, at present
+                    time.sleep(_LOOK)
+                    continue
+                for ref in ray.wait(list(self._pending), timeout=_LOOK)[0]:
                     yield from self._come(ref)
         finally:
             for actor in (*self._busy, *self._starting):
