@@ -211,17 +211,26 @@ def train(
     report_to = reporter(progress if processes.is_writer else False)
     file, overrides = _asked(recipe, config, settings, data, arch, label, weights, teacher, epochs)
     resolved, folder = _resolve(file, overrides, workdir, resume)
-    check_arch(resolved.model.arch)
-    plan_stages(resolved)
-    where = _records(resolved, report_to)
-    resolved = dataclasses.replace(
-        resolved, data=dataclasses.replace(resolved.data, records=str(where))
-    )
+    return _check_and_train(resolved, folder, resume, (asked, processes), report_to)
+
+
+def _check_and_train(
+    config: Config,
+    workdir: Path,
+    resume: bool,
+    devices: tuple[Asked, Processes],
+    report_to: Reporter,
+) -> Run:
+    """Check everything that the run will need, then train as this process is to."""
+    check_arch(config.model.arch)
+    plan_stages(config)
+    where = _records(config, report_to)
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, records=str(where)))
     records = local(where)
     info = DatasetInfo.load(records)
-    _check(resolved, records, info, folder, resume, report_to)
-    way = _train if processes.is_writer else _train_beside
-    return way(resolved, records, info, folder, resume, (asked, processes), report_to)
+    _check(config, records, info, workdir, resume, report_to)
+    way = _train if devices[1].is_writer else _train_beside
+    return way(config, records, info, workdir, resume, devices, report_to)
 
 
 def _train(
