@@ -157,7 +157,7 @@ def _add_devices(result: argparse.ArgumentParser) -> None:
     )
 
 
-@changes("workdir")
+@changes("workdir", writes=lambda: read_processes().is_writer)
 def train(
     data: str | os.PathLike | None = None,
     workdir: str | os.PathLike | None = None,
