@@ -2,11 +2,16 @@
 
 python scripts/benchmark_scaling.py --rows 10000 100000 1000000 --output growth.csv
 python scripts/benchmark_scaling.py --steps convert predict --rows 20000 --workers 1 2 4
+python scripts/benchmark_scaling.py --steps convert predict --rows 20000 --workers 1 2 4 --engine
 
 The catalogue is made up: products with a title each and a photo each, which is one of 2,000 drawn
 ones (a hard link). Every step runs in a process of its own; a row of the CSV has its seconds by the
 clock and of CPU, and the most memory that it and the processes it started had together: `pss_mib`
 counts a page that several share once, `rss_mib` in each of them.
+
+`--workers` are the processes that read photos in `convert`; `predict` runs so many times at once,
+each on its part of the rows, as one would do it by hand. With `--engine` both are given to Ray, by
+`--cluster local[N]`.
 """
 
 from __future__ import annotations
@@ -29,16 +34,19 @@ from fashion_keras.errors import UserError
 
 PHOTOS = 2_000  # drawn; a file may have 65,000 names
 A_FOLDER = 1_000  # products
-COLUMNS = ("step", "rows", "workers", "seconds", "cpu_seconds", "rss_mib", "pss_mib", "load")
-CSV = ("--csv", "products.csv", "--id-column", "sku", "--image-column", "photo")
-LABELS = (
-    "--label-column",
-    "subCategory",
-    "--label-column",
-    "articleType",
-    "--text-column",
-    "title",
+COLUMNS = (
+    "step",
+    "rows",
+    "workers",
+    "engine",
+    "seconds",
+    "cpu_seconds",
+    "rss_mib",
+    "pss_mib",
+    "load",
 )
+COLUMNS_OF_CSV = ("--csv", "products.csv", "--id-column", "sku", "--image-column", "photo")
+KEPT = ("--label-column", "subCategory", "--label-column", "articleType", "--text-column", "title")
 WORDS = ("classic", "slim", "summer", "party", "sport", "daily", "soft", "long", "city", "light")
 
 
@@ -48,9 +56,12 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--rows", type=positive_int, nargs="+", default=[10_000], metavar="N")
     result.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
     result.add_argument("--workers", type=positive_int, nargs="+", default=[2], metavar="N")
+    result.add_argument("--engine", action="store_true", help="convert and predict by Ray")
     result.add_argument("--output", type=Path, metavar="FILE", help="append the figures to a CSV")
     result.add_argument("--work", type=Path, metavar="DIR", help="keep the catalogues there")
-    result.add_argument("--one", nargs=3, metavar=("STEP", "FOLDER", "WORKERS"), help="(internal)")
+    result.add_argument(
+        "--one", nargs=4, metavar=("STEP", "FOLDER", "WORKERS", "ENGINE"), help="(internal)"
+    )
     return result
 
 
@@ -97,19 +108,19 @@ def _catalog(folder: Path):
         )
 
 
-def read(folder: Path, workers: int) -> None:
+def read(folder: Path, workers: int, engine: bool) -> None:
     """Read the catalogue."""
     _catalog(folder)
 
 
-def stratified(folder: Path, workers: int) -> None:
+def stratified(folder: Path, workers: int, engine: bool) -> None:
     """Read the catalogue and split it by its classes."""
     from fashion_keras.data.splits import make_splits
 
     make_splits(_catalog(folder), "stratified")
 
 
-def grouped(folder: Path, workers: int) -> None:
+def grouped(folder: Path, workers: int, engine: bool) -> None:
     """Read the catalogue and split it by its classes and groups of five products."""
     from fashion_keras.data.splits import make_splits
 
@@ -118,7 +129,7 @@ def grouped(folder: Path, workers: int) -> None:
     make_splits(catalog, "grouped", groups=groups)
 
 
-def pairs(folder: Path, workers: int) -> None:
+def pairs(folder: Path, workers: int, engine: bool) -> None:
     """Find near-duplicates among as many made-up hashes, whose bits are as those of photos.
 
     A tenth are near-duplicates of another, and 1% are a placeholder.
@@ -149,47 +160,68 @@ def pairs(folder: Path, workers: int) -> None:
     print(f"{len(found):,} pairs")
 
 
-def _run(*arguments: object) -> None:
-    subprocess.run([sys.executable, "-m", "fashion_keras", *map(str, arguments)], check=True)
-
-
-def convert(folder: Path, workers: int, *options: str) -> None:
-    """Convert the catalogue, as `fashion-keras convert` does."""
-    from fashion_keras.data.conversion import Request
-    from fashion_keras.data.conversion import convert as run
-
-    request = Request(
-        str(folder),
-        csv="products.csv",
-        id_column="sku",
-        image_column="photo",
-        label_columns=("subCategory", "articleType"),
-        text_columns=("title",),
-        split=options[0] if options else "stratified",
-    )
+def convert(folder: Path, workers: int, engine: bool, split: str = "stratified") -> None:
+    """Convert the catalogue."""
     with tempfile.TemporaryDirectory(dir=folder.parent) as output:
-        run(request, Path(output) / "records", workers=workers)
+        records = Path(output) / "records"
+        if engine:
+            arguments = ("--source", folder, *COLUMNS_OF_CSV, *KEPT, "--split", split)
+            _wait(_start("convert", *arguments, "--output", records, *_cluster(workers)))
+            return
+        from fashion_keras.data.conversion import Request
+        from fashion_keras.data.conversion import convert as run
+
+        columns = {"csv": "products.csv", "id_column": "sku", "image_column": "photo"}
+        labels, texts = ("subCategory", "articleType"), ("title",)
+        request = Request(
+            str(folder), split=split, **columns, label_columns=labels, text_columns=texts
+        )
+        run(request, records, workers=workers)
 
 
-def convert_grouped(folder: Path, workers: int) -> None:
+def convert_grouped(folder: Path, workers: int, engine: bool) -> None:
     """Convert the catalogue with near-duplicates in one split."""
-    convert(folder, workers, "grouped")
+    convert(folder, workers, engine, "grouped")
 
 
-def predict(folder: Path, workers: int) -> None:
+def predict(folder: Path, workers: int, engine: bool) -> None:
     """Tag the products by their photos."""
-    _predict(folder, "--path-column", "photo")
+    _predict(folder, workers, engine, "--path-column", "photo", "--path-root", folder)
 
 
-def predict_titles(folder: Path, workers: int) -> None:
+def predict_titles(folder: Path, workers: int, engine: bool) -> None:
     """Tag the products by their titles alone."""
-    _predict(folder, "--title-column", "title")
+    _predict(folder, workers, engine, "--title-column", "title", "--batch-size", 256)
 
 
-def _predict(folder: Path, *columns: str) -> None:
+def _predict(folder: Path, workers: int, engine: bool, *options: object) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as output:
-        table = Path(output) / "tags.csv"
-        _run("predict", folder / "products.csv", "--id-column", "sku", *columns, "--output", table)
+        tables = [folder / "products.csv"]
+        if workers > 1 and not engine:
+            header, *lines = tables[0].read_text(encoding="utf-8").splitlines(keepends=True)
+            tables = [Path(output) / f"products-{part}.csv" for part in range(workers)]
+            for part, table in enumerate(tables):
+                table.write_text("".join([header, *lines[part::workers]]), encoding="utf-8")
+        options = ("--id-column", "sku", *options, *(_cluster(workers) if engine else ()))
+        _wait(
+            *(
+                _start("predict", table, *options, "--output", Path(output) / f"tags-{part}.csv")
+                for part, table in enumerate(tables)
+            )
+        )
+
+
+def _cluster(workers: int) -> tuple[str, str]:
+    return "--cluster", f"local[{workers}]"
+
+
+def _start(*arguments: object) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-m", "fashion_keras", *map(str, arguments)])
+
+
+def _wait(*processes: subprocess.Popen) -> None:
+    if any([process.wait() for process in processes]):
+        raise UserError("a command failed: see above")
 
 
 STEPS = {
@@ -204,16 +236,16 @@ STEPS = {
 }
 
 
-def measured(step: str, folder: Path, rows: int, workers: int) -> dict:
+def measured(step: str, folder: Path, rows: int, workers: int, engine: bool) -> dict:
     """Run a step in a process of its own; return its row of the CSV."""
     load, start = os.getloadavg()[0], time.perf_counter()
-    command = [sys.executable, __file__, "--one", step, str(folder), str(workers)]
+    command = [sys.executable, __file__, "--one", step, str(folder), str(workers), "ray" * engine]
     process = subprocess.Popen(command)
     peak = {"rss": 0, "pss": 0}
     ended = threading.Event()
 
     def watch():
-        while not ended.wait(0.25):
+        while not ended.wait(1):  # to add up the pages of a process takes time
             now = _memory(process.pid)
             peak.update({kind: max(peak[kind], now[kind]) for kind in peak})
 
@@ -224,7 +256,7 @@ def measured(step: str, folder: Path, rows: int, workers: int) -> dict:
     if process.returncode:
         raise UserError(f"{step} of {rows:,} rows failed: see above")
     figures = (
-        *(step, rows, workers, round(time.perf_counter() - start, 1)),
+        *(step, rows, workers, "ray" * engine, round(time.perf_counter() - start, 1)),
         *(round(usage.ru_utime + usage.ru_stime, 1), peak["rss"] >> 10, peak["pss"] >> 10),
         round(load, 1),
     )
@@ -253,8 +285,8 @@ def benchmark(argv=None) -> None:
     """Measure, print and write the figures."""
     options = parser().parse_args(argv)
     if options.one:
-        step, folder, workers = options.one
-        STEPS[step](Path(folder), int(workers))
+        step, folder, workers, engine = options.one
+        STEPS[step](Path(folder), int(workers), bool(engine))
         return
     work = options.work or Path(tempfile.mkdtemp(prefix="scaling-"))
     work.mkdir(parents=True, exist_ok=True)
@@ -263,7 +295,7 @@ def benchmark(argv=None) -> None:
             make_catalogue(work / f"shop-{rows}", rows)
             for step in options.steps:
                 for workers in options.workers:
-                    row = measured(step, work / f"shop-{rows}", rows, workers)
+                    row = measured(step, work / f"shop-{rows}", rows, workers, options.engine)
                     print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
                     if options.output:
                         _append(options.output, row)
