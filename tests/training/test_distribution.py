@@ -123,7 +123,8 @@ def assert_same_run(found, expected, epochs=3):
             assert row[name] == pytest.approx(other[name], rel=2e-4, abs=2e-5), (row, name)
     models = [load_run(workdir).model for workdir in (found, expected)]
     for one, other in zip(*(model.get_weights() for model in models), strict=True):
-        np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-5)
+        # Adam makes steps of full size from gradients that are little but rounding.
+        np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-4)
     assert architecture(found) == architecture(expected)
 
 
