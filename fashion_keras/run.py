@@ -416,10 +416,16 @@ def _load_title(folder: Path, labels) -> keras.Model | None:
         return None
     check_files(folder, TITLE_FILE)
     model = _load_model(file)
+    from fashion_keras.models.title_model import takes_our_terms
+
+    again = "Fit it again:\n" + command(
+        "retrain", "--model", folder, "--data", "DIR", "--part", "title"
+    )
     found = {name: int(output.shape[-1]) for name, output in _outputs(model, file).items()}
     if found != {name: len(classes) for name, classes in labels.items()}:
-        again = command("retrain", "--model", folder, "--data", "DIR", "--part", "title")
-        raise UserError(f"{file} has other labels or classes than the run. Fit it again:\n{again}")
+        raise UserError(f"{file} has other labels or classes than the run. {again}")
+    if not takes_our_terms(model):
+        raise UserError(f"{file} reads titles as another version did. {again}")
     return model
 
 

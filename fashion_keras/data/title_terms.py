@@ -21,13 +21,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tensorflow as tf
 
-BUCKETS = 1 << 15  # numbers that terms are hashed to; 0 is kept for "no term"
+BUCKETS = 1 << 15  # numbers that the terms of a family are hashed to
 MOST_CHARACTERS = 4_000  # of a text; the rest is cut
 WORDS = 48
 CHARACTERS = 96  # of the normalised text, for the n-grams
 GRAMS = (3, 4)  # characters
 # What each column of text becomes: so many words, pairs, and n-grams of each length.
 COUNTS = (WORDS, WORDS - 1, *(CHARACTERS - n + 1 for n in GRAMS))
+# Of these, words with pairs, and characters: the latter are many, and each family counts alike.
+FAMILIES = (sum(COUNTS[:2]), sum(COUNTS[2:]))
+TERMS = 1 + BUCKETS * len(FAMILIES)  # numbers in all; 0 is "no term"
 TITLE_IDS = "title_ids"  # what batches and models call the numbers; a shop's label may be title
 BETWEEN = "\x1f"  # ASCII's unit separator: between the columns where several come as one text
 
@@ -124,9 +127,28 @@ def title_ids(text: str, columns: int = 1) -> list[int]:
         spaced = f" {' '.join(words)} "[:CHARACTERS]
         grams = [[spaced[i : i + n] for i in range(len(spaced) - n + 1)] for n in GRAMS]
         for kind, (terms, count) in enumerate(zip((words, pairs, *grams), COUNTS, strict=True)):
-            ids = [1 + siphash(term.encode(), (kind, column)) % BUCKETS for term in terms]
+            first = _first(kind)
+            ids = [first + siphash(term.encode(), (kind, column)) % BUCKETS for term in terms]
             result += ids + [0] * (count - len(ids))
     return result
+
+
+def _first(kind: int) -> int:
+    """Return the first number of a kind of terms: each family has numbers of its own."""
+    return 1 + BUCKETS * (kind > 1)
+
+
+def of_families(ids, columns: int) -> list[list]:
+    """Return what of `[N, columns * sum(COUNTS)]` numbers each of `FAMILIES` has, a part a column.
+
+    `ids` are an array, or a tensor of any kind that can be sliced.
+    """
+    found, start = [], 0
+    for count in FAMILIES:
+        starts = [start + column * sum(COUNTS) for column in range(columns)]
+        found.append([ids[:, at : at + count] for at in starts])
+        start += count
+    return found
 
 
 def siphash(data: bytes, key: tuple[int, int]) -> int:
@@ -237,4 +259,4 @@ def _hashed(terms: tf.RaggedTensor, key: Sequence[int]) -> tf.RaggedTensor:
     import tensorflow as tf
 
     numbers = tf.strings.to_hash_bucket_strong(terms.values, BUCKETS, list(key))
-    return terms.with_values(1 + tf.cast(numbers, tf.int32))
+    return terms.with_values(_first(key[0]) + tf.cast(numbers, tf.int32))

@@ -1,8 +1,8 @@
 """A linear model's weights in; a Keras model from the numbers of a title's terms to logits, out.
 
-A title is its terms' TF-IDF weights, at length 1; each class has a weight for each term. It stands
-beside the photo's model and shares nothing with it: what is known of a product is put together
-afterwards, by `decision.layer`.
+A title is the TF-IDF weights of its terms, those of words and those of characters each at length 1;
+each class has a weight for each term. It stands beside the photo's model and shares nothing with
+it: what is known of a product is put together afterwards, by `decision.layer`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from fashion_keras.data.title_terms import BUCKETS, COUNTS, TITLE_IDS
+from fashion_keras.data.title_terms import COUNTS, TERMS, TITLE_IDS, of_families
 
-TERMS = 1 + BUCKETS  # rows of weights: one for each number, 0 is no term
-_BIAS = TERMS  # the row after them
+_BIAS = TERMS  # the row of weights after those of the terms
 _SMALLEST = 1e-6  # of a length: a title without terms has none
 
 
@@ -34,10 +33,12 @@ def build_title_model(
     ids = keras.Input([columns * sum(COUNTS)], dtype="int32", name=TITLE_IDS)
     terms = keras.layers.Embedding(*kernel.shape, dtype="float16", name="terms")
     squares = keras.layers.Embedding(TERMS, 1, dtype="float32", name="squares")
-    length = ops.sqrt(ops.sum(squares(ids), axis=1))
-    total = ops.sum(ops.cast(terms(ids), "float32"), axis=1)
-    bias = ops.cast(terms(ops.full_like(ids[:, 0], _BIAS)), "float32")
-    logits = total / ops.maximum(length, _SMALLEST) + bias
+    logits = ops.cast(terms(ops.full_like(ids[:, 0], _BIAS)), "float32")
+    for parts in of_families(ids, columns):
+        family = ops.concatenate(parts, axis=1)
+        length = ops.sqrt(ops.sum(squares(family), axis=1))
+        total = ops.sum(ops.cast(terms(family), "float32"), axis=1)
+        logits = logits + total / ops.maximum(length, _SMALLEST)
     outputs, start = {}, 0
     for label, names in labels.items():
         outputs[label] = logits[:, start : start + len(names)]
@@ -63,6 +64,12 @@ def in_float32(model: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(model, clone_function=same)
     copy.set_weights([weights.astype(np.float32) for weights in model.get_weights()])
     return copy
+
+
+def takes_our_terms(model: keras.Model) -> bool:
+    """Return whether a title's model was made for the numbers that `data.title_terms` makes."""
+    sizes = {layer.input_dim for layer in model.layers if layer.name in ("terms", "squares")}
+    return sizes == {TERMS, TERMS + 1} and model.inputs[0].shape[1] % sum(COUNTS) == 0
 
 
 def title_columns(model: keras.Model) -> int:

@@ -61,5 +61,6 @@ ids = np.array([title_ids(title{count}) for title in titles], np.int32)
 ```
 
 {several}The text is normalised: HTML goes, letters lose case and accents, signs become spaces. Its
-words, word pairs and groups of 3 and 4 characters are hashed by SipHash-2-4 to 1 … {BUCKETS:,};
-0 is no term. A product whose numbers are all 0 has no title: `{file}` answers by its photo."""
+words, word pairs and groups of 3 and 4 characters are hashed by SipHash-2-4, words and pairs to
+1 … {BUCKETS:,}, groups to the {BUCKETS:,} numbers after them; 0 is no term. A product whose
+numbers are all 0 has no title: `{file}` answers by its photo."""

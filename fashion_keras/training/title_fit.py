@@ -18,7 +18,8 @@ import numpy as np
 
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.data.title_reader import read_terms
-from fashion_keras.models.title_model import TERMS, build_title_model
+from fashion_keras.data.title_terms import TERMS, of_families
+from fashion_keras.models.title_model import build_title_model
 from fashion_keras.run import Run, check_run, save_title
 
 if TYPE_CHECKING:
@@ -40,10 +41,12 @@ def fit_titles(
     """
     info = DatasetInfo.load(records)
     terms = read_terms(records, info, "train", list(labels))
-    counts = _counts(terms.ids)
-    rarity = _rarity(counts)
-    rows = _weighted(counts, rarity)
-    said = np.diff(counts.indptr) > 0
+    families = [
+        _counts(np.concatenate(parts, axis=1)) for parts in of_families(terms.ids, len(info.texts))
+    ]
+    rarity = _rarity(sum(families))
+    rows = sum(_weighted(counts, rarity) for counts in families)
+    said = ~terms.empty
     kernels = []
     for number, (label, names) in enumerate(labels.items()):
         truth = terms.truth[label]

@@ -13,6 +13,7 @@ from fashion_keras.data.title_terms import (
     CHARACTERS,
     COUNTS,
     GRAMS,
+    TERMS,
     WORDS,
     as_title,
     character_table,
@@ -162,7 +163,8 @@ def test_numbers_say_where_words_pairs_and_characters_are():
     words, pairs, *grams = np.split(ids, np.cumsum(COUNTS)[:-1])
     assert (words > 0).sum() == 2 and (pairs > 0).sum() == 1
     assert [(some > 0).sum() for some in grams] == [len(" red shirt ") - n + 1 for n in GRAMS]
-    assert ids.max() <= BUCKETS
+    assert max(words.max(), pairs.max()) <= BUCKETS and ids.max() < TERMS
+    assert all(some[some > 0].min() > BUCKETS for some in grams)
     assert words[0] == 1 + siphash(b"red", (0, 0)) % BUCKETS
     assert pairs[0] == 1 + siphash(b"red shirt", (1, 0)) % BUCKETS
 

@@ -14,7 +14,7 @@ from fashion_keras.config import load_config
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.data.tfrecord import read_records
 from fashion_keras.data.title_reader import read_terms
-from fashion_keras.data.title_terms import title_ids
+from fashion_keras.data.title_terms import TERMS, WORDS, title_ids
 from fashion_keras.decision.parameters import Decision
 from fashion_keras.errors import UserError
 from fashion_keras.evaluate import evaluate
@@ -103,21 +103,27 @@ def test_it_answers_as_scikit_learns_tf_idf_and_linear_machine(records):
     labels = {"subCategory": info.vocabulary("subCategory")}
     model = fit_titles(records, labels)
 
-    def counted(terms):
-        rows = np.zeros([len(terms.ids), 1 + terms.ids.max()])
-        for row, ids in zip(rows, terms.ids, strict=True):
-            np.add.at(row, ids[ids > 0], 1)
+    train, test = (read_terms(records, info, name, list(labels)) for name in ("train", "test"))
+
+    def counted(ids):
+        rows = np.zeros([len(ids), TERMS])
+        for row, numbers in zip(rows, ids, strict=True):
+            np.add.at(row, numbers[numbers > 0], 1)
         return rows
 
-    train, test = (read_terms(records, info, name, list(labels)) for name in ("train", "test"))
-    size = max(train.ids.max(), test.ids.max()) + 1
-    rows = [np.pad(counted(t), ((0, 0), (0, size - 1 - t.ids.max()))) for t in (train, test)]
-    assert max(row.max() for row in rows) == 1  # no term twice: then both lengths are the same
-    weigh = TfidfTransformer().fit(rows[0])
+    weigh = TfidfTransformer().fit(counted(train.ids))
+    words = slice(0, WORDS + WORDS - 1)
+    rest = slice(words.stop, None)
+
+    def weighed(ids):
+        found = [counted(ids[:, part]) for part in (words, rest)]
+        assert max(rows.max() for rows in found) == 1  # no term twice: both lengths are the same
+        return sum(weigh.transform(rows) for rows in found)
+
     known = ~train.empty
     machine = LinearSVC(random_state=0)
-    machine.fit(weigh.transform(rows[0])[known], train.truth["subCategory"][known])
-    expected = machine.decision_function(weigh.transform(rows[1]))
+    machine.fit(weighed(train.ids)[known], train.truth["subCategory"][known])
+    expected = machine.decision_function(weighed(test.ids))
     found = model.predict(test.ids, verbose=0)["subCategory"]
     np.testing.assert_allclose(found, expected, atol=2e-3)  # in half precision
 
@@ -133,10 +139,10 @@ def test_a_class_without_a_training_title_is_never_answered(tmp_path):
 
 
 def test_a_product_without_title_gets_the_bias():
-    kernel = np.zeros([2 + 2**15, 3], np.float32)
+    kernel = np.zeros([1 + TERMS, 3], np.float32)
     kernel[-1] = 1, 2, 3
     labels = {"Product Type": ("a", "b"), "title": ("c",)}  # any names may be labels
-    model = build_title_model(2, labels, np.ones(1 + 2**15), kernel)
+    model = build_title_model(2, labels, np.ones(TERMS), kernel)
     found = model.predict(np.array([title_ids("", 2)]), verbose=0)
     assert found["Product Type"].tolist() == [[1, 2]] and found["title"].tolist() == [[3]]
 
@@ -256,11 +262,25 @@ def test_records_without_text_are_refused(records, run, tmp_path):
 def test_a_title_of_another_run_is_refused(workdir, tmp_path):
     for name in ("best.keras", "config.yaml", "labels.json"):
         (tmp_path / name).write_bytes((workdir / name).read_bytes())
-    kernel = np.zeros([2 + 2**15, 2], np.float32)
-    build_title_model(1, {"subCategory": ("a", "b")}, np.ones(1 + 2**15), kernel).save(
+    kernel = np.zeros([1 + TERMS, 2], np.float32)
+    build_title_model(1, {"subCategory": ("a", "b")}, np.ones(TERMS), kernel).save(
         tmp_path / "title.keras"
     )
     with pytest.raises(UserError, match=r"other labels or classes.*\n.*--part title"):
+        load_run(tmp_path)
+
+
+def test_a_title_of_another_versions_terms_is_refused(workdir, run, tmp_path, monkeypatch):
+    """It would load, and add up weights of other terms."""
+    for name in ("best.keras", "config.yaml", "labels.json"):
+        (tmp_path / name).write_bytes((workdir / name).read_bytes())
+    names = {label: tuple(classes) for label, classes in run.labels.items()}
+    kernel = np.zeros([9, sum(map(len, names.values()))], np.float32)
+    with monkeypatch.context() as patch:
+        patch.setattr("fashion_keras.models.title_model.TERMS", 8)
+        patch.setattr("fashion_keras.models.title_model._BIAS", 8)
+        build_title_model(1, names, np.ones(8), kernel).save(tmp_path / "title.keras")
+    with pytest.raises(UserError, match=r"as another version did.*\n.*--part title"):
         load_run(tmp_path)
 
 
