@@ -1,6 +1,6 @@
 """Make the model of a run small enough to come with the package, and keep what was measured.
 
-python scripts/release_model.py runs/efficientnetb0-title --data tfrecords/small --name fashion
+python scripts/release_model.py runs/efficientnetlite0-title --data tfrecords/small --name fashion
 
 Weights are stored in half precision, and those of the title's model that are next to nothing
 become zeros, which compress well; Keras reads the files as it reads any. The decisions are fitted

@@ -1,6 +1,6 @@
 """Keep what a run says of a split by photo, by title and by both, and make tables of it.
 
-python scripts/titles_results.py keep runs/efficientnetb0-title tfrecords/small published
+python scripts/titles_results.py keep runs/efficientnetlite0-title tfrecords/small published
 python scripts/titles_results.py            # prints the tables of docs/titles.md
 
 `keep` predicts the test split, so look once, when all is chosen; `--split validation` before. It
