@@ -8,8 +8,9 @@ from test_results_table import load_script
 
 import fashion_keras as fk
 from fashion_keras import released
+from fashion_keras.data.title_terms import TERMS
 from fashion_keras.errors import UserError
-from fashion_keras.models.title_model import TERMS, build_title_model
+from fashion_keras.models.title_model import build_title_model
 
 shrink = load_script("release_model").shrink
 
