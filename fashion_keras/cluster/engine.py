@@ -266,6 +266,7 @@ def _connect(address: str):
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray prints on standard output what its daemons have to say, such as the log of a lost one.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
+    os.environ.setdefault("RAY_TQDM_PATCH_PRINT", "0")  # it would put its own `print` in our place
     try:
         import ray
     except ImportError as error:

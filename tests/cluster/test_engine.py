@@ -107,6 +107,12 @@ def test_where_one_of_them_is_lost_or_refuses_all_end(cluster):
         run_together(cluster, 2, tasks.refuse_one, Reporter(bars=False))
 
 
+def test_print_stays_pythons(cluster):
+    """Ray would put its own in its place, for this whole process."""
+    assert list(cluster.in_order(tasks.double, [1])) == [2]
+    assert print.__module__ == "builtins"
+
+
 def test_what_a_task_refuses_is_the_users_to_mend(cluster):
     with pytest.raises(UserError, match=r"^two is refused$"):
         list(cluster.map(tasks.refuse, range(4)))
