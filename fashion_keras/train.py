@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from fashion_keras.cluster.engine import add_cluster, check_paths, connected
 from fashion_keras.cluster.together import run_together
@@ -229,21 +230,26 @@ def _check_and_train(
     records = local(where)
     info = DatasetInfo.load(records)
     _check(config, records, info, workdir, resume, report_to)
-    way = _train if devices[1].is_writer else _train_beside
-    return way(config, records, info, workdir, resume, devices, report_to)
-
-
-def _train(
-    config: Config,
-    records: Path,
-    info: DatasetInfo,
-    workdir: Path,
-    resume: bool,
-    devices: tuple[Asked, Processes],
-    report_to: Reporter,
-) -> Run:
-    """Train, finish and load a run that everything is there for."""
     labels = {name: info.trainable_vocabulary(name) for name in config.labels}
+    job = _Job(config, records, info, labels, resume, report_to)
+    way = _train if devices[1].is_writer else _train_beside
+    return way(job, workdir, devices)
+
+
+class _Job(NamedTuple):
+    """A training that everything is there for."""
+
+    config: Config
+    records: Path
+    info: DatasetInfo
+    labels: Mapping[str, Sequence[str]]
+    resume: bool
+    report_to: Reporter
+
+
+def _train(job: _Job, workdir: Path, devices: tuple[Asked, Processes]) -> Run:
+    """Train, finish and load a run."""
+    config, records, info, labels, resume, report_to = job
     with held(workdir, fresh=not resume):
         if resume:
             check_resumable(workdir, labels)
@@ -263,7 +269,7 @@ def _train(
             raise
         try:
             distribution = _joined(devices)
-            trained = _run_training(config, records, labels, workdir, distribution, report_to)
+            trained = _run_training(job, workdir, distribution)
             _finish(trained, records, workdir, report_to)
         except BaseException as error:
             if not checkpoints(workdir / CHECKPOINTS):
@@ -275,31 +281,22 @@ def _train(
     return load_run(workdir)
 
 
-def _train_beside(
-    config: Config,
-    records: Path,
-    info: DatasetInfo,
-    workdir: Path,
-    resume: bool,
-    devices: tuple[Asked, Processes],
-    report_to: Reporter,
-) -> Run:
+def _train_beside(job: _Job, workdir: Path, devices: tuple[Asked, Processes]) -> Run:
     """Train beside the first process, in a passing folder: `workdir` is that one's to write."""
-    labels = {name: info.trainable_vocabulary(name) for name in config.labels}
     with tempfile.TemporaryDirectory(prefix="fashion-keras-") as scratch:
         folder = Path(scratch) / "run"
         folder.mkdir()
-        begin(folder, config, info, labels)
+        begin(folder, job.config, job.info, job.labels)
         load_tensorflow()
         distribution = _joined(devices)
         # Not before all have joined: until then a first process of before may write another.
-        if resume:
+        if job.resume:
             for _, last in checkpoints(workdir / CHECKPOINTS)[-1:]:
                 shutil.copytree(last, folder / CHECKPOINTS / last.name)
             for name in (BEST_MODEL_FILE, TEACHER_FILE):
                 if (workdir / name).is_file():
                     shutil.copyfile(workdir / name, folder / name)
-        _run_training(config, records, labels, folder, distribution, report_to)
+        _run_training(job, folder, distribution)
         return load_run(folder)
 
 
@@ -309,8 +306,9 @@ def _joined(devices: tuple[Asked, Processes]) -> Distribution:
     return start(*devices)
 
 
-def _run_training(config, records, labels, workdir, distribution, report_to):
+def _run_training(job: _Job, workdir: Path, distribution: Distribution):
     """Train, and leave the other processes; return what has trained."""
+    config, records, _, labels, _, report_to = job
     from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_png
     from fashion_keras.training.trainer import train as run_training
 
