@@ -1,7 +1,13 @@
 """A folder in; what is in it, by names and contents, out: for comparing before and after."""
 
 import hashlib
+import zipfile
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
+
+import h5py
+import numpy as np
 
 
 def names(folder: Path) -> list[str]:
@@ -17,6 +23,22 @@ def contents(folder: Path, pattern: str = "**/*") -> dict[str, str]:
         for path in sorted(folder.glob(pattern))
         if path.is_file()
     }
+
+
+def weights(file: BinaryIO | Path) -> dict[str, bytes]:
+    """Return the arrays of a `.keras` file by name; the files about them hold times."""
+    found = {}
+    with zipfile.ZipFile(file) as model:
+        stored = BytesIO(model.read("model.weights.h5"))
+    with h5py.File(stored) as arrays:
+        arrays.visititems(
+            lambda name, item: (
+                found.update({name: np.asarray(item).tobytes()})
+                if isinstance(item, h5py.Dataset)
+                else None
+            )
+        )
+    return found
 
 
 def _plain(path: Path) -> str:

@@ -1,13 +1,10 @@
 """kill -9 of train, and --resume: the same history, the same weights, nothing left over."""
 
 import csv
-import zipfile
-from io import BytesIO
 
-import h5py
-import numpy as np
 import pytest
 from faults.killing import Case, kill_and_go_on
+from faults.listing import weights
 from faults.shop import train_argv
 
 pytestmark = pytest.mark.faults
@@ -23,26 +20,10 @@ def history(run):
         ]
 
 
-def weights(run) -> dict[str, bytes]:
-    """The arrays of the best model; the files about them hold times."""
-    found = {}
-    with zipfile.ZipFile(run / "best.keras") as file:
-        stored = BytesIO(file.read("model.weights.h5"))
-    with h5py.File(stored) as file:
-        file.visititems(
-            lambda name, item: (
-                found.update({name: np.asarray(item).tobytes()})
-                if isinstance(item, h5py.Dataset)
-                else None
-            )
-        )
-    return found
-
-
 def learnt(place):
     run = place / "run"
     same = ("labels.json", "records.json", "decision.json", "config.yaml")
-    return history(run), weights(run), [(run / name).read_bytes() for name in same]
+    return history(run), weights(run / "best.keras"), [(run / name).read_bytes() for name in same]
 
 
 def again(shop, place):
