@@ -19,7 +19,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from fashion_keras.data.photo_file import START_BYTES
 from fashion_keras.errors import UserError
@@ -213,17 +213,23 @@ class Archive(abc.ABC):
     def __init__(self, source: Path):
         self.source = with_addresses(str(source))
         self.left_out: dict[str, str] = {}
+        self._files: dict[str, Any] = {}  # by name what a subclass knows of each
 
-    @abc.abstractmethod
     def names(self) -> list[str]:
         """Return the files' names (no directories), sorted, with `/` between folders."""
+        return sorted(self._files)
 
-    @abc.abstractmethod
     def read(self, name: str) -> bytes:
         """Return a file's bytes; safe to call from several threads.
 
         Raises `UserError` where the file is unknown, damaged, or larger than it declares.
         """
+        if name not in self._files:
+            raise UserError(f"{self.source} holds no file {name!r}")
+        return self._read(name)
+
+    @abc.abstractmethod
+    def _read(self, name: str) -> bytes: ...
 
     @abc.abstractmethod
     def start(self, name: str) -> bytes:
@@ -236,12 +242,13 @@ class Archive(abc.ABC):
         Fast: photos are not read. See the subclasses for what is hashed.
         """
 
-    @abc.abstractmethod
     def part(self, names: Iterable[str]) -> Archive:
         """Return an archive of these files alone, which another process can be given (pickled)."""
+        result = copy.copy(self)
+        result._files = {name: self._files[name] for name in names if name in self._files}
+        return result
 
-    @abc.abstractmethod
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (a folder has none)
         """Release the file handle, if any."""
 
     def __enter__(self) -> Archive:
@@ -249,9 +256,6 @@ class Archive(abc.ABC):
 
     def __exit__(self, *exc_info) -> None:
         self.close()
-
-    def _unknown(self, name: str) -> UserError:
-        return UserError(f"{self.source} holds no file {name!r}")
 
 
 class ZipArchive(Archive):
@@ -261,24 +265,15 @@ class ZipArchive(Archive):
         super().__init__(source)
         self._open(source)
         try:
-            self._entries = read_directory(self._file, str(source))
+            self._files = read_directory(self._file, str(source))
         except BaseException:
             self._file.close()
             raise
 
-    def names(self) -> list[str]:
-        """Return the files' names, sorted."""
-        return sorted(self._entries)
-
-    def read(self, name: str) -> bytes:
-        """Return a file's bytes, at most as many as the zip's directory declares.
-
-        `ZipFile.read` takes 70 µs for a photo of 2 kB, mostly with the interpreter's lock held,
-        which would slow the threads that decode; this takes a fifth of it.
-        """
-        entry = self._entries.get(name)
-        if entry is None:
-            raise self._unknown(name)
+    def _read(self, name: str) -> bytes:
+        # `ZipFile.read` takes 70 µs for a photo of 2 kB, mostly with the interpreter's lock held,
+        # which would slow the threads that decode; this takes a fifth of it.
+        entry = self._files[name]
         try:
             data = self._unpacked(entry, entry.packed_size, entry.size)
         except (OSError, ValueError, OverflowError, zlib.error) as error:
@@ -290,13 +285,10 @@ class ZipArchive(Archive):
         return data
 
     def start(self, name: str) -> bytes:
-        """Return a file's first bytes."""
-        entry = self._entries.get(name)
-        if entry is None:
-            return b""
         try:
+            entry = self._files[name]
             return self._unpacked(entry, min(entry.packed_size, 16 * START_BYTES), START_BYTES)
-        except (OSError, ValueError, zlib.error):
+        except (KeyError, OSError, ValueError, zlib.error):
             return b""
 
     def _unpacked(self, entry: Entry, packed_size: int, size: int) -> bytes:
@@ -313,17 +305,11 @@ class ZipArchive(Archive):
         return data
 
     def fingerprint(self) -> str:
-        """Return the sha256 over the sorted (name, size, CRC-32) of all files."""
-        return _digest(
-            f"{name}\0{entry.size}\0{entry.crc:08x}\n"
-            for name, entry in sorted(self._entries.items(), key=lambda item: item[0])
-        )
+        entries = ((name, self._files[name]) for name in self.names())
+        return _digest(f"{name}\0{entry.size}\0{entry.crc:08x}\n" for name, entry in entries)
 
-    def part(self, names: Iterable[str]) -> Archive:
-        """Return an archive of these files alone; it shares this one's file in this process."""
-        result = copy.copy(self)
-        result._entries = {name: self._entries[name] for name in names if name in self._entries}
-        return result
+    def close(self) -> None:
+        self._file.close()
 
     def __getstate__(self) -> dict:
         state = {k: v for k, v in vars(self).items() if k not in ("_file", "_lock")}
@@ -333,10 +319,6 @@ class ZipArchive(Archive):
         path = state.pop("_path")
         vars(self).update(state)
         self._open(path)
-
-    def close(self) -> None:
-        """Close the zip."""
-        self._file.close()
 
     def _open(self, path: str | os.PathLike) -> None:
         try:
@@ -357,7 +339,6 @@ class FolderArchive(Archive):
         super().__init__(source)
         self._root = source.resolve()
         self._strict = strict
-        self._sizes: dict[str, int] = {}
         for folder, folders, files in os.walk(self._root, onerror=self._unreadable):
             if leave_out is not None:
                 folders[:] = [f for f in folders if not _is_or_beside(Path(folder, f), leave_out)]
@@ -375,45 +356,27 @@ class FolderArchive(Archive):
                     self.left_out[self._name(path)] = f"cannot be read: {error.strerror}"
                     continue
                 if stat.S_ISREG(status.st_mode):
-                    self._sizes[self._name(path)] = status.st_size
+                    self._files[self._name(path)] = status.st_size
                 else:
                     self.left_out[self._name(path)] = _NO_FILE
 
-    def names(self) -> list[str]:
-        """Return the files' names, sorted."""
-        return sorted(self._sizes)
-
-    def read(self, name: str) -> bytes:
-        """Return a file's bytes."""
-        if name not in self._sizes:
-            raise self._unknown(name)
+    def _read(self, name: str) -> bytes:
         return read_bytes(self._root / name, MAX_FILE_BYTES, name=f"{self.source}: {name}")
 
     def start(self, name: str) -> bytes:
-        """Return a file's first bytes."""
         try:
-            return read_start(self._root / name, START_BYTES) if name in self._sizes else b""
+            return read_start(self._root / name, START_BYTES) if name in self._files else b""
         except UserError:
             return b""
 
     def fingerprint(self) -> str:
-        """Return the sha256 over the sorted (name, size) of all files and the `.csv` bytes."""
         lines = []
-        for name, size in sorted(self._sizes.items()):
+        for name, size in sorted(self._files.items()):
             content = ""
             if name.lower().endswith(".csv") and size <= MAX_FILE_BYTES:
                 content = hashlib.sha256(self.read(name)).hexdigest()
             lines.append(f"{name}\0{size}\0{content}\n")
         return _digest(lines)
-
-    def part(self, names: Iterable[str]) -> Archive:
-        """Return an archive of these files alone."""
-        result = copy.copy(self)
-        result._sizes = {name: self._sizes[name] for name in names if name in self._sizes}
-        return result
-
-    def close(self) -> None:
-        """Do nothing: files are opened one at a time."""
 
     def _inside(self, path: Path) -> bool:
         try:
