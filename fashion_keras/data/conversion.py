@@ -17,7 +17,6 @@ from fashion_keras.data import schema
 from fashion_keras.data.archive import Archive, open_archive
 from fashion_keras.data.catalog import UNREADABLE, Catalog
 from fashion_keras.data.catalog_reader import read_catalog
-from fashion_keras.data.column_splits import named_split, split_by_time
 from fashion_keras.data.corrections import Corrections, apply_corrections, read_corrections
 from fashion_keras.data.label_summary import describe_labels, label_lines
 from fashion_keras.data.near_duplicates import (
@@ -32,7 +31,13 @@ from fashion_keras.data.photo_check import check_photos
 from fashion_keras.data.product_groups import joined_groups
 from fashion_keras.data.schema import SPLITS, DatasetInfo, SplitInfo
 from fashion_keras.data.shard_writer import ShardWriter, plan_shards
-from fashion_keras.data.splits import FRACTIONS, make_splits, mixed, published_split
+from fashion_keras.data.splits import (
+    FRACTIONS,
+    make_splits,
+    named_split,
+    published_split,
+    split_by_time,
+)
 from fashion_keras.data.title_terms import normalised
 from fashion_keras.data.work_folder import (
     REPORT_FILE,
@@ -349,21 +354,15 @@ def _splits(
 def _splits_by_column(catalog: Catalog, request: Request) -> tuple[dict[str, list[str]], dict]:
     if request.split or request.group_titles or (request.split_column and request.time_column):
         raise UserError("a column decides the split: leave out --split, --group-titles and others")
-    described: dict[str, Any]
-    if request.split_column:
-        found = named_split(catalog, request.split_column)
-        described = {"strategy": "column", "column": request.split_column}
-    else:
-        assert request.time_column is not None
-        found, starts = split_by_time(catalog, request.time_column, request.fractions)
-        described = {"strategy": "time", "column": request.time_column, "starts": starts}
-        without = sum(not product.placed_by for product in catalog.products)
-        if without:
-            described["without"] = without
-    # Mixed by a hash, so that a shard holds all classes.
-    return {
-        name: mixed([p.id for p in some], request.seed) for name, some in found.items()
-    }, described
+    if column := request.split_column:
+        splits = named_split(catalog, column, request.seed)
+        return splits, {"strategy": "column", "column": column}
+    column = request.time_column
+    assert column is not None
+    splits, starts = split_by_time(catalog, column, request.fractions, request.seed)
+    described: dict[str, Any] = {"strategy": "time", "column": column, "starts": starts}
+    without = sum(not product.placed_by for product in catalog.products)
+    return splits, described | ({"without": without} if without else {})
 
 
 def _grouped_by_title(catalog: Catalog, request: Request) -> Catalog:

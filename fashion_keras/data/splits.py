@@ -6,6 +6,7 @@ Within a split the ids are in a fixed random order, so that a shard holds a mixt
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import math
 from collections import Counter, defaultdict
@@ -49,8 +50,8 @@ def make_splits(
 ) -> Splits:
     """Split a catalogue's products by a strategy's name, one of `STRATEGIES`.
 
-    `label`, `fractions` and `seed` are those of `stratified_split`, `groups` (of near-duplicates)
-    of `grouped_split`; the published split has its own. Products with a `group` of their own stay
+    `label`, `fractions` and `seed` are those of `stratified_split`, and of `grouped` `groups` (of
+    near-duplicates) too; the published split has its own. Products with a `group` of their own stay
     together as well. Raises `UserError` where the strategy is unknown or does not fit the
     catalogue.
     """
@@ -61,7 +62,7 @@ def make_splits(
         groups = groups or {} if strategy == "grouped" else {}
         if own:
             groups = joined_groups(own, groups)
-        return grouped_split(
+        return stratified_split(
             catalog, label, groups, fractions=fractions, seed=seed, fill_splits=bool(own)
         )
     raise UserError(
@@ -115,9 +116,11 @@ def published_split(catalog: Catalog) -> Splits:
 def stratified_split(
     catalog: Catalog,
     label: str,
+    groups: Mapping[str, Hashable] | None = None,
     *,
     fractions: Sequence[float] = FRACTIONS,
     seed: int = 0,
+    fill_splits: bool = False,
 ) -> Splits:
     """Split every class of a label by the same fractions.
 
@@ -126,36 +129,21 @@ def stratified_split(
     with fraction 0 gets none. Products without the label are split as a class of their own,
     so that other labels can be learnt from the same records.
 
+    Every group of products is in one split. Groups are placed one by one, the largest first,
+    where they leave their classes' splits least full for their share; the products that stand
+    alone then fill each class up to its share. (Of scikit-learn, StratifiedGroupKFold knows folds
+    of one size alone, and may leave a class of few products out of a split that has room for it.)
+    A class may miss its share, or a split, where a single group holds much of it.
+
     Args:
         catalog: whose products to split.
         label: column whose classes are kept in proportion.
+        groups: maps ids to a group; a product that it does not name stands alone.
         fractions: of train, validation and test; they sum to 1, and train's is positive.
         seed: another seed gives another split.
-    """
-    return grouped_split(catalog, label, {}, fractions=fractions, seed=seed)
-
-
-def grouped_split(
-    catalog: Catalog,
-    label: str,
-    groups: Mapping[str, Hashable],
-    *,
-    fractions: Sequence[float] = FRACTIONS,
-    seed: int = 0,
-    fill_splits: bool = False,
-) -> Splits:
-    """Split as `stratified_split` does, with every group of products in one split.
-
-    `groups` maps ids to a group; a product that it does not name stands alone. Groups are
-    placed one by one, the largest first, where they leave their classes' splits least full for
-    their share; the products that stand alone then fill each class up to its share. (Of
-    scikit-learn, StratifiedGroupKFold knows folds of one size alone, and may leave a class of
-    few products out of a split that has room for it.)
-
-    A class may miss its share, or a split, where a single group holds much of it. With
-    `fill_splits` a class of three groups or more is in every split, where these are mostly of
-    that class, though its shares may suffer: that is for catalogues whose every product is in a
-    group of several photos.
+        fill_splits: a class of three groups or more is in every split, where these are mostly of
+            that class, though its shares may suffer: for catalogues whose every product is in a
+            group of several photos.
     """
     if label not in catalog.label_columns:
         raise UserError(
@@ -168,7 +156,7 @@ def grouped_split(
     for product in catalog.products:
         classes[product.labels[label]].append(product.id)
     shares = {name: _allot(len(ids), fractions) for name, ids in classes.items()}
-    placed, filled = _place_groups(catalog, label, groups, shares, hashes, fill_splits)
+    placed, filled = _place_groups(catalog, label, groups or {}, shares, hashes, fill_splits)
 
     splits: Splits = {name: [] for name in SPLITS}
     for name, ids in classes.items():
@@ -182,6 +170,94 @@ def grouped_split(
         splits[SPLITS[place]].append(id)
     # Mixes the classes; by a hash again, so that the order of rows plays no part.
     return {name: sorted(ids, key=hashes.__getitem__) for name, ids in splits.items()}
+
+
+_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+_SPLIT_OF = {name: split for split, names in _NAMES.items() for name in names}
+
+
+def named_split(catalog: Catalog, column: str, seed: int = 0) -> Splits:
+    """Split products as `Product.placed_by` says: train, validation or test.
+
+    Raises `UserError` for another word, and where no product is to train on.
+    """
+    unknown = Counter(p.placed_by for p in catalog.products if p.placed_by.lower() not in _SPLIT_OF)
+    if unknown:
+        ((word, count),) = unknown.most_common(1)
+        raise UserError(
+            f"--split-column {column}: {count:,} products have {word!r} there: expected "
+            f"{', '.join(SPLITS)}"
+        )
+    places = {p.id: _SPLIT_OF[p.placed_by.lower()] for p in catalog.products}
+    if "train" not in places.values():
+        raise UserError(f"--split-column {column}: no product is in train, nothing to learn from")
+    return _placed(catalog, places, column, seed)
+
+
+def split_by_time(
+    catalog: Catalog, column: str, fractions: Sequence[float], seed: int = 0
+) -> tuple[Splits, list[str]]:
+    """Split products by time: train on the oldest, test on the newest.
+
+    Products of one time stay together, so the shares are as near to `fractions` as that allows.
+    Returns the splits, and the first time of validation and of test. Products without a time are
+    in train. Raises `UserError` for a cell that is no number and no ISO date, and where there are
+    fewer than three times.
+    """
+    times = {product.id: _time(product.placed_by, column) for product in catalog.products}
+    counts = Counter(time for time in times.values() if time is not None)
+    if len(counts) < 3:
+        raise UserError(
+            f"--time-column {column}: {len(counts)} different times, expected three or more"
+        )
+    order = sorted(counts)
+    ends = np.cumsum([counts[time] for time in order]) / counts.total()
+    first = int(np.abs(ends[:-2] - fractions[0]).argmin())
+    later = ends[first + 1 : -1]
+    second = first + 1 + int(np.abs(later - fractions[0] - fractions[1]).argmin())
+    places = {
+        id: SPLITS[0 if time is None else (time > order[first]) + (time > order[second])]
+        for id, time in times.items()
+    }
+    shown = {times[product.id]: product.placed_by for product in catalog.products}
+    starts = [shown[order[first + 1]], shown[order[second + 1]]]
+    return _placed(catalog, places, column, seed), starts
+
+
+def _time(cell: str, column: str) -> tuple[int, float] | None:
+    """Return what orders a cell among others; None for an empty one."""
+    if not cell:
+        return None
+    try:
+        return 0, float(cell)
+    except ValueError:
+        pass
+    try:
+        return 1, datetime.datetime.fromisoformat(cell).replace(tzinfo=None).timestamp()
+    except ValueError:
+        raise UserError(
+            f"--time-column {column}: {cell!r} is neither a number nor a date such as 2024-07-31"
+        ) from None
+
+
+def _placed(catalog: Catalog, places: Mapping[str, str], column: str, seed: int) -> Splits:
+    """Return the ids of each split; `UserError` where a group would be in two."""
+    splits: Splits = {name: [] for name in SPLITS}
+    place_of: dict[str, str] = {}  # of groups
+    for product in sorted(catalog.products, key=lambda product: SPLITS.index(places[product.id])):
+        split = places[product.id]
+        splits[split].append(product.id)
+        if product.group and place_of.setdefault(product.group, split) != split:
+            raise UserError(
+                f"the group {product.group!r} would be in {place_of[product.group]} and in "
+                f"{split}: give its rows one value of {column}, or leave out --group-column"
+            )
+    # Mixed by a hash, so that a shard holds all classes.
+    return {name: sorted(ids, key=lambda id: _hash(seed, id)) for name, ids in splits.items()}
 
 
 def randperm(n: int, seed: int) -> list[int]:
@@ -203,11 +279,6 @@ def ids_sha256(ids: Sequence[str]) -> str:
     """Return the sha256 (hex) of ids, sorted as numbers where they are, joined by newlines."""
     ordered = sorted(ids, key=lambda id: (0, int(id), id) if id.isdecimal() else (1, 0, id))
     return hashlib.sha256("\n".join(ordered).encode()).hexdigest()
-
-
-def mixed(ids: Sequence[str], seed: int = 0) -> list[str]:
-    """Return ids in a random order that the seed and they alone decide."""
-    return sorted(ids, key=lambda id: _hash(seed, id))
 
 
 def _checked(fractions: Sequence[float]) -> tuple[float, ...]:

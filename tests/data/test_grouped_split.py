@@ -8,7 +8,7 @@ import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
 from fashion_keras.data.catalog import Catalog, Product
-from fashion_keras.data.splits import grouped_split, make_splits, stratified_split
+from fashion_keras.data.splits import make_splits, stratified_split
 
 FRACTIONS = (0.7, 0.15, 0.15)
 
@@ -48,7 +48,7 @@ def split_of(splits):
 
 def test_a_group_is_in_one_split_and_every_product_in_exactly_one(shop):
     catalog, groups = shop
-    splits = grouped_split(catalog, "kind", groups)
+    splits = stratified_split(catalog, "kind", groups)
     found = split_of(splits)
     assert sorted(found) == sorted(p.id for p in catalog.products)
     assert sum(map(len, splits.values())) == len(catalog.products)
@@ -60,7 +60,7 @@ def test_a_group_is_in_one_split_and_every_product_in_exactly_one(shop):
 
 def test_classes_keep_their_shares(shop):
     catalog, groups = shop
-    splits = grouped_split(catalog, "kind", groups)
+    splits = stratified_split(catalog, "kind", groups)
     kind = {p.id: p.labels["kind"] for p in catalog.products}
     for name in ("c0", "c1", "c2"):
         counts = [sum(kind[id] == name for id in ids) for ids in splits.values()]
@@ -69,7 +69,7 @@ def test_classes_keep_their_shares(shop):
 
 def test_a_rare_class_reaches_every_split_that_its_groups_allow():
     catalog = catalog_of(["a"] * 96 + ["b"] * 4)
-    found = split_of(grouped_split(catalog, "kind", {"1096": 0, "1097": 0}))
+    found = split_of(stratified_split(catalog, "kind", {"1096": 0, "1097": 0}))
     assert found["1096"] == found["1097"] == "train"
     assert {found["1098"], found["1099"]} == {"validation", "test"}
 
@@ -93,7 +93,7 @@ def test_it_is_as_well_stratified_as_scikit_learns(shop):
         for fold, (_, held_out) in enumerate(splitter.split(ids, kind, number)):
             folds[held_out] = fold
     theirs = np.digitize(folds, [14, 17])
-    found = split_of(grouped_split(catalog, "kind", groups))
+    found = split_of(stratified_split(catalog, "kind", groups))
     ours = np.array([("train", "validation", "test").index(found[id]) for id in ids])
     assert error(ours) <= error(theirs)
 
@@ -101,7 +101,7 @@ def test_it_is_as_well_stratified_as_scikit_learns(shop):
 def test_groups_are_spread_over_the_splits_in_proportion():
     catalog = catalog_of(["a"] * 2000)
     groups = {str(1000 + i): i // 2 for i in range(1000)}
-    found = split_of(grouped_split(catalog, "kind", groups))
+    found = split_of(stratified_split(catalog, "kind", groups))
     counts = Counter(found[id] for id in groups)
     # An honest test split is no good if all that is photographed twice is in train.
     assert counts["test"] == pytest.approx(150, abs=4)
@@ -110,9 +110,9 @@ def test_groups_are_spread_over_the_splits_in_proportion():
 
 def test_without_groups_it_is_the_stratified_split(shop):
     catalog, _ = shop
-    assert grouped_split(catalog, "kind", {}) == stratified_split(catalog, "kind")
+    assert stratified_split(catalog, "kind", {}) == stratified_split(catalog, "kind")
     alone = {p.id: i for i, p in enumerate(catalog.products)}
-    assert grouped_split(catalog, "kind", alone) == stratified_split(catalog, "kind")
+    assert stratified_split(catalog, "kind", alone) == stratified_split(catalog, "kind")
 
 
 def test_neither_the_order_of_rows_nor_the_groups_names_play_a_part(shop):
@@ -121,15 +121,15 @@ def test_neither_the_order_of_rows_nor_the_groups_names_play_a_part(shop):
     random.Random(0).shuffle(products)
     shuffled = Catalog(**{**vars(catalog), "products": tuple(products)})
     renamed = {id: f"g{number * 7 % 101}-{number}" for id, number in reversed(groups.items())}
-    expected = grouped_split(catalog, "kind", groups, seed=4)
-    assert grouped_split(shuffled, "kind", renamed, seed=4) == expected
-    assert grouped_split(catalog, "kind", groups, seed=5) != expected
+    expected = stratified_split(catalog, "kind", groups, seed=4)
+    assert stratified_split(shuffled, "kind", renamed, seed=4) == expected
+    assert stratified_split(catalog, "kind", groups, seed=5) != expected
 
 
 def test_a_group_larger_than_a_split_goes_to_train():
     catalog = catalog_of(["a"] * 100)
     groups = {str(1000 + i): 0 for i in range(60)}
-    found = split_of(grouped_split(catalog, "kind", groups))
+    found = split_of(stratified_split(catalog, "kind", groups))
     assert {found[id] for id in groups} == {"train"}
     assert Counter(found.values()) == {"train": 70, "validation": 15, "test": 15}
 
@@ -137,7 +137,7 @@ def test_a_group_larger_than_a_split_goes_to_train():
 def test_a_group_of_several_classes_stays_whole():
     catalog = catalog_of(["a", "b"] * 50)
     groups = {"1000": 0, "1001": 0, "1002": 0}
-    found = split_of(grouped_split(catalog, "kind", groups))
+    found = split_of(stratified_split(catalog, "kind", groups))
     assert len({found[id] for id in groups}) == 1
     assert len(found) == 100
 
@@ -145,14 +145,14 @@ def test_a_group_of_several_classes_stays_whole():
 def test_a_split_of_fraction_zero_stays_empty():
     catalog = catalog_of(["a"] * 40)
     groups = {str(1000 + i): i // 4 for i in range(40)}
-    splits = grouped_split(catalog, "kind", groups, fractions=(0.8, 0, 0.2))
+    splits = stratified_split(catalog, "kind", groups, fractions=(0.8, 0, 0.2))
     assert splits["validation"] == []
     assert len(splits["test"]) == 8
 
 
 def test_make_splits_knows_it_by_name(shop):
     catalog, groups = shop
-    expected = grouped_split(catalog, "kind", groups, seed=2)
+    expected = stratified_split(catalog, "kind", groups, seed=2)
     assert make_splits(catalog, "grouped", label="kind", groups=groups, seed=2) == expected
 
 
