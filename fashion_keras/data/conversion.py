@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,17 @@ from fashion_keras.data.catalog_reader import read_catalog
 from fashion_keras.data.corrections import Corrections, apply_corrections, read_corrections
 from fashion_keras.data.label_summary import describe_labels, label_lines
 from fashion_keras.data.near_duplicates import (
+    HashOrReason,
     collect_hashes,
     describe_groups,
-    hash_chunk,
-    hash_photos,
+    hash_photo,
     near_duplicate_groups,
 )
-from fashion_keras.data.photo import JPEG_QUALITY, stored_photo
+from fashion_keras.data.photo import JPEG_QUALITY, PhotoInfo, stored_photo
 from fashion_keras.data.photo_check import check_photos
 from fashion_keras.data.product_groups import joined_groups
 from fashion_keras.data.schema import SPLITS, DatasetInfo, SplitInfo
-from fashion_keras.data.shard_writer import ShardWriter, plan_shards
+from fashion_keras.data.shard_writer import ShardWriter, map_photos, plan_shards
 from fashion_keras.data.splits import (
     FRACTIONS,
     make_splits,
@@ -62,7 +63,6 @@ Progress = Callable[[str, int, int], None]
 DEFAULT_LABEL = "subCategory"
 _NO_TRAINING_LEFT = "--exclude leaves no product to train on: exclude fewer"
 _SHOWN = 5
-_HASHED_A_TASK = 512  # photos that a machine of a cluster is given at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,35 +253,21 @@ def _plan(request: Request, archive: Archive, corrections: Corrections) -> dict:
 def _groups(catalog, archive, photos, max_size, workers, cluster, progress) -> dict[str, int]:
     """Return the near-duplicate group of each product that has one, by the photos as stored."""
     count = len(catalog.products)
-    named = [(product.id, product.photo, photos[product.id]) for product in catalog.products]
-
-    def hashed(done):
-        progress("hashing photos", done, count)
-
-    if cluster:
-        spans = (named[i : i + _HASHED_A_TASK] for i in range(0, count, _HASHED_A_TASK))
-        parts = ((archive.part(name for _, name, _ in some), some, max_size) for some in spans)
-        hashes = collect_hashes(cluster.in_order(_hash_part, parts), hashed)
-    else:
-        hashes = hash_photos(_stored((archive, named, max_size)), workers=workers, progress=hashed)
+    stored = [(p.photo, p.id, photos[p.id], max_size) for p in catalog.products]
+    with contextlib.closing(map_photos(_hash, archive, stored, workers, cluster)) as results:
+        hashes = collect_hashes(results, lambda done: progress("hashing photos", done, count))
     return near_duplicate_groups(
         hashes, progress=lambda done: progress("looking for near-duplicates", done, count)
     )
 
 
-def _stored(part) -> Iterator[tuple[str, bytes]]:
-    """Yield each id with its photo as it would be stored."""
-    archive, named, max_size = part
-    for id, name, info in named:
-        try:
-            yield id, stored_photo(archive.read(name), info, max_size)[0]
-        except (UserError, MemoryError):
-            continue  # left out, and told of, where it is written
-
-
-def _hash_part(part):
-    with part[0]:
-        return hash_chunk(_stored(part))
+def _hash(
+    archive: Archive, name: str, id: str, info: PhotoInfo, max_size: int
+) -> tuple[str, HashOrReason]:
+    try:
+        return id, hash_photo(stored_photo(archive.read(name), info, max_size)[0])
+    except (UserError, MemoryError) as error:
+        return id, str(error)  # left out, and told of, where it is written
 
 
 def _leave_out(catalog, splits, unreadable, say) -> tuple[Catalog, dict[str, list[str]]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
-from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 
 from fashion_keras.data.photo import decode
+from fashion_keras.data.shard_writer import map_in_order
 from fashion_keras.errors import UserError
 
 HASH_NAME = "pHash of 16×16 bits (ImageHash)"
@@ -44,13 +45,14 @@ def hash_photos(
     workers: int = 2,
     progress: Callable[[int], object] | None = None,
 ) -> PhotoHashes:
-    """Hash photos given as (id, JPEG or PNG bytes), some threads at a time.
+    """Hash photos given as (id, JPEG or PNG bytes), by some processes or threads.
 
     pHash (hackerfactor.com, "Looks Like It", 2011) as ImageHash computes it: the signs of the low
     frequencies of the grey photo against their median. `progress` is called with the photos
     done. A photo that cannot be decoded spares the others.
     """
-    return collect_hashes(_in_threads(hash_chunk, _chunks(photos), workers), progress)
+    with contextlib.closing(map_in_order(hash_chunk, _chunks(photos), workers)) as chunks:
+        return collect_hashes(chunks, progress)
 
 
 def collect_hashes(
@@ -91,10 +93,10 @@ HashOrReason = tuple[bytes, bytes, bytes, bytes] | str
 
 def hash_chunk(chunk: Iterable[tuple[str, bytes]]) -> list[tuple[str, HashOrReason]]:
     """Return of each photo its id and what it is compared by, or why it cannot be read."""
-    return [(id, _hash(data)) for id, data in chunk]
+    return [(id, hash_photo(data)) for id, data in chunk]
 
 
-def _hash(data: bytes) -> HashOrReason:
+def hash_photo(data: bytes) -> HashOrReason:
     """Return what a photo is compared by, or in a few words why it cannot be read."""
     import imagehash
     from PIL import Image
@@ -113,18 +115,6 @@ def _chunks(photos: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, byt
     photos = iter(photos)
     while chunk := list(itertools.islice(photos, _CHUNK)):
         yield chunk
-
-
-def _in_threads(function, chunks, workers: int):
-    """Yield `function(chunk)` in order, with a bounded number of chunks in memory."""
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        waiting: deque = deque()
-        for chunk in chunks:
-            waiting.append(pool.submit(function, chunk))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 # Chosen by looking at pairs of the Kaggle catalogue at every distance (docs/audit.md): up to

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Sequence
+import itertools
+from collections.abc import Callable
 
 from fashion_keras.cluster.engine import Cluster
 from fashion_keras.data.archive import Archive
-from fashion_keras.data.catalog import Catalog, Product
+from fashion_keras.data.catalog import Catalog
 from fashion_keras.data.photo import PhotoInfo, check
-from fashion_keras.data.shard_writer import map_in_order
+from fashion_keras.data.shard_writer import map_photos
 from fashion_keras.errors import UserError
 from fashion_keras.quiet import load_tensorflow
-
-_CHUNK = 64  # photos a task: fewer cost more in handing over than in decoding
-_CHUNK_OF_CLUSTER = 512  # likewise, from machine to machine
 
 
 def check_photos(
@@ -33,7 +31,7 @@ def check_photos(
     Args:
         catalog: what `read_catalog` returned for `archive`.
         archive: where the photos are.
-        workers: processes or threads, see `map_in_order`.
+        workers: processes or threads, see `map_photos`.
         cluster: whose machines do it instead.
         progress: called with the number of photos done so far, from the calling thread.
 
@@ -41,17 +39,16 @@ def check_photos(
         The catalogue less the unreadable photos, which are in `left_out` and
         `without_photo`, and a `PhotoInfo` for each remaining product's id.
     """
-    products = catalog.products
-    size = _CHUNK_OF_CLUSTER if cluster else _CHUNK
-    spans = [slice(i, i + size) for i in range(0, len(products), size)]
+    photos = [(product.photo,) for product in catalog.products]
+    products = iter(catalog.products)
     infos: dict[str, PhotoInfo] = {}
     shared: dict[PhotoInfo, PhotoInfo] = {}  # most photos are alike, and each comes as a new one
     unreadable: dict[str, str] = {}
     # Closing cancels what has not begun, so that Ctrl-C need not wait for all photos.
-    found_in_order = _checks(products, spans, archive, workers, cluster)
-    with contextlib.closing(found_in_order) as results:
-        for span, found in zip(spans, results, strict=True):
-            for product, info in zip(products[span], found, strict=True):
+    with contextlib.closing(map_photos(_checked, archive, photos, workers, cluster)) as results:
+        for found in results:
+            some = itertools.islice(products, len(found))
+            for product, info in zip(some, found, strict=True):
                 if isinstance(info, PhotoInfo):
                     infos[product.id] = shared.setdefault(info, info)
                 else:
@@ -60,31 +57,11 @@ def check_photos(
                 progress(len(infos) + len(unreadable))
     checked = catalog.without_unreadable(unreadable)
     if not infos:
-        first = checked.left_out[-len(products)].detail if products else "there are none"
+        first = checked.left_out[-len(photos)].detail if photos else "there are none"
         raise UserError(
-            f"{catalog.source}: none of its {len(products):,} photos can be read ({first})"
+            f"{catalog.source}: none of its {len(photos):,} photos can be read ({first})"
         )
     return checked, infos
-
-
-def _checks(
-    products: Sequence[Product],
-    spans: Sequence[slice],
-    archive: Archive,
-    workers: int,
-    cluster: Cluster | None,
-) -> Generator[list[PhotoInfo | str], None, None]:
-    """Yield what is found of each span's photos, in order."""
-    names = ([product.photo for product in products[span]] for span in spans)
-    if cluster is None:
-        return map_in_order(lambda some: _check_part((archive, some)), names, workers)
-    parts = ((archive.part(name or "" for name in some), some) for some in names)
-    return cluster.in_order(_check_part, parts)
-
-
-def _check_part(part: tuple[Archive, Sequence[str | None]]) -> list[PhotoInfo | str]:
-    archive, names = part
-    return [_checked(archive, name) for name in names]
 
 
 def check_photo(data: bytes) -> PhotoInfo:
@@ -99,9 +76,8 @@ def check_photo(data: bytes) -> PhotoInfo:
     return info
 
 
-def _checked(archive: Archive, name: str | None) -> PhotoInfo | str:
+def _checked(archive: Archive, name: str) -> PhotoInfo | str:
     """Return a photo's `PhotoInfo`, or in a few words why it cannot be read."""
-    assert name is not None  # as in all of a catalogue's `products`
     try:
         return check_photo(archive.read(name))
     except UserError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import gc
 import itertools
 import multiprocessing
@@ -62,6 +63,8 @@ def available_memory(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO) -> int:
     return min(amounts, default=0)
 
 
+_CHUNK = 64  # photos a task: fewer cost more in handing over than in the work itself
+_CHUNK_OF_CLUSTER = 512  # likewise, from machine to machine
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
@@ -92,6 +95,31 @@ def map_in_order(
                 "a process that read photos was ended, probably for want of memory: close other "
                 "programs"
             ) from error
+
+
+def map_photos(
+    function: Callable,
+    archive: Archive,
+    photos: Sequence[tuple],
+    workers: int,
+    cluster: Cluster | None = None,
+) -> Generator[list, None, None]:
+    """Yield lists of `function(archive, *photo)` for each photo, in order.
+
+    The first part of each of `photos` is its name in the archive. Processes do it as in
+    `map_in_order`, or the machines of `cluster`, for which `function` is one of a module's.
+    """
+    size = _CHUNK_OF_CLUSTER if cluster else _CHUNK
+    parts = (photos[i : i + size] for i in range(0, len(photos), size))
+    work = functools.partial(_of_part, function)
+    if cluster is None:
+        return map_in_order(lambda part: work((archive, part)), parts, workers)
+    return cluster.in_order(work, ((archive.part(n for n, *_ in part), part) for part in parts))
+
+
+def _of_part(function: Callable, task: tuple[Archive, Sequence[tuple]]) -> list:
+    archive, photos = task
+    return [function(archive, *photo) for photo in photos]
 
 
 @contextlib.contextmanager
@@ -136,7 +164,6 @@ def _call(task):
 
 
 _PHOTOS_A_SHARD = 4_000
-_CHUNK = 64  # photos a task: fewer cost more in handing over than in the work itself
 
 Part = tuple[str, Sequence[str]]  # a shard's file name and the ids of its products
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fashion_keras.data import photo_check
+from fashion_keras.data import photo_check, shard_writer
 from fashion_keras.data.archive import open_archive
 from fashion_keras.data.catalog_reader import read_catalog
 from fashion_keras.data.photo_check import check_photos
@@ -584,7 +584,7 @@ def test_nothing_but_unreadable_photos_is_an_error(tmp_path):
 
 
 def test_workers_do_not_change_the_result_and_progress_counts_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(photo_check, "_CHUNK", 4)
+    monkeypatch.setattr(shard_writer, "_CHUNK", 4)
     photos = {str(i): photo(size=(10, 10 + i)) for i in range(20)} | {"bad": b"junk"}
     done = []
     one = check(tmp_path, photos, workers=1)
@@ -595,7 +595,7 @@ def test_workers_do_not_change_the_result_and_progress_counts_up(tmp_path, monke
 
 
 def test_an_error_in_progress_stops_the_check(tmp_path, monkeypatch):
-    monkeypatch.setattr(photo_check, "_CHUNK", 1)
+    monkeypatch.setattr(shard_writer, "_CHUNK", 1)
     looked = []
     original = photo_check._checked
     monkeypatch.setattr(photo_check, "_checked", lambda a, n: looked.append(n) or original(a, n))
