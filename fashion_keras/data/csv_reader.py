@@ -24,10 +24,10 @@ from fashion_keras.reading import read_bytes
 # UTF-32 before UTF-16, whose mark its own begins with.
 _MARKS = (
     (codecs.BOM_UTF8, "UTF-8"),
-    (codecs.BOM_UTF32_LE, "UTF-32"),
-    (codecs.BOM_UTF32_BE, "UTF-32"),
-    (codecs.BOM_UTF16_LE, "UTF-16"),
-    (codecs.BOM_UTF16_BE, "UTF-16"),
+    (codecs.BOM_UTF32_LE, "UTF-32-LE"),
+    (codecs.BOM_UTF32_BE, "UTF-32-BE"),
+    (codecs.BOM_UTF16_LE, "UTF-16-LE"),
+    (codecs.BOM_UTF16_BE, "UTF-16-BE"),
 )
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx (a zip) and .xls
 _SNIFFED = 4096  # bytes
@@ -64,20 +64,13 @@ def decode_text(data: bytes, where: str) -> tuple[str, str]:
         raise UserError(f"{where} is an Excel workbook or a zip: save it as CSV UTF-8")
     for mark, encoding in _MARKS:
         if data.startswith(mark):
-            return _strictly(data[len(mark) :], _with_order(encoding, mark), where)
+            return _strictly(data[len(mark) :], encoding, where)
     if utf16 := _utf16_without_mark(data) if b"\0" in data else None:
         return _strictly(data, utf16, where)
     try:
         return data.decode("utf-8"), ""
     except UnicodeDecodeError as error:
         return _western(data, where, error)
-
-
-def _with_order(encoding: str, mark: bytes) -> str:
-    if encoding == "UTF-8":
-        return encoding
-    little = mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF32_LE)
-    return f"{encoding}-{'LE' if little else 'BE'}"
 
 
 def _strictly(data: bytes, encoding: str, where: str) -> tuple[str, str]:
