@@ -16,6 +16,9 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".jpe", ".jfif", ".pjpeg", ".pjp", ".webp", 
 _RANK = {ending: rank for rank, ending in enumerate(("", *ENDINGS))}
 
 
+_Files = dict[str, list[str]]
+
+
 class PhotoFinder:
     """Finds a photo in the archive by what the CSV says of it, with or without its ending.
 
@@ -57,7 +60,7 @@ class PhotoFinder:
                 continue  # it would be compared with the same names again
             whole, stems = self._files(spelling)
             for path in map(spelling, paths):
-                if found := self._choose(whole.at(path), stems.at(path)):
+                if found := self._choose(whole.get(path, []), stems.get(path, [])):
                     return found
         return None
 
@@ -79,13 +82,14 @@ class PhotoFinder:
     def _files(self, spelling: Callable[[str], str]) -> tuple[_Files, _Files]:
         """Return the files by their names, and by these without endings, in a spelling."""
         if spelling not in self._spellings:
-            whole, stems = _Files(), _Files()
+            whole: defaultdict[str, list[str]] = defaultdict(list)
+            stems: defaultdict[str, list[str]] = defaultdict(list)
             for name in self._names:
                 path = spelling(name)
-                whole.add(path, name)
+                whole[path].append(name)
                 stem, _, ending = path.rpartition(".")
                 if stem and "/" not in ending:
-                    stems.add(stem, name)
+                    stems[stem].append(name)
             self._spellings[spelling] = whole, stems
         return self._spellings[spelling]
 
@@ -108,21 +112,6 @@ class PhotoFinder:
         if self._start is None:
             return _is_named_as_photo(name)
         return photo_format(self._start(name)) is not None
-
-
-class _Files:
-    """Files by a path that several may share. Few do: a list for each would double the time."""
-
-    def __init__(self):
-        self._first: dict[str, str] = {}
-        self._more: defaultdict[str, list[str]] = defaultdict(list)
-
-    def add(self, path: str, name: str) -> None:
-        if self._first.setdefault(path, name) is not name:
-            self._more[path].append(name)
-
-    def at(self, path: str) -> list[str]:
-        return [self._first[path], *self._more.get(path, ())] if path in self._first else []
 
 
 def without_extension(path: str) -> str:
