@@ -119,26 +119,30 @@ def group_names(cells: Sequence[str], ids: Sequence[str]) -> list[str]:
     group in a product's first row alone. An empty cell joins nothing; a group without any cell
     is called by its id.
     """
-    sets = _Sets()
+    from scipy.cluster.hierarchy import DisjointSet
+
     keys = [folded_name(label_value(cell) or "") for cell in cells]
+    sets = DisjointSet(("id", id) for id in ids)
     for key, id in zip(keys, ids, strict=True):
         if key:
-            sets.join(("id", id), ("group", key))
+            _join(sets, ("id", id), ("group", key))
     names: dict[Hashable, list[str]] = defaultdict(list)
     for key, cell, id in zip(keys, cells, ids, strict=True):
         if key:
-            names[sets.find(("id", id))].append(cell.strip())
+            names[sets["id", id]].append(cell.strip())
     times = Counter(ids)
-    return [min(names.get(sets.find(("id", id)), [id if times[id] > 1 else ""])) for id in ids]
+    return [min(names.get(sets["id", id], [id if times[id] > 1 else ""])) for id in ids]
 
 
 def joined_groups(*groupings: Mapping[str, Hashable]) -> dict[str, Hashable]:
     """Return groups of ids that are together in any of the groupings, however many steps apart."""
-    sets = _Sets()
+    from scipy.cluster.hierarchy import DisjointSet
+
+    sets = DisjointSet()
     for number, grouping in enumerate(groupings):
         for id, group in grouping.items():
-            sets.join(("id", id), (number, group))
-    return {id: sets.find(("id", id)) for grouping in groupings for id in grouping}
+            _join(sets, ("id", id), (number, group))
+    return {id: sets["id", id] for grouping in groupings for id in grouping}
 
 
 def fill_labels(
@@ -171,21 +175,7 @@ def fill_labels(
     return result, filled
 
 
-class _Sets:
-    """Disjoint sets (Galler & Fischer, 1964): which keys have been joined, in any order."""
-
-    def __init__(self):
-        self._above: dict[Hashable, Hashable] = {}
-
-    def find(self, key: Hashable) -> Hashable:
-        """Return the key that stands for all that `key` is joined with."""
-        root = key
-        while (above := self._above.get(root, root)) != root:
-            root = above
-        while key != root:
-            self._above[key], key = root, self._above.get(key, root)
-        return root
-
-    def join(self, first: Hashable, second: Hashable) -> None:
-        """Make the two sets that hold `first` and `second` one."""
-        self._above[self.find(first)] = self.find(second)
+def _join(sets, first: Hashable, second: Hashable) -> None:
+    sets.add(first)
+    sets.add(second)
+    sets.merge(first, second)
