@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 
 # Control characters; marks that change the direction of what follows; the further ends of a line;
 # halves of a character, as Python holds bytes of a file name.
@@ -47,6 +48,17 @@ def counted(count: int, what: str) -> str:
     """
     end = "" if count == 1 else "es" if what.endswith("s") else "s"
     return f"{count:,} {what}{end}"
+
+
+def some(texts: Sequence[str], most: int = 5, between: str = ", ") -> str:
+    """Return the first of several texts in a line, with an ellipsis where there are more.
+
+    Example:
+
+        >>> some(["hat", "shoe", "bag"], 2)
+        'hat, shoe, …'
+    """
+    return between.join([*texts[:most], *["…"] * (len(texts) > most)])
 
 
 def cell(value):

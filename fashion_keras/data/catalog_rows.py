@@ -26,7 +26,7 @@ from fashion_keras.data.product_groups import (
     product_column,
 )
 from fashion_keras.data.schema import NAME_COLUMN
-from fashion_keras.text import counted
+from fashion_keras.text import counted, some
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,9 +195,6 @@ def _cells(table: Table, column: int) -> list[str]:
     return [row[column].strip() if column < len(row) else "" for row in table.rows]
 
 
-_SHOWN = 5
-
-
 @dataclasses.dataclass
 class Findings:
     """Collects `notes`, a line each, and `details`, the same for JSON."""
@@ -213,7 +210,7 @@ class Findings:
     def merged(self, merged: Mapping[str, Mapping[str, str]]) -> None:
         """Tell which class names became which others."""
         for label, names in merged.items():
-            shown = _some(["{} → {}".format(*spelled_out(pair)) for pair in names.items()])
+            shown = some(["{} → {}".format(*spelled_out(pair)) for pair in names.items()])
             self.notes.append(f"{label}: names that look alike made one: {shown}")
         self.details["merged_names"] = {label: dict(names) for label, names in merged.items()}
 
@@ -235,7 +232,7 @@ class Findings:
             cells = ", ".join(f"{label} {count:,}" for label, count in filled.cells.items())
             self.notes.append(f"labels filled from other rows of the same {column}: {cells}")
         for label, groups in filled.contradictions.items():
-            shown = _some([f"{name}: {', '.join(spelled_out(v))}" for name, v in groups.items()])
+            shown = some([f"{name}: {', '.join(spelled_out(v))}" for name, v in groups.items()])
             self.notes.append(
                 f"warning: {counted(len(groups), 'group')} of {column} with several values of "
                 f"{label} ({shown}): each row keeps its own, none is filled"
@@ -276,7 +273,7 @@ class Findings:
         if column is not None:
             why = f"{column!r} repeats"
         elif numbered:
-            why = f"{_some(numbered)}"
+            why = some(numbered)
         else:
             return
         self.notes.append(
@@ -301,11 +298,7 @@ class Findings:
         if apart:
             self.notes.append(
                 f"warning: {counted(len(apart), 'product')} share a photo with another "
-                f"({_some([row.id for row in apart])}), which may be in train and in test: "
+                f"({some([row.id for row in apart])}), which may be in train and in test: "
                 "--split grouped keeps them together"
             )
             self.details["shared_photos"] = len(apart)
-
-
-def _some(shown: Sequence[str]) -> str:
-    return ", ".join(shown[:_SHOWN]) + ", …" * (len(shown) > _SHOWN)

@@ -15,7 +15,7 @@ from fashion_keras.data.csv_reader import Table, decode_text, is_csv, parse_csv,
 from fashion_keras.data.schema import did_you_mean
 from fashion_keras.errors import UserError
 from fashion_keras.reading import read_bytes
-from fashion_keras.text import from_cell
+from fashion_keras.text import from_cell, some
 
 ID_COLUMN = "id"
 
@@ -132,13 +132,16 @@ def _unknown(option, ids, known, catalog, say) -> list[str]:
     unknown = sorted(set(ids) - known)
     if not unknown:
         return []
-    some = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
     if len(unknown) == len(ids):
         raise UserError(
-            f"{option}: none of its {len(ids):,} ids is a product of {catalog.source} ({some}): "
+            f"{option}: none of its {len(ids):,} ids is a product of {catalog.source} "
+            f"({some(unknown)}): "
             "expected ids as in the catalogue's id column"
         )
-    say(f"{option}: {len(unknown):,} of its {len(ids):,} ids are not among the products ({some})")
+    say(
+        f"{option}: {len(unknown):,} of its {len(ids):,} ids are not among the products "
+        f"({some(unknown)})"
+    )
     return unknown
 
 

@@ -15,6 +15,7 @@ from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.io import locked, remove, write_json
 from fashion_keras.reading import read_json
+from fashion_keras.text import some
 
 REPORT_FILE = "report.json"
 PLAN_FILE, DONE_FILE = "plan.json", "done.json"
@@ -97,8 +98,7 @@ def _existing(output: Path, plan: dict, overwrite: bool) -> DatasetInfo | None:
     strangers = sorted(name for name in os.listdir(output) if not _is_ours(name))
     if strangers:
         raise UserError(
-            f"{output} holds other files ({', '.join(strangers[:3])}"
-            f"{', …' if len(strangers) > 3 else ''}): give another --output, such as "
+            f"{output} holds other files ({some(strangers, 3)}): give another --output, such as "
             f"{output / 'records'}"
         )
     if overwrite or not os.listdir(output):
