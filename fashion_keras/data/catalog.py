@@ -1,19 +1,20 @@
-"""An archive in; which CSV in it is the catalogue, what products are, and what cells say, out."""
+"""Cells of a CSV in; what they say, products and their catalogue, and its labels' figures, out.
+
+What a person must know of the labels before training is the same on the terminal and in
+`report.json`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import posixpath
 import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from fashion_keras.data.archive import Archive
-from fashion_keras.data.photo_finder import IMAGES
 from fashion_keras.data.schema import NAME_COLUMN
-from fashion_keras.errors import UserError
+from fashion_keras.text import counted, some
 
 # What programs and people write for "nothing", whatever the case.
 _NOTHING = frozenset({"", "none", "null", "n/a", "#n/a", "<na>"})
@@ -200,72 +201,114 @@ class Catalog:
         """Return a few lines for the terminal: what was found, repaired and left out."""
         lines = [f"{self.source}: {self.rows:,} rows, {len(self.products):,} products with a photo"]
         if self.repaired:
-            rows = "row" if len(self.repaired) == 1 else "rows"
-            lines.append(
-                f"  repaired: {len(self.repaired):,} malformed {rows}{_some(self.repaired)}"
-            )
+            rows = counted(len(self.repaired), "malformed row")
+            lines.append(f"  repaired: {rows} ({some(self.repaired)})")
         counts = Counter(row.reason for row in self.left_out)
         for reason in REASONS:
             if counts[reason]:
                 ids = [row.id for row in self.left_out if row.reason == reason]
-                lines.append(f"  left out: {counts[reason]:,} × {reason}{_some(ids)}")
+                lines.append(f"  left out: {counts[reason]:,} × {reason} ({some(ids)})")
         return "\n".join(lines + [f"  {note}" for note in self.notes])
 
 
-def _some(ids: Sequence[str], limit: int = 5) -> str:
-    shown = ", ".join(ids[:limit])
-    return f" ({shown}{', …' if len(ids) > limit else ''})"
+FEW = 3  # photos of a class: with fewer it is not in every split
+_FEW_ROWS = 0.5  # of the photos: a label on fewer is likely to be another column than meant
+_MANY_CLASSES = 50
+_SHOWN = 5
 
 
-STYLES = "styles.csv"
-LARGE = "fashion-dataset/"
+def describe_labels(
+    labels: Sequence[str], photos: Iterable[Mapping[str, str | None]]
+) -> dict[str, dict]:
+    """Return each label's figures, ready for JSON.
 
-
-def csv_names(names: Iterable[str]) -> list[str]:
-    """Return the CSVs among an archive's files, less what macOS and editors leave there."""
-    return [
-        name
-        for name in names
-        if name.lower().endswith(".csv")
-        and not name.startswith("__MACOSX/")
-        and not posixpath.basename(name).startswith(".")
-    ]
-
-
-def find_styles(names: list[str]) -> str | None:
-    """Return the outermost `styles.csv` that has photos beside it, else the outermost."""
-    found = [name for name in csv_names(names) if posixpath.basename(name) == STYLES]
-    found.sort(key=lambda name: (name.count("/"), name))
-    for name in found:
-        images = name[: -len(STYLES)] + IMAGES
-        if any(other.startswith(images) for other in names):
-            return name
-    return found[0] if found else None
-
-
-def find_own_csv(archive: Archive, names: list[str], own: bool) -> str:
-    """Return the only CSV of the topmost folder that has one; `UserError` where it is not clear.
-
-    `own` says that the user has named columns, so that a CSV other than Kaggle's is meant.
+    `photos` holds the class name of each photo by label, None where it has none. A label has
+    `photos` with it, `without`, `classes`, `under_three` (the photos of each class that has fewer
+    than three), `look_alike` (groups of names, with their photos), `several_values` and
+    `like_no_value` (names, with their photos).
     """
-    found = csv_names(names)
-    top = min((name.count("/") for name in found), default=0)
-    found = [name for name in found if name.count("/") == top]
-    if own and len(found) == 1:
-        return found[0]
-    if own and found:
-        raise UserError(f"{archive.source} holds several CSVs, choose with --csv: {_list(found)}")
-    message = (
-        f"{archive.source} holds no {STYLES}: expected {STYLES} and {IMAGES}<id>.jpg, "
-        f"or {LARGE}{STYLES} and {LARGE}{IMAGES}<id>.jpg"
-    )
-    if found:
-        message += (
-            f".\nFor your own data ({_list(found)}) name its columns with --label-column, "
-            "and --image-column or --id-column"
+    photos = list(photos)
+    return {label: _describe(Counter(photo[label] for photo in photos)) for label in labels}
+
+
+def label_lines(described: Mapping[str, dict]) -> list[str]:
+    """Return a line for each label, and one for each thing about it that is likely wrong."""
+    lines = []
+    for label, found in described.items():
+        lines.append(f"{label}: {', '.join(_facts(found))}")
+        lines += [f"  warning: {line}" for line in _warnings(label, found)]
+    return lines
+
+
+def _describe(counts: Counter) -> dict:
+    without = counts.pop(None, 0)
+    return {
+        "photos": counts.total(),
+        "without": without,
+        "classes": len(counts),
+        "under_three": _of(counts, sorted(n for n, count in counts.items() if count < FEW)),
+        "look_alike": [_of(counts, names) for names in look_alikes(counts)],
+        "several_values": _of(counts, several_values(counts)),
+        "like_no_value": _of(counts, doubtful_names(counts)),
+    }
+
+
+def _of(counts: Mapping[str, int], names: Sequence[str]) -> dict[str, int]:
+    return {name: counts[name] for name in names}
+
+
+def _facts(found: dict) -> list[str]:
+    facts = [counted(found["classes"], "class")]
+    if found["without"]:
+        facts.append(f"{counted(found['without'], 'photo')} without it")
+    if found["under_three"]:
+        few = len(found["under_three"])
+        facts.append(
+            f"{counted(few, 'class')} under {FEW} photos ({_examples(found['under_three'])})"
         )
-    raise UserError(message)
+    return facts
 
 
-def _list(names: Sequence[str], limit: int = 5) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" * (len(names) > limit))
+def _warnings(label: str, found: dict) -> list[str]:
+    lines = []
+    total = found["photos"] + found["without"]
+    if found["photos"] < _FEW_ROWS * total:
+        lines.append(
+            f"only {found['photos']:,} of {total:,} photos have a {label}: is it the right column?"
+        )
+    if found["classes"] > _MANY_CLASSES and len(found["under_three"]) > found["classes"] / 2:
+        lines.append(
+            f"most classes of {label} have fewer than {FEW} photos: is it a name, not a class?"
+        )
+    if found["look_alike"]:
+        groups = found["look_alike"]
+        shown = "; ".join(_spelled(names) for names in groups[:_SHOWN])
+        lines.append(
+            f"{counted(sum(map(len, groups)), 'class')} of {label} look alike "
+            f"({shown}{_more(groups)}): --merge-names makes one of them"
+        )
+    if found["several_values"]:
+        cells = sum(found["several_values"].values())
+        lines.append(
+            f"{counted(cells, 'photo')} seem to have several values of {label} in one "
+            f"cell ({_examples(found['several_values'])}): each such text is a class of its own"
+        )
+    if found["like_no_value"]:
+        lines.append(
+            f"{_spelled(found['like_no_value'])} of {label} is read as a class: leave the cell "
+            "empty where it means no value"
+        )
+    return lines
+
+
+def _spelled(counts: Mapping[str, int]) -> str:
+    shown = zip(spelled_out(counts), counts.values(), strict=True)
+    return ", ".join(f"{name} {count:,}" for name, count in shown)
+
+
+def _examples(counts: Mapping[str, int]) -> str:
+    return _spelled(dict(list(counts.items())[:_SHOWN])) + _more(counts)
+
+
+def _more(items) -> str:
+    return ", …" if len(items) > _SHOWN else ""

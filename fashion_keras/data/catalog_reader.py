@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 
 from fashion_keras.data.archive import Archive
 from fashion_keras.data.catalog import (
     DUPLICATE,
-    LARGE,
     NO_PHOTO,
     Catalog,
     LeftOut,
-    csv_names,
-    find_own_csv,
-    find_styles,
 )
 from fashion_keras.data.catalog_rows import (
     Columns,
@@ -31,11 +27,13 @@ from fashion_keras.data.catalog_rows import (
     read_rows,
 )
 from fashion_keras.data.csv_reader import Table, parse_csv
-from fashion_keras.data.photo_finder import PhotoFinder
+from fashion_keras.data.photo_finder import IMAGES, PhotoFinder
 from fashion_keras.data.schema import LABEL_COLUMNS, NAME_COLUMN, did_you_mean
 from fashion_keras.errors import UserError
 
 ID_COLUMN = "id"
+STYLES = "styles.csv"
+LARGE = "fashion-dataset/"
 
 
 def read_catalog(
@@ -103,16 +101,66 @@ def read_catalog(
 def _csv_and_layout(archive: Archive, csv: str | None, asked: Sequence) -> tuple[str, str]:
     """Return which CSV to read, and whether it is Kaggle's `small`, `large` or one's `own`."""
     names = archive.names()
-    kaggle = find_styles(names)
+    kaggle = _find_styles(names)
     if csv is None:
         is_own = any(option is not None for option in asked)
-        csv = kaggle or find_own_csv(archive, names, is_own)
+        csv = kaggle or _find_own_csv(archive, names, is_own)
     elif (csv := posixpath.normpath(csv)) not in names:
-        raise UserError(f"{archive.source} holds no {csv!r}" + did_you_mean(csv, csv_names(names)))
+        raise UserError(f"{archive.source} holds no {csv!r}" + did_you_mean(csv, _csv_names(names)))
     id_column, image_column, *_ = asked
     if csv != kaggle or image_column or id_column not in (None, ID_COLUMN):
         return csv, "own"
     return csv, "large" if LARGE in csv else "small"
+
+
+def _csv_names(names: Iterable[str]) -> list[str]:
+    """Return the CSVs among an archive's files, less what macOS and editors leave there."""
+    return [
+        name
+        for name in names
+        if name.lower().endswith(".csv")
+        and not name.startswith("__MACOSX/")
+        and not posixpath.basename(name).startswith(".")
+    ]
+
+
+def _find_styles(names: list[str]) -> str | None:
+    """Return the outermost `styles.csv` that has photos beside it, else the outermost."""
+    found = [name for name in _csv_names(names) if posixpath.basename(name) == STYLES]
+    found.sort(key=lambda name: (name.count("/"), name))
+    for name in found:
+        images = name[: -len(STYLES)] + IMAGES
+        if any(other.startswith(images) for other in names):
+            return name
+    return found[0] if found else None
+
+
+def _find_own_csv(archive: Archive, names: list[str], own: bool) -> str:
+    """Return the only CSV of the topmost folder that has one; `UserError` where it is not clear.
+
+    `own` says that the user has named columns, so that a CSV other than Kaggle's is meant.
+    """
+    found = _csv_names(names)
+    top = min((name.count("/") for name in found), default=0)
+    found = [name for name in found if name.count("/") == top]
+    if own and len(found) == 1:
+        return found[0]
+    if own and found:
+        raise UserError(f"{archive.source} holds several CSVs, choose with --csv: {_list(found)}")
+    message = (
+        f"{archive.source} holds no {STYLES}: expected {STYLES} and {IMAGES}<id>.jpg, "
+        f"or {LARGE}{STYLES} and {LARGE}{IMAGES}<id>.jpg"
+    )
+    if found:
+        message += (
+            f".\nFor your own data ({_list(found)}) name its columns with --label-column, "
+            "and --image-column or --id-column"
+        )
+    raise UserError(message)
+
+
+def _list(names: Sequence[str], limit: int = 5) -> str:
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" * (len(names) > limit))
 
 
 def _columns(table: Table, own: bool, id, image, labels, texts, group) -> Columns:

@@ -16,10 +16,9 @@ from typing import Any
 from fashion_keras.cluster.engine import Cluster
 from fashion_keras.data import schema
 from fashion_keras.data.archive import Archive, open_archive
-from fashion_keras.data.catalog import UNREADABLE, Catalog
+from fashion_keras.data.catalog import UNREADABLE, Catalog, describe_labels, label_lines
 from fashion_keras.data.catalog_reader import read_catalog
 from fashion_keras.data.corrections import Corrections, apply_corrections, read_corrections
-from fashion_keras.data.label_summary import describe_labels, label_lines
 from fashion_keras.data.near_duplicates import (
     HashOrReason,
     collect_hashes,
@@ -48,6 +47,7 @@ from fashion_keras.data.work_folder import (
 )
 from fashion_keras.errors import UserError
 from fashion_keras.io import place, write_json
+from fashion_keras.text import some
 
 # Options that records of earlier versions did not have.
 _LATER = (
@@ -62,7 +62,6 @@ _READ = (
 Progress = Callable[[str, int, int], None]
 DEFAULT_LABEL = "subCategory"
 _NO_TRAINING_LEFT = "--exclude leaves no product to train on: exclude fewer"
-_SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -274,8 +273,8 @@ def _leave_out(catalog, splits, unreadable, say) -> tuple[Catalog, dict[str, lis
     """Return catalogue and splits less photos that could not be written; the others stay put."""
     catalog = catalog.without_unreadable(unreadable)
     rows = catalog.left_out[-len(unreadable) :]
-    shown = [f"{row.id}: {row.detail}" for row in rows[:_SHOWN]] + ["…"] * (len(rows) > _SHOWN)
-    say(f"left out while writing: {len(rows):,} × {UNREADABLE} ({'; '.join(shown)})")
+    shown = some([f"{row.id}: {row.detail}" for row in rows], between="; ")
+    say(f"left out while writing: {len(rows):,} × {UNREADABLE} ({shown})")
     return catalog, _remaining(splits, catalog, "none of the training photos can be converted")
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from fashion_keras.data.label_summary import describe_labels, label_lines
+from fashion_keras.data.catalog import describe_labels, label_lines
 
 
 def described(*names, label="kind"):
