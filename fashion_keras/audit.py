@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from fashion_keras.cluster.engine import add_cluster, check_paths, connected
 from fashion_keras.commands import positive_int, run_command
@@ -39,32 +37,6 @@ examples:
 Writes CSVs, picture sheets and a JSON. Look at the sheets, delete the rows of label_issues.csv
 that you disagree with, and give it to fashion-keras convert --relabel.
 """
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What to audit, and how: the arguments of `audit`."""
-
-    data: Path
-    output: Path
-    model: Sequence[Path]
-    label: str | None
-    predictions: Path | None
-    max_distance: int | None
-    max_difference: float | None
-    min_similarity: float | None
-    labels: bool
-    titles: bool
-    splits: Sequence[str] | None
-    folds: int | None
-    config: Path | None
-    cluster: str | None
-
-    def __post_init__(self):
-        object.__setattr__(self, "model", [local(path) for path in self.model])
-        for name in ("data", "output", "predictions", "config"):
-            value = getattr(self, name)
-            object.__setattr__(self, name, local(value) if value else None)
 
 
 @changes("output")
@@ -119,54 +91,60 @@ def audit(
         print(fk.audit("tfrecords/small", "audit", model="runs/resnet18", labels=True))
         print(fk.audit("tfrecords/small", "audit", model="runs/resnet18", titles=True))
     """
-    options = {**locals()}
-    report_to = reporter(options.pop("progress"))
-    options["model"] = [model] if isinstance(model, str | os.PathLike) else model
-    return _audit(Request(**options), report_to)
+    options = argparse.Namespace(**locals())
+    report_to = reporter(options.progress)
+    runs = [model] if isinstance(model, str | os.PathLike) else model
+    options.model = [local(path) for path in runs]
+    for name in ("data", "output", "predictions", "config"):
+        given = getattr(options, name)
+        setattr(options, name, local(given) if given else None)
+    return _audit(options, report_to)
 
 
-def _audit(request: Request, report_to: Reporter) -> str:
-    info = DatasetInfo.load(request.data)
-    _check(request, info)
-    for model in request.model:
+def _audit(options: argparse.Namespace, report_to: Reporter) -> str:
+    info = DatasetInfo.load(options.data)
+    _check(options, info)
+    held_out = [k for k, split in info.splits.items() if k != "train" and split.num_examples]
+    options.splits = options.splits or held_out
+    for model in options.model:
         check_run(model)
     from fashion_keras.auditing.sheets import check_folder
 
-    check_folder(request.output)
+    check_folder(options.output)
     from fashion_keras.quiet import load_tensorflow
 
-    if request.labels:
+    if options.labels:
         from fashion_keras.auditing.label_audit import require_cleanlab
 
         require_cleanlab()
-        config = _config_of_folds(request, info) if request.folds else None
+        config = _config_of_folds(options, info) if options.folds else None
         load_tensorflow()
         from fashion_keras.auditing.label_audit import audit_labels
 
-        return audit_labels(request, info, config, report_to)
-    if request.titles:
+        return audit_labels(options, info, config, report_to)
+    if options.titles:
         load_tensorflow()
         from fashion_keras.auditing.title_audit import audit_titles
 
-        return audit_titles(request, info, report_to)
+        return audit_titles(options, info, report_to)
     predictions = None
-    if request.predictions:
+    if options.predictions:
         from fashion_keras.auditing.duplicate_audit import read_predictions
 
-        predictions = read_predictions(request.predictions)
+        predictions = read_predictions(options.predictions)
     load_tensorflow()
     from fashion_keras.auditing.duplicate_audit import audit_duplicates
 
-    with connected(request.cluster, report_to) as cluster:
-        return audit_duplicates(request, info, predictions, report_to, cluster)
+    with connected(options.cluster, report_to) as cluster:
+        return audit_duplicates(options, info, predictions, report_to, cluster)
 
 
-def _config_of_folds(request: Request, info: DatasetInfo) -> Config:
+def _config_of_folds(options: argparse.Namespace, info: DatasetInfo) -> Config:
     """Return the folds' config; `UserError` where it cannot be trained or may know the labels."""
     from fashion_keras.models.registry import check_arch, check_imagenet
 
-    config = load_config(request.config)
-    _check_unseen(request.config, config)
+    config = load_config(options.config)
+    _check_unseen(options.config, config)
     check_arch(config.model.arch)
     if config.model.weights == "imagenet":
         check_imagenet(config.model.arch)

@@ -133,20 +133,18 @@ def audit_titles(options, info: DatasetInfo, report_to: Reporter) -> str:
     check_split(model, info, options.data)
     run = load_run(model, info)
     labels = _labels(run, options.label)
-    splits = options.splits or [
-        name for name in ("validation", "test") if info.splits[name].num_examples
-    ]
-    if "train" in splits:
+    if "train" in options.splits:
         report_to.warn(
             "the run knows its training products by heart: photo and title both answer with the "
             "label, also where it is wrong"
         )
     found = [
-        read_answers(run, options.data, split, labels, progress=report_to.bars) for split in splits
+        read_answers(run, options.data, split, labels, progress=report_to.bars)
+        for split in options.splits
     ]
     rows = rank_products(found, labels, shares_of(info, labels))
     if not rows:
-        raise UserError(f"{options.data}: no product of {' or '.join(splits)} has a text")
+        raise UserError(f"{options.data}: no product of {' or '.join(options.splits)} has a text")
     report = {
         "records": os.fspath(options.data),
         "model": os.fspath(model),
