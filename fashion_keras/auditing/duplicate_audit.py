@@ -165,7 +165,7 @@ def audit_duplicates(
     label = options.label or (run.label if run else _default_label(info))
     with report_to as bar:
         photos, wide = _compared(options.data, info, distance, bar, cluster)
-        pairs = _within(wide, wide.difference <= difference)
+        pairs = wide[wide.difference <= difference]
         found = conflicts(photos)
         report = {
             "records": os.fspath(options.data),
@@ -277,12 +277,6 @@ def _default_label(info: DatasetInfo) -> str:
     return _HEADLINE if _HEADLINE in info.labels else next(iter(info.labels))
 
 
-def _within(pairs: Pairs, kept: np.ndarray) -> Pairs:
-    return Pairs(
-        pairs.first[kept], pairs.second[kept], pairs.distance[kept], pairs.difference[kept]
-    )
-
-
 def _in_train(photos: RecordedPhotos, pairs: Pairs) -> dict:
     """Count photos with the same shape in train whatever its colours, by split."""
     twice = has_near_duplicate_in(photos, pairs, "train")
@@ -294,8 +288,7 @@ def _in_train(photos: RecordedPhotos, pairs: Pairs) -> dict:
 
 
 def _cross_sheet(records, photos, pairs, label) -> bytes:
-    across = photos.splits[pairs.first] != photos.splits[pairs.second]
-    some = _within(pairs, across)
+    some = pairs[photos.splits[pairs.first] != photos.splits[pairs.second]]
     title = f"Near-duplicates in two splits: {len(some):,} pairs"
     if len(some) > 60:
         title += ", 60 of them shown"
@@ -305,14 +298,8 @@ def _cross_sheet(records, photos, pairs, label) -> bytes:
 def _by_embedding(options, photos, pairs, ids, features, label):
     least = MIN_SIMILARITY if options.min_similarity is None else options.min_similarity
     similar, cosine = similar_pairs(photos.hashes, ids, features, min_similarity=least)
-    known = set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
-    new = np.array(
-        [
-            pair not in known
-            for pair in zip(similar.first.tolist(), similar.second.tolist(), strict=True)
-        ],
-        bool,
-    )
+    ours, known = (p.first * np.int64(len(photos.ids)) + p.second for p in (similar, pairs))
+    new = np.isin(ours, known, invert=True)
     rows = pair_rows(photos, similar)
     for row, value in zip(rows, cosine, strict=True):
         row["cosine"] = round(float(value), 6)
@@ -332,7 +319,7 @@ def _by_embedding(options, photos, pairs, ids, features, label):
     sheet = pairs_sheet(
         options.data,
         photos,
-        _within(similar, new),
+        similar[new],
         label=label,
         title=title,
         similarity=cosine[new],

@@ -60,38 +60,31 @@ def read_photos(
     Threads do it, or the machines of `cluster`, a shard a task; they then see the records.
     """
     info = DatasetInfo.load(records)
-    names = list(info.labels)
-    splits: dict[str, str] = {}
-    texts: dict[str, list[str]] = {}
-    groups: dict[str, str] = {}
-
-    def note(id: str, split: str, said: list[str], group: str) -> None:
-        splits[id], texts[id], groups[id] = split, said, group
+    said: dict[str, _Said] = {}
 
     def photos() -> Iterator[tuple[str, bytes]]:
         for part in _parts(info, by_shard=False):
             for encoded, noted in _recorded(records, part):
-                note(*noted)
+                said[noted[0]] = noted
                 yield noted[0], encoded
 
     def hashed(cluster: Cluster) -> Iterator[list[tuple[str, HashOrReason]]]:
         cluster.share(os.path.join(records, INFO_FILE))
         tasks = ((os.path.abspath(records), part) for part in _parts(info, by_shard=True))
         for noted, chunk in cluster.in_order(_hash_shard, tasks):
-            for each in noted:
-                note(*each)
+            said.update((each[0], each) for each in noted)
             yield chunk
 
     if cluster:
         hashes = collect_hashes(hashed(cluster), progress)
     else:
         hashes = hash_photos(photos(), workers=workers, progress=progress)
-    rows = [texts[id] for id in hashes.ids]
-    columns = np.array(rows, dtype=object).reshape(len(rows), len(names))
+    rows = [said[id] for id in hashes.ids]
+    texts = np.array([row[2] for row in rows], dtype=object).reshape(len(rows), len(info.labels))
     return RecordedPhotos(
-        np.array([splits[id] for id in hashes.ids]),
-        {name: columns[:, i] for i, name in enumerate(names)},
-        np.array([groups[id] for id in hashes.ids], dtype=object),
+        np.array([row[1] for row in rows]),
+        {name: texts[:, i] for i, name in enumerate(info.labels)},
+        np.array([row[3] for row in rows], dtype=object),
         hashes,
     )
 
@@ -208,7 +201,7 @@ def duplicates_report(photos: RecordedPhotos, pairs: Pairs) -> dict:
         "photos": {name: int((photos.splits == name).sum()) for name in _splits(photos)},
         "pairs": _pairs_by_splits(photos.splits, pairs),
         "with_near_duplicate": {
-            name: _with_near_duplicate(photos.splits, pairs, name) for name in _splits(photos)
+            name: _with_near_duplicate(photos, pairs, name) for name in _splits(photos)
         },
         "groups": _groups(len(photos.ids), pairs),
         "identical": {
@@ -295,13 +288,11 @@ def _pairs_by_splits(splits: np.ndarray, pairs: Pairs) -> dict[str, int]:
     }
 
 
-def _with_near_duplicate(splits: np.ndarray, pairs: Pairs, split: str) -> dict[str, int]:
-    ends = np.concatenate([pairs.first, pairs.second])
-    others = np.concatenate([pairs.second, pairs.first])
-    own = splits[ends] == split
-    ends, others = ends[own], splits[others[own]]
-    counts = {f"in {name}": len(np.unique(ends[others == name])) for name in SPLITS}
-    return {**counts, "anywhere": len(np.unique(ends))}
+def _with_near_duplicate(photos: RecordedPhotos, pairs: Pairs, split: str) -> dict[str, int]:
+    inside = photos.splits == split
+    twice = {f"in {name}": has_near_duplicate_in(photos, pairs, name) for name in SPLITS}
+    twice["anywhere"] = np.any([*twice.values()], axis=0)
+    return {where: int((inside & found).sum()) for where, found in twice.items()}
 
 
 def _groups(count: int, pairs: Pairs) -> dict:

@@ -213,12 +213,7 @@ def conflicts_sheet(
 
 
 def _sheet(records, photos, pairs, chosen, label, title, similarity, max_difference=None) -> bytes:
-    some = Pairs(
-        pairs.first[chosen],
-        pairs.second[chosen],
-        pairs.distance[chosen],
-        pairs.difference[chosen],
-    )
+    some = pairs[chosen]
     rows = pair_rows(photos, some)
     found = photo_bytes(records, {row[key] for row in rows for key in ("id_a", "id_b")})
     tiles = []

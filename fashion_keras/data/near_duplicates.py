@@ -139,6 +139,11 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.first)
 
+    def __getitem__(self, chosen: np.ndarray) -> Pairs:
+        """Return some of the pairs, by their places or by a mask."""
+        found = (self.first, self.second, self.distance, self.difference)
+        return Pairs(*(values[chosen] for values in found))
+
 
 def find_pairs(
     photos: PhotoHashes,
@@ -241,8 +246,7 @@ def _close_nodes(photos, example, max_distance, max_difference, workers, progres
                 progress(len(photos.ids) * (len(found) - 1) // len(tasks))
     first, second, distance = (np.concatenate(parts) for parts in zip(*found, strict=True))
     difference = pixel_differences(photos.thumbnails, example[first], example[second])
-    kept = difference <= max_difference
-    return Pairs(first[kept], second[kept], distance[kept], difference[kept])
+    return Pairs(first, second, distance, difference)[difference <= max_difference]
 
 
 def _copies(node: np.ndarray, close: Pairs) -> Pairs:

@@ -11,8 +11,8 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, f1_score
 
 from fashion_keras.audit import main
-from fashion_keras.auditing.cross_fitting import folds_of
 from fashion_keras.auditing.duplicate_audit import scores_with_and_without
+from fashion_keras.auditing.label_audit import folds_of
 from fashion_keras.auditing.pairs import (
     RecordedPhotos,
     conflicts,

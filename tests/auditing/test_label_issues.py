@@ -5,8 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from fashion_keras.auditing.cross_fitting import assign_folds
-from fashion_keras.auditing.label_audit import rank_label_issues
+from fashion_keras.auditing.label_audit import assign_folds, rank_label_issues
 from fashion_keras.auditing.sheets import csv_bytes
 from fashion_keras.data.corrections import read_corrections
 from fashion_keras.errors import UserError
