@@ -5,7 +5,7 @@ import pytest
 import scipy.ndimage
 import tensorflow as tf
 
-from fashion_keras.data.affine import affine_transform
+from fashion_keras.data.augment import affine_transform
 
 STILL = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
 
