@@ -193,7 +193,7 @@ def _export_small_models(
 
 def _with_titles(run, photos, data):
     """Return photos of the split that is checked with the numbers of their titles."""
-    from fashion_keras.data.title_reader import read_terms
+    from fashion_keras.data.title_terms import read_terms
     from fashion_keras.evaluation.predictions import check_texts
 
     info = DatasetInfo.load(data)

@@ -79,14 +79,14 @@ def keep(run: Run, data: Path, split: str) -> pd.DataFrame:
 
 def _titles(data, info, split) -> dict[str, str]:
     """Return each product's title by its id, in lower case."""
-    from fashion_keras.data.title_reader import read_texts
+    from fashion_keras.data.title_terms import read_texts
 
     return {id: " ".join(found).lower() for id, found in read_texts(data, info, split).items()}
 
 
 def _linear(data, info, split, labels, titles) -> dict[str, list[str]]:
     """Return what scikit-learn's linear model of the title says of each label."""
-    from fashion_keras.data.title_reader import read_terms
+    from fashion_keras.data.title_terms import read_terms
 
     said = {name: [*found.values()] for name, found in titles.items()}
     rows, asked = titles_as_features(said["train"], said[split], "words+characters")

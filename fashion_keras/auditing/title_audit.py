@@ -13,8 +13,7 @@ from scipy.special import softmax
 from fashion_keras.auditing.pairs import photo_bytes
 from fashion_keras.auditing.sheets import Tile, tile_sheet, write_files
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.data.title_reader import read_texts
-from fashion_keras.data.title_terms import MOST_CHARACTERS
+from fashion_keras.data.title_terms import MOST_CHARACTERS, read_texts
 from fashion_keras.decision.parts import class_shares, disagreement
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.predictions import predict

@@ -1,4 +1,4 @@
-"""A product's text in; the numbers of its words, word pairs and characters out.
+"""A product's text, or a split of records, in; the numbers of words, pairs and characters out.
 
 The same numbers come from TensorFlow, for training and the exported graph (`TitleTerms`), and from
 Python alone, for who feeds a small model (`title_ids`). So the text is normalised by what both can
@@ -10,13 +10,20 @@ become the same, which is what it is for, the table does as well.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
+import os
 import re
 import sys
 import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fashion_keras.data.schema import DatasetInfo
+from fashion_keras.data.tfrecord import read_records
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -260,3 +267,66 @@ def _hashed(terms: tf.RaggedTensor, key: Sequence[int]) -> tf.RaggedTensor:
 
     numbers = tf.strings.to_hash_bucket_strong(terms.values, BUCKETS, list(key))
     return terms.with_values(_first(key[0]) + tf.cast(numbers, tf.int32))
+
+
+_BATCH = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Terms:
+    """What is written of a split's products, in the records' order.
+
+    `product_ids` are their ids; `ids` int32 `[N, columns * sum(COUNTS)]` as `title_ids`
+    makes them; `truth` maps each label to class indices, int64 `[N]`, -1 where there is none.
+    """
+
+    product_ids: list[str]
+    ids: np.ndarray
+    truth: dict[str, np.ndarray]
+
+    @property
+    def empty(self) -> np.ndarray:
+        """Whether a product has no term, bool `[N]`."""
+        return np.logical_not((self.ids > 0).any(axis=1))
+
+
+def read_texts(records: str | os.PathLike, info: DatasetInfo, split: str) -> dict[str, list[str]]:
+    """Return each product's text of every column by its id, in the records' order.
+
+    Raises `UserError` as `read_terms` does.
+    """
+    products = read_records(records, info, split, [], titles=True, parallel_reads=1)
+    return {
+        product["id"].decode(): [text.decode("utf-8", "replace") for text in product["title"]]
+        for product in products.map(
+            lambda product: {key: product[key] for key in ("id", "title")}
+        ).as_numpy_iterator()
+    }
+
+
+def read_terms(
+    records: str | os.PathLike, info: DatasetInfo, split: str, labels: Sequence[str]
+) -> Terms:
+    """Read the terms of a split's products; no photo is decoded.
+
+    Raises `UserError` for records that are missing, damaged or without text.
+    """
+    import tensorflow as tf
+
+    terms = tensorflow_terms(len(info.texts))
+    products = read_records(records, info, split, labels, titles=True, parallel_reads=1)
+    batches = products.map(
+        lambda product: {key: product[key] for key in ("id", "index", "title")},
+        num_parallel_calls=tf.data.AUTOTUNE,
+    ).batch(_BATCH)
+    ids, index, product_ids = [], [], []
+    for batch in batches:
+        ids.append(terms(batch["title"]).numpy())
+        index.append(batch["index"].numpy())
+        product_ids += [identifier.decode() for identifier in batch["id"].numpy()]
+    truth = np.concatenate(index).astype(np.int64)
+    return Terms(
+        product_ids,
+        np.concatenate(ids),
+        {label: truth[:, column] for column, label in enumerate(labels)},
+    )

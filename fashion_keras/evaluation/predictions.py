@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from fashion_keras.data.pipeline import class_indices, make_dataset
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.data.title_reader import read_terms
+from fashion_keras.data.title_terms import read_terms
 from fashion_keras.errors import UserError
 from fashion_keras.progress import open_bar
 from fashion_keras.run import Run

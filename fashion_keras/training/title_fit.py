@@ -17,8 +17,7 @@ import keras
 import numpy as np
 
 from fashion_keras.data.schema import DatasetInfo
-from fashion_keras.data.title_reader import read_terms
-from fashion_keras.data.title_terms import TERMS, of_families
+from fashion_keras.data.title_terms import TERMS, of_families, read_terms
 from fashion_keras.models.title_model import build_title_model
 from fashion_keras.run import Run, check_run, save_title
 

@@ -13,8 +13,7 @@ from tiny_records import write_tiny_records
 from fashion_keras.config import load_config
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.data.tfrecord import read_records
-from fashion_keras.data.title_reader import read_terms
-from fashion_keras.data.title_terms import TERMS, WORDS, title_ids
+from fashion_keras.data.title_terms import TERMS, WORDS, read_terms, title_ids
 from fashion_keras.decision.parameters import Decision
 from fashion_keras.errors import UserError
 from fashion_keras.evaluate import evaluate
