@@ -76,8 +76,8 @@ def bulk_tagging(model, options) -> list[str]:
     """Tag the same photos with what the command is made of; return the headline's classes."""
     from fashion_keras.predict import BATCH_SIZE, IN_FLIGHT_HERE
     from fashion_keras.tagging.batches import classify_all
-    from fashion_keras.tagging.columns import Columns
     from fashion_keras.tagging.prediction import table_row
+    from fashion_keras.tagging.row_formats import Columns
     from fashion_keras.tagging.row_table import open_table
     from fashion_keras.tagging.sources import PhotoSource, batches
 

@@ -171,7 +171,7 @@ def refusals(folder):
     from fashion_keras.io import replacing_folder, write_text
     from fashion_keras.pages.gallery import build_gallery
     from fashion_keras.serving.layout import new_version
-    from fashion_keras.tagging.columns import Columns
+    from fashion_keras.tagging.row_formats import Columns
     from fashion_keras.tagging.row_table import open_table
 
     return [

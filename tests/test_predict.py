@@ -23,7 +23,7 @@ from fashion_keras.predict import main
 from fashion_keras.serving.layout import ModelInfo
 from fashion_keras.serving.savedmodel import export_saved_model
 from fashion_keras.tagging import loading
-from fashion_keras.tagging.columns import Columns
+from fashion_keras.tagging.row_formats import Columns
 from fashion_keras.tagging.sources import PhotoSource
 
 KIND = "subCategory"

@@ -29,9 +29,9 @@ from fashion_keras.run import (
 )
 from fashion_keras.serving.local import is_run
 from fashion_keras.tagging.batches import classify_all
-from fashion_keras.tagging.columns import Columns
 from fashion_keras.tagging.loading import load_local
 from fashion_keras.tagging.prediction import Tally, table_row
+from fashion_keras.tagging.row_formats import Columns
 from fashion_keras.tagging.row_table import Table, codec_of
 from fashion_keras.tagging.sources import Listed, PhotoSource, batches, read_photos
 from fashion_keras.tagging.table_parts import Part, Parts, write_part

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from fashion_keras.errors import UserError
-from fashion_keras.tagging.columns import Row
+from fashion_keras.tagging.row_formats import Row
 from fashion_keras.text import printable
 
 MAX_PATH_WIDTH = 60

@@ -1,5 +1,7 @@
 """Rows of predictions in, bytes out, and back: CSV, JSON Lines, Parquet. Imports no TensorFlow.
 
+A table's columns follow from the labels in it.
+
 CSV and JSON Lines can be continued after any byte: a record ends where its line does, so what
 follows the last end is half-written. A Parquet file is unreadable until it is closed, so while it
 grows it is JSON Lines, and becomes Parquet at the end.
@@ -12,13 +14,78 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from fashion_keras.reading import parse_json, short
-from fashion_keras.tagging.columns import Columns, Row
 from fashion_keras.text import cell, from_cell
 
 ROW_GROUP = 10_000  # rows of Parquet that are held at a time
+# What follows a label's own name in the names of its columns, and what they hold.
+_PARTS = {"": str, "_score": float, "_decision": str}
+_RUNNER_UP = {"_runner_up": str, "_runner_up_score": float}
+_EARLIER = ("id", "path", "class", "score", "runner_up", "runner_up_score", "decision", "error")
+_AGAIN = "label_"
+
+
+class Row(NamedTuple):
+    """A row of a table: `tags` are the cells of all labels; what there is not is None."""
+
+    id: str
+    path: str
+    tags: tuple[str | float | None, ...]
+    error: str | None = None
+
+    @property
+    def cells(self) -> tuple[str | float | None, ...]:
+        """All cells, in the order of the columns."""
+        return (self.id, self.path, *self.tags, self.error)
+
+
+class Columns:
+    """The columns of a table: `id`, `path`, those of each label, `error`.
+
+    A label has its class, `_score` and `_decision`; the first one its runner-up too. A label whose
+    columns would be called as others are before it gets `label_` before its name.
+
+    Attributes:
+        labels: in their order.
+        names: of all columns.
+        kinds: what each column holds, `str` or `float`.
+    """
+
+    def __init__(self, labels: Sequence[str]):
+        self.labels = tuple(labels)
+        kinds: dict[str, type] = {"id": str, "path": str}
+        for number, label in enumerate(labels):
+            parts = _PARTS if number else _PARTS | _RUNNER_UP
+            while any(f"{label}{part}" in {*kinds, "error"} for part in parts):
+                label = f"{_AGAIN}{label}"
+            kinds |= {f"{label}{part}": kind for part, kind in parts.items()}
+        kinds["error"] = str
+        self.names, self.kinds = tuple(kinds), tuple(kinds.values())
+
+    def row(self, cells: Sequence[str | float | None]) -> Row:
+        """Return the row of cells in the columns' order; `ValueError` where they are no row."""
+        if len(cells) != len(self.names):
+            raise ValueError(f"{len(cells)} cells, expected {len(self.names)}")
+        id, path, *tags, error = cells
+        if not isinstance(id, str) or not isinstance(path, str) or isinstance(error, float):
+            raise ValueError("id, path or error is no text")
+        return Row(id, path, tuple(tags), error)
+
+
+def labels_in(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels of a table with these columns; `ValueError` where predict made no such.
+
+    Of a table that an earlier version wrote there are none.
+    """
+    names = tuple(names)
+    first, others = 2, 2 + len(_PARTS | _RUNNER_UP)
+    labels = names[first : first + 1] + names[others : -1 : len(_PARTS)]
+    if names != _EARLIER and Columns(labels).names != names:
+        raise ValueError(f"its columns are {', '.join(names)}"[:160])
+    return () if names == _EARLIER else labels
 
 
 class CsvRows:
@@ -58,7 +125,8 @@ class JsonRows:
 
     def encode(self, row: Row) -> bytes:
         """Return a row's line."""
-        return (json.dumps(self._object(row), ensure_ascii=False) + "\n").encode("utf-8")
+        cells = dict(zip(self._columns.names, row.cells, strict=True))
+        return (json.dumps(cells, ensure_ascii=False) + "\n").encode("utf-8")
 
     def decode(self, record: bytes) -> Row:
         """Return a line's row; ValueError where it is none."""
@@ -77,9 +145,6 @@ class JsonRows:
             raise ValueError("expected an object")
         return tuple(found)
 
-    def _object(self, row):
-        return dict(zip(self._columns.names, row.cells, strict=True))
-
     def is_open(self, line: bytes) -> bool:
         """Return False: JSON has no end of line within a text."""
         return False
@@ -97,13 +162,8 @@ def write_parquet(rows: Iterable[Row], columns: Columns, path: str | os.PathLike
     rows = iter(rows)
     with parquet.ParquetWriter(path, schema) as writer:
         while group := list(itertools.islice(rows, ROW_GROUP)):
-            values = zip(*(row.cells for row in group), strict=True)
-            arrays = [
-                pyarrow.array(column, field.type)
-                for column, field in zip(values, schema, strict=True)
-            ]
-            table = pyarrow.Table.from_arrays(arrays, schema=schema)
-            writer.write_table(table, row_group_size=ROW_GROUP)
+            cells = [dict(zip(columns.names, row.cells, strict=True)) for row in group]
+            writer.write_table(pyarrow.Table.from_pylist(cells, schema), row_group_size=ROW_GROUP)
 
 
 def read_parquet(path: str | os.PathLike, columns: Columns) -> Iterator[Row]:

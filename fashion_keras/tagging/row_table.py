@@ -15,11 +15,13 @@ from pathlib import Path
 
 from fashion_keras.errors import UserError
 from fashion_keras.io import place, replacing, sweep
-from fashion_keras.tagging.columns import Columns, Row, labels_in
 from fashion_keras.tagging.prediction import written
 from fashion_keras.tagging.row_formats import (
+    Columns,
     CsvRows,
     JsonRows,
+    Row,
+    labels_in,
     parquet_names,
     read_parquet,
     write_parquet,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fashion_keras.tagging.columns import Columns, Row, labels_in
+from fashion_keras.tagging.row_formats import Columns, Row, labels_in
 
 
 def test_each_label_has_three_columns_and_the_first_its_runner_up():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fashion_keras.tagging.columns import Row
 from fashion_keras.tagging.prediction import LineFormat, Prediction, Ranking, table_row
+from fashion_keras.tagging.row_formats import Row
 
 KIND = {"kind": Ranking(("Shoes", "Bags", "Ties"), (0.75, 0.2, 0.05))}
 SHOES = Prediction("a.jpg", KIND, id="a")

@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from fashion_keras.errors import UserError
-from fashion_keras.tagging.columns import Columns, Row
+from fashion_keras.tagging.row_formats import Columns, Row
 from fashion_keras.tagging.row_table import check_table, open_table
 
 COLUMNS = Columns(["kind", "season"])
@@ -98,7 +98,7 @@ def test_a_row_is_on_the_disk_once_it_is_written(tmp_path, name):
     # As a killed process leaves it: no clean-up, no flush at exit.
     program = (
         "import os, sys\n"
-        "from fashion_keras.tagging.columns import Columns, Row\n"
+        "from fashion_keras.tagging.row_formats import Columns, Row\n"
         "from fashion_keras.tagging.row_table import open_table\n"
         "with open_table(sys.argv[1], Columns(['kind', 'season'])) as table:\n"
         "    table.write([Row('1', 'a.jpg', (None,) * 8)])\n"
