@@ -25,10 +25,9 @@ from fashion_keras.run import SEES
 from fashion_keras.serving.layout import ModelInfo
 from fashion_keras.serving.local import find_model, info_of
 from fashion_keras.tagging.batches import Model, classify_all
-from fashion_keras.tagging.by_cluster import Tagging, tag_by_cluster
+from fashion_keras.tagging.by_cluster import Tagging, check_no_parts, opened_parts, tag_by_cluster
 from fashion_keras.tagging.loading import check_address, connect
 from fashion_keras.tagging.outputs import HEADLINE, heads_of, thresholds_of
-from fashion_keras.tagging.path_table import PathColumns
 from fashion_keras.tagging.prediction import (
     LineFormat,
     Prediction,
@@ -39,8 +38,7 @@ from fashion_keras.tagging.prediction import (
 from fashion_keras.tagging.retries import Retries
 from fashion_keras.tagging.row_formats import Columns, Row
 from fashion_keras.tagging.row_table import Table, check_table, open_table
-from fashion_keras.tagging.sources import Photo, PhotoSource, batches
-from fashion_keras.tagging.table_parts import check_no_parts, opened_parts
+from fashion_keras.tagging.sources import PathColumns, Photo, PhotoSource, batches
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,16 +17,18 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
 from fashion_keras.data.archive import Archive, open_archive
+from fashion_keras.data.csv_reader import read_csv
 from fashion_keras.data.photo_file import START_BYTES, photo_format
 from fashion_keras.data.photo_finder import ENDINGS, PhotoFinder
+from fashion_keras.data.title_terms import as_title
 from fashion_keras.errors import UserError
 from fashion_keras.io import is_address
 from fashion_keras.places import local
+from fashion_keras.progress import LOGGER
 from fashion_keras.reading import read_bytes
 from fashion_keras.serving.layout import seen
 from fashion_keras.serving.served_photo import served_photo
-from fashion_keras.tagging.path_table import PathColumns, read_paths
-from fashion_keras.text import printable
+from fashion_keras.text import from_cell, printable
 
 # Decoded and encoded bytes of a batch, so that a catalogue of huge photos fits in memory too.
 MAX_BATCH_BYTES = 192 * 2**20
@@ -75,6 +77,21 @@ class Listed(NamedTuple):
     id: str | None
     read: Reader
     title: str
+
+
+@dataclasses.dataclass(frozen=True)
+class PathColumns:
+    """Where a CSV has its photos.
+
+    `path` is the column of paths; `id` that of ids, None for `id` where there is such a column;
+    `root` the folder that relative paths start from, None for the CSV's own, or a zip, which may be
+    at an address; `titles` the columns of the products' text.
+    """
+
+    path: str = "path"
+    id: str | None = None
+    root: Path | str | None = None
+    titles: tuple[str, ...] = ()
 
 
 class PhotoSource(contextlib.ExitStack):
@@ -227,6 +244,54 @@ class PhotoSource(contextlib.ExitStack):
             return True
         self.passed_over[path.suffix.lower() or _NO_ENDING] += 1
         return False
+
+
+def read_paths(
+    file: Path, columns: PathColumns, say: Callable[[str], None] | None = None
+) -> list[tuple[str | None, str, str]]:
+    """Return of each row the id, None where the CSV has none, the path and the title, or "".
+
+    A title of several columns has U+001F between them, as a served model takes it.
+
+    A row with more cells than the header names no photo, for its cells may stand in other
+    columns. `say` is told how a CSV was read that is not UTF-8, and of such rows; by default that
+    is logged. Raises `UserError` where the CSV cannot be read, lacks a column or has it
+    twice, or no row names a photo or has a title.
+    """
+    say = say or LOGGER.warning
+    table = read_csv(file)
+    path = None  # a catalogue of titles has no column of photos
+    if not columns.titles or columns.path in table.header or columns.path != PathColumns.path:
+        path = table.index(columns.path, "--path-column")
+    id = None
+    if columns.id is not None or "id" in table.header:
+        id = table.index(columns.id or "id", "--id-column")
+    titles = [table.index(name, "--title-column") for name in columns.titles]
+    width = len(table.header)
+    if table.note:
+        say(table.note)
+    longer = [line for line, row in zip(table.lines, table.rows, strict=True) if len(row) > width]
+    if longer:
+        rows = "1 row has" if len(longer) == 1 else f"{len(longer):,} rows have"
+        say(
+            f"{file}: {rows} more cells than the header, the first in line {longer[0]}, and so "
+            "no photo: put a cell that holds a comma in quotes"
+        )
+    found = [
+        (_cell(row, id) or None, _cell(row, path), as_title([_cell(row, at) for at in titles]))
+        if len(row) <= width
+        else (_cell(row, id) or None, "", "")
+        for row in table.rows
+    ]
+    if not any(name or title for _, name, title in found):
+        where = "no row has a title" if path is None else "no row names a photo in column "
+        raise UserError(f"{file}: {where}{'' if path is None else repr(table.header[path])}")
+    return found
+
+
+def _cell(row, column):
+    """Return what a row has in a column, "" where it is too short or `column` is None."""
+    return from_cell(row[column].strip()) if column is not None and column < len(row) else ""
 
 
 def read_photos(some: Iterable[Listed]) -> Iterator[Photo]:

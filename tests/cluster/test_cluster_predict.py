@@ -12,7 +12,7 @@ from drawn_catalogue import encode, pixels
 from serving.tiny import save_tiny_run
 
 import fashion_keras as fk
-from fashion_keras.tagging.table_parts import MANIFEST, part_path, parts_folder
+from fashion_keras.tagging.by_cluster import MANIFEST, part_path, parts_folder
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow

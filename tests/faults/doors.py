@@ -161,8 +161,7 @@ def _converted(main, source: Path, output: Path) -> dict:
 
 def _listed(source: Path) -> dict:
     from fashion_keras.commands import run_command
-    from fashion_keras.tagging.path_table import PathColumns
-    from fashion_keras.tagging.sources import PhotoSource
+    from fashion_keras.tagging.sources import PathColumns, PhotoSource
 
     if source.is_dir():
         source = source / "products.csv"

@@ -12,8 +12,7 @@ from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.data.work_folder import REPORT_FILE
 from fashion_keras.errors import UserError
 from fashion_keras.store import Store
-from fashion_keras.tagging.path_table import PathColumns
-from fashion_keras.tagging.sources import PhotoSource
+from fashion_keras.tagging.sources import PathColumns, PhotoSource
 
 COLUMNS = {"image_column": "photo", "label_column": ["kind", "colour"]}
 

@@ -6,7 +6,7 @@ import pytest
 
 from fashion_keras.data.title_terms import BETWEEN
 from fashion_keras.errors import UserError
-from fashion_keras.tagging.path_table import PathColumns, read_paths
+from fashion_keras.tagging.sources import PathColumns, read_paths
 
 
 def read(tmp_path: Path, content: str | bytes, **columns):

@@ -13,8 +13,7 @@ from serving.tiny import photo
 
 from fashion_keras.errors import UserError
 from fashion_keras.tagging import sources
-from fashion_keras.tagging.path_table import PathColumns
-from fashion_keras.tagging.sources import MAX_BATCH_BYTES, Photo, PhotoSource, batches
+from fashion_keras.tagging.sources import MAX_BATCH_BYTES, PathColumns, Photo, PhotoSource, batches
 
 
 def png_header(width, height):

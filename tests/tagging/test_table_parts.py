@@ -4,9 +4,9 @@ import pytest
 
 from fashion_keras.errors import UserError
 from fashion_keras.predict import main
+from fashion_keras.tagging.by_cluster import opened_parts, part_path, parts_folder, write_part
 from fashion_keras.tagging.row_formats import Columns, CsvRows, Row
 from fashion_keras.tagging.row_table import codec_of, open_table
-from fashion_keras.tagging.table_parts import opened_parts, part_path, parts_folder, write_part
 
 COLUMNS = Columns(["kind"])
 PLAN = {"photos": "abc", "labels": ["kind"]}
