@@ -246,19 +246,16 @@ class PhotoSource(contextlib.ExitStack):
         return False
 
 
-def read_paths(
-    file: Path, columns: PathColumns, say: Callable[[str], None] | None = None
-) -> list[tuple[str | None, str, str]]:
+def read_paths(file: Path, columns: PathColumns) -> list[tuple[str | None, str, str]]:
     """Return of each row the id, None where the CSV has none, the path and the title, or "".
 
     A title of several columns has U+001F between them, as a served model takes it.
 
     A row with more cells than the header names no photo, for its cells may stand in other
-    columns. `say` is told how a CSV was read that is not UTF-8, and of such rows; by default that
-    is logged. Raises `UserError` where the CSV cannot be read, lacks a column or has it
-    twice, or no row names a photo or has a title.
+    columns. The log is told of such rows, and how a CSV was read that is not UTF-8. Raises
+    `UserError` where the CSV cannot be read, lacks a column or has it twice, or no row names a
+    photo or has a title.
     """
-    say = say or LOGGER.warning
     table = read_csv(file)
     path = None  # a catalogue of titles has no column of photos
     if not columns.titles or columns.path in table.header or columns.path != PathColumns.path:
@@ -269,11 +266,11 @@ def read_paths(
     titles = [table.index(name, "--title-column") for name in columns.titles]
     width = len(table.header)
     if table.note:
-        say(table.note)
+        LOGGER.warning(table.note)
     longer = [line for line, row in zip(table.lines, table.rows, strict=True) if len(row) > width]
     if longer:
         rows = "1 row has" if len(longer) == 1 else f"{len(longer):,} rows have"
-        say(
+        LOGGER.warning(
             f"{file}: {rows} more cells than the header, the first in line {longer[0]}, and so "
             "no photo: put a cell that holds a comma in quotes"
         )
@@ -284,8 +281,8 @@ def read_paths(
         for row in table.rows
     ]
     if not any(name or title for _, name, title in found):
-        where = "no row has a title" if path is None else "no row names a photo in column "
-        raise UserError(f"{file}: {where}{'' if path is None else repr(table.header[path])}")
+        column = "" if path is None else f"names a photo in column {table.header[path]!r}"
+        raise UserError(f"{file}: no row {column or 'has a title'}")
     return found
 
 
