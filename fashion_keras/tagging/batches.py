@@ -12,7 +12,7 @@ from concurrent.futures import Future, wait
 from typing import NamedTuple, Protocol
 
 from fashion_keras.serving.layout import INPUT, SIGNATURES, TITLE
-from fashion_keras.tagging.outputs import Head
+from fashion_keras.tagging.outputs import VALID, Head
 from fashion_keras.tagging.prediction import Prediction, Ranking
 from fashion_keras.tagging.sources import Photo
 
@@ -28,6 +28,19 @@ class Answer(NamedTuple):
 
     labels: Mapping[str, tuple[Sequence[Sequence[str]], Sequence[Sequence[float]]]]
     valid: Sequence[int]
+
+
+def answer_of(heads: Iterable[Head], outputs: Mapping[str, Sequence]) -> Answer:
+    """Return what the rows of a signature's outputs say, of each head, by the outputs' names."""
+
+    def text(name: bytes | str) -> str:
+        return name if isinstance(name, str) else name.decode("utf-8")
+
+    labels = {
+        head.label: ([[*map(text, row)] for row in outputs[head.classes]], outputs[head.scores])
+        for head in heads
+    }
+    return Answer(labels, outputs[VALID])
 
 
 class BatchRefused(Exception):

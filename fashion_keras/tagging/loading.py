@@ -24,13 +24,10 @@ def load_local(path: Path, labels: Sequence[str] | None = None, titles: bool = F
     have titles.
     """
     load_tensorflow()
-    if is_run(path) or (path / SAVED_MODEL_FILE).is_file():
-        from fashion_keras.tagging.client import LocalModel
+    from fashion_keras.tagging.client import LocalModel, SmallModel
 
-        return LocalModel(path, labels, titles)
-    from fashion_keras.tagging.small_client import SmallModel
-
-    return SmallModel(path, labels, titles)
+    is_small = not is_run(path) and not (path / SAVED_MODEL_FILE).is_file()
+    return (SmallModel if is_small else LocalModel)(path, labels, titles)
 
 
 _REST = re.compile(r"https?://[^/\s]+(/[^?#\s]*)?")

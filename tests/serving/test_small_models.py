@@ -13,7 +13,8 @@ from fashion_keras.decision.parameters import Acceptance, Decision
 from fashion_keras.errors import UserError
 from fashion_keras.run import Run
 from fashion_keras.serving.layout import ModelInfo
-from fashion_keras.serving.small_models import classifier, convert, write_small_model
+from fashion_keras.serving.small_formats import classifier
+from fashion_keras.serving.small_models import convert, write_small_model
 
 DECISION = Decision(
     label="subCategory",

@@ -16,9 +16,8 @@ from fashion_keras.export import main
 from fashion_keras.models.title_model import in_float32
 from fashion_keras.run import load_run
 from fashion_keras.serving.layout import ModelInfo
-from fashion_keras.serving.small_formats import TITLE_FORMATS
-from fashion_keras.serving.small_models import classifier
-from fashion_keras.tagging.small_client import SmallModel
+from fashion_keras.serving.small_formats import TITLE_FORMATS, classifier
+from fashion_keras.tagging.client import SmallModel
 
 TITLES = ["Red <b>Shirt</b> &amp; Co", "", "靴 👗", "x " * 5_000, f"Bag{BETWEEN}of leather"]
 COLUMNS = 2

@@ -10,9 +10,8 @@ from fashion_keras.serving.layout import find_version
 from fashion_keras.serving.savedmodel import export_saved_model
 from fashion_keras.serving.small_formats import SMALL_FORMATS
 from fashion_keras.serving.small_models import convert, write_small_model
-from fashion_keras.tagging.client import LocalModel
+from fashion_keras.tagging.client import LocalModel, SmallModel
 from fashion_keras.tagging.loading import load_local
-from fashion_keras.tagging.small_client import SmallModel
 
 ENCODED = [PHOTOS["jpeg"], b"no photo", PHOTOS["png"], PHOTOS["wide"], PHOTOS["jpeg"][:200]]
 
