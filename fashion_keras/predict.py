@@ -35,9 +35,9 @@ from fashion_keras.tagging.prediction import (
     longest,
     table_row,
 )
-from fashion_keras.tagging.retries import Retries
 from fashion_keras.tagging.row_formats import Columns, Row
 from fashion_keras.tagging.row_table import Table, check_table, open_table
+from fashion_keras.tagging.server_api import Retries
 from fashion_keras.tagging.sources import PathColumns, Photo, PhotoSource, batches
 
 if TYPE_CHECKING:
@@ -253,23 +253,16 @@ def _work(request: _Request, report_to: Reporter) -> Iterator[_Work]:
         yield _Work(request, source, version, info, server, cluster, labels, thresholds)
 
 
-@contextlib.contextmanager
 def _server(
     request: _Request, info: ModelInfo | None, report_to: Reporter
-) -> Iterator[Model | None]:
+) -> contextlib.AbstractContextManager[Model | None]:
     if not request.server:
-        yield None
-        return
+        return contextlib.nullcontext()
     assert request.name is not None  # `_check` has seen to it
     retries = Retries(request.retries, request.server, report_to.note)
-    known = info.label_names if info else None
     at = (request.server, request.name, retries, request.in_flight)
-    try:
-        titles = bool(request.title_column)
-        with contextlib.closing(connect(*at, known, request.labels, titles)) as model:
-            yield model
-    finally:
-        retries.stop()
+    known = info.label_names if info else None
+    return contextlib.closing(connect(*at, known, request.labels, bool(request.title_column)))
 
 
 def _given_thresholds(request: _Request) -> Mapping[str | None, float]:

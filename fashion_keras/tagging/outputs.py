@@ -5,7 +5,7 @@ Imports no TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from fashion_keras.data.schema import did_you_mean
@@ -72,26 +72,6 @@ def missing(
     return [name for name in needed if name not in inputs] + [
         name for name in output_names(heads) if name not in outputs
     ]
-
-
-def check_signatures(
-    heads: Sequence[Head],
-    titles: bool,
-    found: Mapping[str, tuple[Collection[str], Collection[str]]],
-    model: object,
-    foreign: Callable[[str], UserError],
-) -> None:
-    """Raise unless a served model can be asked for the heads, and with titles where there are any.
-
-    `found` has the inputs and outputs of each of its signatures; `foreign` makes the error of a
-    model that is not ours from the reason.
-    """
-    for sees in SIGNATURES if titles else ("photo",):
-        name = SIGNATURES[sees].name
-        if name not in found:
-            raise no_titles(model) if sees != "photo" else foreign(f"it has no {name}")
-        if lost := missing(heads, sees, *found[name]):
-            raise foreign(f"its {name} has no {', '.join(lost)}")
 
 
 def no_titles(model: object) -> UserError:

@@ -15,7 +15,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.predict import main
 from fashion_keras.tagging.batches import BatchRefused
 from fashion_keras.tagging.loading import connect
-from fashion_keras.tagging.retries import Retries
+from fashion_keras.tagging.server_api import Retries
 
 PHOTOS = [bytes(range(256)), b"abc", b"", b"x no photo"]
 
@@ -55,7 +55,7 @@ class Service(service.PredictionServiceServicer):
 
 @pytest.fixture
 def shop(monkeypatch):
-    monkeypatch.setattr("fashion_keras.tagging.retries._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("fashion_keras.tagging.server_api._FIRST_WAIT", 0.01)
     servicer = Service()
     with ThreadPoolExecutor(4) as pool:
         server = grpc.server(pool)

@@ -155,7 +155,7 @@ def test_an_interrupt_does_not_wait_for_a_server_that(trouble, server, shop, tmp
 def test_a_server_that_goes_away_is_an_error_and_keeps_the_rows(
     server, shop, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("fashion_keras.tagging.retries._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("fashion_keras.tagging.server_api._FIRST_WAIT", 0.01)
     answered = server.post
 
     def post(path, body):

@@ -8,7 +8,7 @@ from serving.http_stand_in import answer, serving
 from fashion_keras.errors import UserError
 from fashion_keras.tagging.batches import BatchRefused, classify
 from fashion_keras.tagging.loading import check_address, connect
-from fashion_keras.tagging.retries import Retries
+from fashion_keras.tagging.server_api import Retries
 from fashion_keras.tagging.sources import Photo
 
 PHOTOS = [bytes(range(256)), b"abc", b"", b"x no photo"]
@@ -16,7 +16,7 @@ PHOTOS = [bytes(range(256)), b"abc", b"", b"x no photo"]
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr("fashion_keras.tagging.retries._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("fashion_keras.tagging.server_api._FIRST_WAIT", 0.01)
     with serving() as state:
         yield state
 

@@ -3,7 +3,7 @@
 import pytest
 
 from fashion_keras.errors import UserError
-from fashion_keras.tagging.retries import Retries, Unavailable
+from fashion_keras.tagging.server_api import Retries, Unavailable
 
 
 class Patient(Retries):

@@ -1,9 +1,10 @@
-"""A call that may fail for a while in; its result, or a `UserError` when patience ends, out."""
+"""What TF Serving's two APIs have in common, and how one that does not answer is asked again."""
 
 from __future__ import annotations
 
+import abc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from fashion_keras.errors import UserError
@@ -64,3 +65,36 @@ class Retries:
                 return
             self._told = failures
         self._tell(line)
+
+
+class ServerApi(abc.ABC):
+    """A model's API; what it is asked raises `UserError` where the server does not answer as ours.
+
+    Attributes:
+        kind: `REST` or `gRPC`.
+        address: what the model is called in errors.
+    """
+
+    kind: str
+    address: str
+
+    @abc.abstractmethod
+    def signatures(self) -> Mapping[str, tuple[Collection[str], Collection[str]]]:
+        """Return the names of what each signature takes and gives, by its name."""
+
+    @abc.abstractmethod
+    def predict(
+        self, sees: str, given: Sequence[Sequence], outputs: Sequence[str]
+    ) -> Mapping[str, Sequence]:
+        """Return the rows of some outputs by their names; BatchRefused for a batch as a whole."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Close the connection."""
+
+    def foreign(self, reason: str) -> UserError:
+        """Return the error of a server that is not as expected."""
+        return UserError(
+            f"{self.address} is not as expected: {reason}.\n"
+            f"Expected TF Serving's {self.kind} API with a model that fashion-keras export has made"
+        )
