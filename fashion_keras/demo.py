@@ -25,7 +25,7 @@ from fashion_keras.pages.app import LOOPBACK, check_server_installed, make_app
 from fashion_keras.reading import read_start
 from fashion_keras.released import DEFAULT
 from fashion_keras.run import check_run, load_run
-from fashion_keras.serving.local import find_model, info_of
+from fashion_keras.serving.layout import find_model, info_of
 from fashion_keras.text import command
 
 if TYPE_CHECKING:

@@ -1,25 +1,65 @@
 """Photos and titles in; the best classes of every head, and embeddings, of a model of ours out.
 
-Needs neither Keras nor the run that the bundle was exported from.
+An exported model needs neither Keras nor the run that it was exported from.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from fashion_keras.errors import UserError
-from fashion_keras.run import BEST_MODEL_FILE
-from fashion_keras.serving.layout import INPUT, SIGNATURES, TITLE, VARIABLES, seen
-from fashion_keras.serving.local import open_model
+from fashion_keras.run import BEST_MODEL_FILE, Run, load_run
+from fashion_keras.serving.layout import (
+    INPUT,
+    SIGNATURES,
+    TITLE,
+    TOP,
+    VARIABLES,
+    ModelInfo,
+    is_run,
+    seen,
+)
 
 EMBED = "embed"
 # Head to its best classes with their probabilities, best first; the headline's head first.
 Heads = dict[str, tuple[tuple[str, float], ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A model in this process: its signatures by name; `run` where it is one.
+
+    `owner` keeps what the signatures use alive.
+    """
+
+    info: ModelInfo
+    signatures: Mapping[str, tf.types.experimental.ConcreteFunction]
+    owner: object
+    run: Run | None = None
+
+
+def open_model(path: Path) -> Opened:
+    """Load a run or a SavedModel; `UserError` where it is not ours or cannot be loaded."""
+    if is_run(path):
+        from fashion_keras.serving.savedmodel import signatures, terms_of
+
+        run = load_run(path)
+        terms = terms_of(run)
+        return Opened(ModelInfo.of(run, TOP), signatures(run, TOP, terms), terms, run)
+    info = ModelInfo.load(path)
+    info.check_files(path)
+    try:
+        loaded = tf.saved_model.load(str(path))
+    except Exception as error:  # protobuf, TensorFlow and plain OS errors, by what is damaged
+        reason = (str(error).splitlines() or [repr(error)])[0][:160]
+        raise UserError(f"{path} is no SavedModel that can be loaded: {reason}") from error
+    return Opened(info, loaded.signatures, loaded)
 
 
 class Bundle:

@@ -1,7 +1,8 @@
-"""A folder of SavedModel versions in; the next or highest version, and what it says of itself, out.
+"""A run or a folder of SavedModel versions in; where a model is, and what it says of itself, out.
 
 Imports no TensorFlow, so that a wrong path is answered at once. The layout is TF Serving's:
-`FOLDER/<integer>/saved_model.pb`, and only integers are versions.
+`FOLDER/<integer>/saved_model.pb`, and only integers are versions. A run is served as it is, without
+being exported first.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from fashion_keras.reading import (
     unsealed,
     validated,
 )
+from fashion_keras.released import model_place
 from fashion_keras.run import (
+    BEST_MODEL_FILE,
     SEES,
     headline_first,
     load_decisions,
@@ -52,6 +55,7 @@ ASSETS, VARIABLES = "assets", "variables"
 INFO_ASSET = "fashion_keras.json"
 FORMAT = 3
 INPUT, TITLE = "image_bytes", "title"
+TOP = 5  # classes that a run gives a photo
 _BEFORE = 2  # is read too: there `accept` was the headline's threshold of the photo alone
 _MEND = "export the model again"
 
@@ -317,3 +321,23 @@ def find_version(path: str | os.PathLike, *, small: bool = False) -> Path:
             f"Make one: {command('export', '--model', 'RUN', '--output', path)}"
         )
     return max(complete, key=lambda entry: int(entry.name))
+
+
+def find_model(path: str | os.PathLike, *, small: bool = False) -> Path:
+    """Return the run or version folder at `path`, or the highest version in it.
+
+    `path` may be the name of a model that comes with the package. `small` takes LiteRT and ONNX
+    models too. Raises `UserError` where there is none.
+    """
+    found = model_place(path)
+    return found if is_run(found) else find_version(found, small=small)
+
+
+def is_run(path: Path) -> bool:
+    """Say whether a path is a run's folder."""
+    return (path / BEST_MODEL_FILE).is_file()
+
+
+def info_of(path: Path) -> ModelInfo:
+    """Return what a model says of itself, without loading it; `path` is of `find_model`."""
+    return ModelInfo.of_folder(path, TOP) if is_run(path) else ModelInfo.load(path)

@@ -35,7 +35,7 @@ from fashion_keras.run import (
     TITLE_FILE,
     decision_file,
 )
-from fashion_keras.serving.local import is_run
+from fashion_keras.serving.layout import is_run
 from fashion_keras.tagging.batches import classify_all
 from fashion_keras.tagging.loading import load_local
 from fashion_keras.tagging.prediction import Tally, table_row
@@ -68,7 +68,7 @@ class Tagging:
 
     @classmethod
     def of(cls, version: Path, **options) -> Tagging:
-        """Describe a model of `serving.local.find_model`; `options` are the other fields."""
+        """Describe a model of `serving.layout.find_model`; `options` are the other fields."""
         if is_run(version):
             decisions = map(decision_file, SEES)
             names = [BEST_MODEL_FILE, TITLE_FILE, LABELS_FILE, CONFIG_FILE, *decisions]

@@ -19,9 +19,9 @@ from scipy.special import softmax
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from fashion_keras.errors import UserError
+from fashion_keras.serving.bundle import open_model
 from fashion_keras.serving.decoding import decode_photos
 from fashion_keras.serving.layout import LITERT_FILE, ONNX_FILE, SIGNATURES, ModelInfo
-from fashion_keras.serving.local import open_model
 from fashion_keras.serving.small_formats import classifier
 from fashion_keras.tagging.batches import Answer, BatchRefused, answer_of
 from fashion_keras.tagging.outputs import heads_of, missing, no_titles, output_names
@@ -33,7 +33,7 @@ class LocalModel:
     """A SavedModel of ours, or a run, in this process.
 
     Args:
-        path: the version folder or the run; `serving.local.find_model` finds it.
+        path: the version folder or the run; `serving.layout.find_model` finds it.
         labels: those that are wanted, in this order; None for all.
         titles: whether products have titles.
 
@@ -81,7 +81,7 @@ class SmallModel:
     """A small model that `fashion-keras export --format` has written, loaded into this process.
 
     Args:
-        version: the version folder; `layout.find_version` with `small` finds it.
+        version: the version folder; `layout.find_model` with `small` finds it.
         labels: those that are wanted, in this order; None for all.
         titles: whether products have titles, which it does not take.
 
