@@ -82,7 +82,7 @@ def answer_photo(
     elif not title:
         answer.error = "This title has neither a letter nor a digit: there is nothing to go by."
         return answer
-    [heads] = bundle.classify([encoded], [title])
+    heads = bundle.classify(encoded, title)
     if heads is None:
         answer.error = "This photo is damaged: it begins well but cannot be decoded."
         return answer

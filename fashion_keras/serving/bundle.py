@@ -1,4 +1,4 @@
-"""Photos and titles in; the best classes of every head, and embeddings, of a model of ours out.
+"""A photo, a title or both in; the best classes of every head, and embeddings of photos, out.
 
 An exported model needs neither Keras nor the run that it was exported from.
 """
@@ -84,49 +84,33 @@ class Bundle:
                 raise UserError(f"{version} has no signature {name!r}: export the model again")
             self._classify[sees] = signatures[name]
 
-    def classify(
-        self, encoded: Sequence[bytes | None], titles: Sequence[str] | None = None
-    ) -> list[Heads | None]:
-        """Return the best classes of each product; None for a photo that is damaged.
+    def classify(self, encoded: bytes | None, title: str = "") -> Heads | None:
+        """Return the best classes of a product; None for a photo that is damaged.
 
         Args:
-            encoded: photos, JPEG or PNG; None for a product that has a title alone.
-            titles: a title for each, "" for a product that has none: it is answered by its photo.
+            encoded: a photo, JPEG or PNG; None for a product that has a title alone.
+            title: "" for a product that has none: it is answered by its photo.
 
         Raises `UserError` where the model does not take that.
         """
-        titles = [""] * len(encoded) if titles is None else titles
-        rows: dict[str, list[int]] = {}
-        for row, (photo, title) in enumerate(zip(encoded, titles, strict=True)):
-            rows.setdefault(seen(photo, title), []).append(row)
-        heads: dict[int, Heads | None] = {}
-        for sees, among in rows.items():
-            given = {
-                INPUT: [encoded[row] for row in among],
-                TITLE: [titles[row] for row in among],
-            }
-            heads.update(zip(among, self._answers(sees, given), strict=True))
-        return [heads[row] for row in range(len(encoded))]
-
-    def _answers(self, sees, given) -> list[Heads | None]:
+        sees = seen(encoded, title)
         if sees not in self._classify:
             raise UserError(f"{self._version} takes no titles: it was trained on photos alone")
-        inputs = {name: given[name] for name in SIGNATURES[sees].inputs}
-        count = len(given[TITLE])
+        given = {INPUT: encoded, TITLE: title}
+        inputs = {name: tf.constant([given[name]], tf.string) for name in SIGNATURES[sees].inputs}
         try:
-            outputs = self._classify[sees](
-                **{name: tf.constant(values, tf.string) for name, values in inputs.items()}
-            )
-        except tf.errors.OpError:
-            if count == 1:
-                return [None]
-            # What the graph could not catch spares the other photos all the same.
-            alone = [{name: given[name][row : row + 1] for name in given} for row in range(count)]
-            return [self._answers(sees, one)[0] for one in alone]
-        outputs = {name: value.numpy() for name, value in outputs.items()}
-        return [
-            self._heads(outputs, row) if outputs["valid"][row] else None for row in range(count)
-        ]
+            outputs = self._classify[sees](**inputs)
+        except tf.errors.OpError:  # what the graph could not catch
+            return None
+        outputs = {name: value.numpy()[0] for name, value in outputs.items()}
+        if not outputs["valid"]:
+            return None
+        heads = {}
+        for label in self.info.label_names:
+            prefix = "" if label == self.info.label else f"{label}_"
+            pairs = zip(outputs[f"{prefix}classes"], outputs[f"{prefix}scores"], strict=True)
+            heads[label] = tuple((name.decode("utf-8"), float(score)) for name, score in pairs)
+        return heads
 
     def embed(self, encoded: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
         """Return float32 `[N, D]` of length 1, and bool `[N]`: False where a photo is damaged.
@@ -149,14 +133,3 @@ class Bundle:
             with open(path, "rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
-
-    def _heads(self, outputs, row) -> Heads:
-        heads = {}
-        for label in self.info.label_names:
-            prefix = "" if label == self.info.label else f"{label}_"
-            names, scores = outputs[f"{prefix}classes"][row], outputs[f"{prefix}scores"][row]
-            heads[label] = tuple(
-                (name.decode("utf-8"), float(score))
-                for name, score in zip(names, scores, strict=True)
-            )
-        return heads

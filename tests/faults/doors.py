@@ -84,8 +84,7 @@ def _verdict(read, path, bundle):
 
     try:
         encoded = read(path)
-        (answer,) = bundle.classify([encoded])
-        if answer is None:
+        if bundle.classify(encoded) is None:
             return "refused by the model", None
         with contextlib.suppress(Exception):  # the graph has taken it: what it saw is of no use
             orientation = exif_orientation(encoded) if encoded[:3] == _JPEG else 1
@@ -186,8 +185,8 @@ def export_and_ask(argv) -> int:
     from fashion_keras.serving.bundle import Bundle
 
     version = _version(models)
-    encoded = [path.read_bytes() for path in sorted(photos.iterdir())[:4]]
-    heads = Bundle(version).classify(encoded)
+    bundle = Bundle(version)
+    heads = [bundle.classify(path.read_bytes()) for path in sorted(photos.iterdir())[:4]]
     about = json.loads((version / "assets" / "fashion_keras.json").read_text("utf-8"))
     out.write_text(json.dumps([about, heads]))
     return 0
