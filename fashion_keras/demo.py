@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import errno
+import importlib.metadata
 import itertools
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.data.photo import readable_formats
@@ -21,15 +21,11 @@ from fashion_keras.data.photo_file import START_BYTES, photo_format
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.io import place
-from fashion_keras.pages.app import LOOPBACK, check_server_installed, make_app
 from fashion_keras.reading import read_start
 from fashion_keras.released import DEFAULT
-from fashion_keras.run import check_run, load_run
+from fashion_keras.run import Run, check_run, load_run
 from fashion_keras.serving.layout import find_model, info_of
 from fashion_keras.text import command
-
-if TYPE_CHECKING:
-    from fashion_keras.run import Run
 
 _EXAMPLES = """\
 examples:
@@ -52,6 +48,7 @@ network, and listens on this machine alone unless --host says otherwise.
 _SHOWN = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")  # by browsers: no TIFF
 _MOST_EXAMPLES = 12
 _BUILD = ("--build-index", "RECORDS")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")  # hosts that are this machine alone
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,14 +99,14 @@ def _serve(model, options):
     examples = _example_photos(options.examples) if options.examples else ()
     if options.run:
         check_run(options.run)
-    check_server_installed()
+    _check_server_installed()
     listening = _listen(options.host, options.port)
     from fashion_keras.quiet import load_tensorflow
 
     load_tensorflow()
     from fashion_keras.pages.answers import answer_html, answer_photo
+    from fashion_keras.pages.app import make_app, serve
     from fashion_keras.pages.gallery import Gallery
-    from fashion_keras.pages.guard import serve
     from fashion_keras.serving.bundle import Bundle
 
     gallery = Gallery.load(options.index) if options.index else None
@@ -132,15 +129,26 @@ def _serve(model, options):
         introduction=_introduction(options.model, info, gallery),
         examples=examples or (gallery.examples if gallery else ()),
         titles="title" in info.takes,
-        any_host=options.host not in LOOPBACK,
+        any_host=options.host not in _LOOPBACK,
     )
     with listening:
         port = listening.getsockname()[1]
         host = f"[{options.host}]" if ":" in options.host else options.host
         print(f"Open http://{host}:{port} (Ctrl-C ends it)", flush=True)
-        if options.host not in LOOPBACK:
+        if options.host not in _LOOPBACK:
             print("warning: anyone who reaches this machine can use the page", file=sys.stderr)
         serve(app, listening)
+
+
+def _check_server_installed() -> None:
+    for package in ("starlette", "uvicorn"):
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            raise UserError(
+                f"the page needs {package}, which is not installed.\n"
+                'Install it: pip install "fashion-keras[demo]"'
+            ) from None
 
 
 def _run_of(path, info, model) -> Run:

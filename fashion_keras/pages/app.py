@@ -4,6 +4,10 @@ No address of it names a file: a photo is the body of a request and stays in mem
 a number. A title is sent as the first bytes of the photo's body, and the header `Title-Bytes` says
 how many they are: headers and addresses are too short for it, and other sites may not send that
 header. Nothing is loaded from outside, and a content security policy has the browser refuse it.
+
+Browsers are the way in: any site that somebody visits can have the browser send requests to this
+machine. So a request must name this machine as its host, one that does something must come from
+the page itself, and bodies go to the addresses that read them.
 """
 
 from __future__ import annotations
@@ -11,17 +15,26 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import importlib.metadata
+import os
 import queue
+import signal
+import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from importlib import resources
 from pathlib import Path
 
+import uvicorn
 from jinja2 import Environment, StrictUndefined
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fashion_keras.data.photo_file import photo_format
-from fashion_keras.errors import UserError
 from fashion_keras.pages import MAX_BYTES
 
 MAX_HELD = 4 * MAX_BYTES  # bytes of all the photos that are received or wait at one time
@@ -31,22 +44,22 @@ _TOO_LARGE = f"This file is larger than {MAX_BYTES // 2**20} MiB."
 _TITLE_TOO_LONG = f"This title is longer than {_MAX_TITLE // 2**10} KiB."
 _CLASSIFY, _TITLE = "/classify", "/classify-title"
 _SLOWEST = 60  # seconds that a photo or title may take to arrive
-LOOPBACK = ("127.0.0.1", "localhost", "::1")  # hosts that are this machine alone
+_GRACE = 1  # seconds that answers on their way get, once the server shall end
+_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
 
 # A photo's file name and bytes, None for a title alone, and a title, "" for none, to HTML.
 Answerer = Callable[[str, bytes | None, str], str]
-
-
-def check_server_installed() -> None:
-    """Raise `UserError` unless what serves the page is installed."""
-    for package in ("starlette", "uvicorn"):
-        try:
-            importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            raise UserError(
-                f"the page needs {package}, which is not installed.\n"
-                'Install it: pip install "fashion-keras[demo]"'
-            ) from None
 
 
 def make_app(
@@ -68,14 +81,6 @@ def make_app(
         titles: photos may have a title, and a title may come alone.
         any_host: answer requests by any host name, not the loopback's alone.
     """
-    from starlette.applications import Starlette
-    from starlette.exceptions import HTTPException
-    from starlette.requests import Request
-    from starlette.responses import HTMLResponse, Response
-    from starlette.routing import Route
-
-    from fashion_keras.pages.guard import Guard
-
     inbox, answers = _Inbox(), _Answers(answer)
 
     async def classify(request: Request) -> Response:
@@ -98,20 +103,12 @@ def make_app(
 
 def _shown(html: str, examples: Sequence[Path]) -> list:
     """Return the routes of the page, its style and script, and its examples."""
-    from starlette.requests import Request
-    from starlette.responses import HTMLResponse, PlainTextResponse, Response
-    from starlette.routing import Route
 
-    style, script = _template("demo.css"), _template("demo.js")
+    def showing(text: str, kind: str):
+        async def show(request: Request) -> Response:
+            return Response(text, media_type=kind)
 
-    async def show_page(request: Request) -> Response:
-        return HTMLResponse(html)
-
-    async def show_style(request: Request) -> Response:
-        return Response(style, media_type="text/css")
-
-    async def show_script(request: Request) -> Response:
-        return Response(script, media_type="text/javascript")
+        return show
 
     def show_example(request: Request) -> Response:
         index = request.path_params["index"]
@@ -122,17 +119,15 @@ def _shown(html: str, examples: Sequence[Path]) -> list:
             return PlainTextResponse("There is no such example.", 404)
 
     return [
-        Route("/", show_page),
-        Route("/demo.css", show_style),
-        Route("/demo.js", show_script),
+        Route("/", showing(html, "text/html")),
+        Route("/demo.css", showing(_template("demo.css"), "text/css")),
+        Route("/demo.js", showing(_template("demo.js"), "text/javascript")),
         Route("/examples/{index:int}", show_example),
     ]
 
 
 def _title_bytes(header: str, titles: bool) -> int:
     """Return how many bytes of a photo's body are its title; end the request where that is odd."""
-    from starlette.exceptions import HTTPException
-
     if header == "0":
         return 0
     if not titles:
@@ -157,9 +152,6 @@ class _Inbox:
     @contextlib.asynccontextmanager
     async def body(self, request, most: int, too_large: str) -> AsyncIterator[bytes]:
         """Yield a request's body; end the request where it is over `most` bytes or too slow."""
-        from starlette.exceptions import HTTPException
-        from starlette.requests import ClientDisconnect
-
         data = bytearray()
         try:
             try:
@@ -220,3 +212,106 @@ def _page(title: str, introduction: str, examples: Sequence[Path], titles: bool)
 
 def _template(name: str) -> str:
     return resources.files(__package__).joinpath(f"templates/{name}").read_text("utf-8")
+
+
+class Guard:
+    """An ASGI application around another one: `app` sees only requests that are harmless.
+
+    Args:
+        app: the page.
+        takes_bodies: the paths whose POST may have a body.
+        any_host: answer by any host name, not the loopback's alone.
+    """
+
+    def __init__(self, app: ASGIApp, *, takes_bodies: Collection[str], any_host: bool):
+        self._app = app
+        self._takes_bodies = takes_bodies
+        self._any_host = any_host
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"only HTTP is served here, not {scope['type']}")
+
+        answered = False
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(_HEADERS)
+                if message["status"] >= 400:
+                    # Or what is left of the request's body would be read on and on.
+                    headers["Connection"] = "close"
+            await send(message)
+
+        try:
+            await (self._refuse(scope) or self._app)(scope, receive, send_guarded)
+        except asyncio.CancelledError:
+            # The server ends while a photo arrives or is looked at: no error, so no traceback.
+            if not answered:
+                closed = PlainTextResponse("The page has been closed.", 503)
+                await closed(scope, receive, send_guarded)
+
+    def _refuse(self, scope: Scope) -> PlainTextResponse | None:
+        headers = Headers(scope=scope)
+        hosts = headers.getlist("host")
+        host = hosts[0].lower() if len(hosts) == 1 else ""
+        if not self._any_host and _without_port(host) not in _LOOPBACK_HOSTS:
+            # A site's own name may be made to lead to this machine.
+            return PlainTextResponse("This page answers to this machine's own name only.", 400)
+        if scope["method"] in ("GET", "HEAD"):
+            if _has_body(headers):
+                return PlainTextResponse("No body is expected here.", 413)
+            return None
+        origins = headers.getlist("origin")
+        foreign = any(origin.lower().partition("://")[2] != host for origin in origins)
+        if foreign or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            return PlainTextResponse("Photos and titles are taken from this page only.", 403)
+        if scope["path"] not in self._takes_bodies and _has_body(headers):
+            return PlainTextResponse("No body is expected here.", 413)
+        return None
+
+
+def _has_body(headers: Headers) -> bool:
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdigit() else host
+
+
+def serve(app, listening: socket.socket) -> None:
+    """Serve `app` until SIGINT or SIGTERM; raises `KeyboardInterrupt` at the end of SIGINT.
+
+    Stops serving a second later at most, whoever is connected; the second Ctrl-C ends the process
+    at once.
+    """
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig, frame):
+            if self.should_exit and sig == signal.SIGINT:
+                os._exit(_INTERRUPTED)
+            super().handle_exit(sig, frame)
+
+    config = uvicorn.Config(
+        app,
+        # Named, so that the same is served whatever else is installed.
+        http="h11",
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=_GRACE,
+    )
+    try:
+        Server(config).run(sockets=[listening])
+    except KeyboardInterrupt:
+        # TensorFlow takes seconds to go: a second Ctrl-C ends those too, without a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        raise

@@ -203,16 +203,10 @@ def _write_products(bundle, records, info, folder, total, progress):
     for products in _products(records, info, "train", bundle.info.label, total):
         vectors, valid = bundle.embed([product["encoded"] for product in products])
         embeddings.append(vectors[valid].astype(np.float16))
-        rows += [
-            {
-                "id": product["id"],
-                "name": product["name"],
-                "label": product["label"],
-                "photo": _thumbnail(product),
-            }
-            for product, decoded in zip(products, valid, strict=True)
-            if decoded
-        ]
+        for product, decoded in zip(products, valid, strict=True):
+            if decoded:
+                product["photo"] = _thumbnail(product.pop("encoded"))
+                rows.append(product)
         done += len(products)
         if progress is not None:
             progress(done, total)
@@ -250,13 +244,10 @@ def _products(records, info, split, label, limit):
                 "name": batch["name"][row].decode(),
                 "label": batch["text"][row][0].decode(),
                 "encoded": batch["encoded"][row],
-                "height": int(batch["height"][row]),
-                "width": int(batch["width"][row]),
             }
             for row in range(len(batch["id"]))
         ]
 
 
-def _thumbnail(product) -> bytes:
-    encoded = product["encoded"]
+def _thumbnail(encoded: bytes) -> bytes:
     return stored_photo(encoded, read_header(encoded), _THUMBNAIL_SIDE)[0]

@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 
 from fashion_keras.commands import run_command
-from fashion_keras.pages.app import make_app
-from fashion_keras.pages.guard import serve
+from fashion_keras.pages.app import make_app, serve
 
 
 def answer(name: str, data: bytes | None, title: str) -> str:
