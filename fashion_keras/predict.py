@@ -23,10 +23,9 @@ from fashion_keras.quiet import load_tensorflow
 from fashion_keras.released import DEFAULT, is_released, released_note
 from fashion_keras.run import SEES
 from fashion_keras.serving.layout import ModelInfo, find_model, info_of
-from fashion_keras.tagging.batches import Model, classify_all
+from fashion_keras.tagging.batches import HEADLINE, Model, classify_all, heads_of, thresholds_of
 from fashion_keras.tagging.by_cluster import Tagging, check_no_parts, opened_parts, tag_by_cluster
 from fashion_keras.tagging.loading import check_address, connect
-from fashion_keras.tagging.outputs import HEADLINE, heads_of, thresholds_of
 from fashion_keras.tagging.prediction import (
     LineFormat,
     Prediction,

@@ -23,13 +23,21 @@ from fashion_keras.serving.bundle import open_model
 from fashion_keras.serving.decoding import decode_photos
 from fashion_keras.serving.layout import LITERT_FILE, ONNX_FILE, SIGNATURES, ModelInfo
 from fashion_keras.serving.small_formats import classifier
-from fashion_keras.tagging.batches import Answer, BatchRefused, answer_of
-from fashion_keras.tagging.outputs import heads_of, missing, no_titles, output_names
+from fashion_keras.tagging.batches import (
+    Answer,
+    BatchRefused,
+    Model,
+    answer_of,
+    heads_of,
+    missing,
+    no_titles,
+    output_names,
+)
 
 _NODE = re.compile(r"\s*\[\[.*")  # where in the graph: [[{{node map/while/…}}]] [Op:…]
 
 
-class LocalModel:
+class LocalModel(Model):
     """A SavedModel of ours, or a run, in this process.
 
     Args:
@@ -73,11 +81,8 @@ class LocalModel:
         rows = (output.numpy().tolist() for output in outputs)
         return answer_of(self.heads, dict(zip(output_names(self.heads), rows, strict=True)))
 
-    def close(self) -> None:
-        """Do nothing: it waits for nothing."""
 
-
-class SmallModel:
+class SmallModel(Model):
     """A small model that `fashion-keras export --format` has written, loaded into this process.
 
     Args:
@@ -131,9 +136,6 @@ class SmallModel:
         best = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.info.top]
         scores = np.take_along_axis(probabilities, best, axis=1)
         return [[names[index] for index in row] for row in best], scores.tolist()
-
-    def close(self) -> None:
-        """Do nothing: it waits for nothing."""
 
 
 def _frozen(signature, inputs, names):

@@ -12,8 +12,16 @@ from pathlib import Path
 from fashion_keras.errors import UserError
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.serving.layout import SAVED_MODEL_FILE, SIGNATURES, is_run
-from fashion_keras.tagging.batches import Answer, Model, answer_of
-from fashion_keras.tagging.outputs import heads_of, missing, no_titles, output_names, served_labels
+from fashion_keras.tagging.batches import (
+    Answer,
+    Model,
+    answer_of,
+    heads_of,
+    missing,
+    no_titles,
+    output_names,
+    served_labels,
+)
 from fashion_keras.tagging.server_api import Retries, ServerApi
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from fashion_keras.errors import UserError
-from fashion_keras.tagging.outputs import heads_of, missing, served_labels, thresholds_of
+from fashion_keras.tagging.batches import heads_of, missing, served_labels, thresholds_of
 
 LABELS = ("kind", "season", "use")
 OUTPUTS = ["valid", "classes", "scores", "probabilities", "use_classes", "use_scores"]
