@@ -18,7 +18,7 @@ MAX_PATH_WIDTH = 60
 ACCEPT, REVIEW = "accept", "review"
 _WIDTH, _INDENT = 100, "    "  # of the lines that follow a photo's first
 _NOTHING = ((None, None), (None, None))
-NO_THRESHOLDS: Mapping[str, float] = MappingProxyType({})
+_NONE: Mapping[str, float] = MappingProxyType({})
 
 
 class Ranking(NamedTuple):
@@ -52,9 +52,7 @@ class Prediction:
 
 
 def table_row(
-    prediction: Prediction,
-    labels: Sequence[str],
-    thresholds: Mapping[str, float] = NO_THRESHOLDS,
+    prediction: Prediction, labels: Sequence[str], thresholds: Mapping[str, float] = _NONE
 ) -> Row:
     """Return a prediction's row, as `Columns(labels)` has it, its scores with 6 digits."""
     tags: list[str | float | None] = []
@@ -77,6 +75,7 @@ def written(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+@dataclasses.dataclass(frozen=True)
 class LineFormat:
     """Makes a photo's line: path, class, score, what came next in brackets, the decision.
 
@@ -92,39 +91,31 @@ class LineFormat:
             decision.
     """
 
-    def __init__(
-        self,
-        labels: Sequence[str],
-        path_width: int,
-        class_width: int,
-        top: int,
-        thresholds: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
-    ):
-        self._first, *self._further = labels
-        self._path = min(MAX_PATH_WIDTH, path_width)
-        self._class = class_width
-        self._top = top
-        self._thresholds = thresholds
+    labels: Sequence[str]
+    path_width: int
+    class_width: int
+    top: int
+    thresholds: Mapping[str, Mapping[str, float]]
 
     def __call__(self, prediction: Prediction) -> str:
         """Return the line and those below it, without a line break at the end."""
-        path = f"{printable(prediction.path):<{self._path}}"
+        path = f"{printable(prediction.path):<{min(MAX_PATH_WIDTH, self.path_width)}}"
         if prediction.error:
             return f"{path}  error: {printable(prediction.error)}"
-        ranking = prediction.labels[self._first]
+        first, thresholds = self.labels[0], self.thresholds.get(prediction.sees, {})
+        ranking = prediction.labels[first]
         best, *others = zip(map(printable, ranking.classes), ranking.scores, strict=True)
-        line = f"{path}  {best[0]:<{self._class}}  {best[1]:.3f}"
-        further = [f"{name} {score:.3f}" for name, score in others[: self._top - 1]]
+        line = f"{path}  {best[0]:<{self.class_width}}  {best[1]:.3f}"
+        further = [f"{name} {score:.3f}" for name, score in others[: self.top - 1]]
         if further:
             line = f"{line}  ({', '.join(further)})"
-        thresholds = self._thresholds.get(prediction.sees, NO_THRESHOLDS)
-        decision = prediction.decision(self._first, thresholds.get(self._first))
-        below = self._below(prediction, thresholds)
-        return "\n".join([f"{line}  {decision}" if decision else line, *below])
+        if decision := prediction.decision(first, thresholds.get(first)):
+            line = f"{line}  {decision}"
+        return "\n".join([line, *self._below(prediction, thresholds)])
 
     def _below(self, prediction: Prediction, thresholds: Mapping[str, float]) -> list[str]:
         lines: list[str] = []
-        for label in self._further:
+        for label in self.labels[1:]:
             ranking = prediction.labels[label]
             item = f"{printable(label)}: {printable(ranking.classes[0])} {ranking.scores[0]:.2f}"
             if prediction.decision(label, thresholds.get(label)) == REVIEW:
@@ -176,10 +167,8 @@ class Tally:
         if self._failed == self._tried and not classified_before:
             raise UserError(f"none of {self._tried:,} photos could be classified{self._reason()}")
         if self._failed:
-            warn(
-                f"{self._failed:,} of {self._tried:,} photos could not be classified"
-                f"{self._reason()}"
-            )
+            failed = f"{self._failed:,} of {self._tried:,} photos"
+            warn(f"{failed} could not be classified{self._reason()}")
 
     def _reason(self) -> str:
         if self._first is None:  # the failures are rows from before
