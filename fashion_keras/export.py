@@ -155,10 +155,10 @@ def _export_saved_model(run, folder, version, top, report_to) -> Path:
 def _export_small_models(
     run, folder, formats, data, check_photos, version, top, report_to
 ) -> dict[str, Path]:
-    from fashion_keras.serving import format_check, small_models
+    from fashion_keras.serving import small_models
 
     def photos_of(split, count):
-        return format_check.load_photos(data, split, run.labels, run.image_size, run.resize, count)
+        return small_models.load_photos(data, split, run.labels, run.image_size, run.resize, count)
 
     representative = photos_of("train", REPRESENTATIVE_PHOTOS).images if INT8 in formats else None
     made = {"photo": {name: small_models.convert(run, name, representative) for name in formats}}
@@ -204,27 +204,27 @@ def _with_titles(run, photos, data):
 
 def _checked(run, models, photos, report_to) -> dict[str, dict]:
     """Return what `small_models.check` measures, and say it."""
-    from fashion_keras.serving import format_check, small_models
+    from fashion_keras.serving import small_models
 
     results = small_models.check(run, models, photos)
     given = "photos" if photos.title_ids is None else "photos and titles"
     report_to.say(f"{run.label} of {len(photos.images):,} {given} of split {CHECK_SPLIT}:")
-    report_to.say(format_check.table(results, run.label))
+    report_to.say(small_models.results_table(results, run.label))
     return results
 
 
 def _warn_of_losses(results, name, sees, report_to):
-    from fashion_keras.serving import format_check, small_models
+    from fashion_keras.serving import small_models
 
     lost = {
-        label: format_check.points_lost(results[small_models.KERAS], results[name], label)
+        label: small_models.points_lost(results[small_models.KERAS], results[name], label)
         for label in results[name]["accuracy"]
     }
-    too_much = [f"{k} {v:.1f}" for k, v in lost.items() if v > format_check.MOST_LOST]
+    too_much = [f"{k} {v:.1f}" for k, v in lost.items() if v > small_models.MOST_LOST]
     if too_much:
         report_to.warn(
             f"{name}{' with title' if sees == 'both' else ''} loses more than "
-            f"{format_check.MOST_LOST:g} point of accuracy: {', '.join(too_much)}"
+            f"{small_models.MOST_LOST:g} point of accuracy: {', '.join(too_much)}"
         )
 
 

@@ -166,7 +166,7 @@ def test_a_small_model_without_records_is_written_unchecked(run, tmp_path, capsy
 def test_int8_that_loses_more_than_a_point_says_so(
     run_on_records, records, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("fashion_keras.serving.format_check.points_lost", lambda *results: 1.04)
+    monkeypatch.setattr("fashion_keras.serving.small_models.points_lost", lambda *results: 1.04)
     argv = ["--model", str(run_on_records), "--output", str(tmp_path), "--format", "litert"]
     assert main([*argv, "--data", str(records), "--check-photos", "5"]) == 0
     error = capsys.readouterr().err

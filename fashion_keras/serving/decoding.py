@@ -10,14 +10,13 @@ from __future__ import annotations
 import tensorflow as tf
 
 from fashion_keras.data.image import WHITE, decode, resize
-from fashion_keras.serving.served_photo import MAX_PIXELS
-
-# EXIF 2.32, 4.5.4 and 4.6.4: a JPEG's APP1 segment holds "Exif\0\0" and a TIFF file, whose first
-# directory holds the orientation.
-_TAG = 0x0112
-_ENTRY_BYTES = 12
-_MAX_ENTRIES = 64
-_MAX_SEGMENT = 65_537  # a marker's two bytes and the two-byte length that it counts
+from fashion_keras.serving.served_photo import (
+    ENTRY_BYTES,
+    MAX_PIXELS,
+    MOST_ENTRIES,
+    MOST_SEGMENT,
+    ORIENTATION,
+)
 
 
 def exif_orientation(jpeg: tf.Tensor) -> tf.Tensor:
@@ -60,7 +59,7 @@ def _transposed(pixels):
 
 def _read(jpeg, start):
     """Read the orientation from the EXIF segment at `start`."""
-    segment = _part(jpeg, start, _MAX_SEGMENT)
+    segment = _part(jpeg, start, MOST_SEGMENT)
     data = tf.cast(tf.io.decode_raw(segment, tf.uint8), tf.int32)
     tiff = data[10:]  # behind the marker, its length and "Exif\0\0"
     big_endian = _at(tiff, 0) == ord("M")
@@ -72,9 +71,9 @@ def _read(jpeg, start):
         return tf.where(big_endian, forwards, backwards)
 
     directory = number(4, 4)
-    index = tf.range(_MAX_ENTRIES)
-    entries = directory + 2 + _ENTRY_BYTES * index
-    found = (number(entries, 2) == _TAG) & (index < number(directory, 2))
+    index = tf.range(MOST_ENTRIES)
+    entries = directory + 2 + ENTRY_BYTES * index
+    found = (number(entries, 2) == ORIENTATION) & (index < number(directory, 2))
     values = tf.boolean_mask(number(entries + 8, 2), found)
     value = tf.concat([values, [1]], 0)[0]
     return tf.where((value >= 1) & (value <= 8), value, 1)
@@ -118,7 +117,7 @@ def decode_photos(
     Returns:
         uint8 `[N, height, width, 3]`, white where a photo cannot be decoded; and bool `[N]`,
         whether it can. Refused are other formats, photos of more pixels than
-        `formats.MAX_PIXELS`, empty and damaged ones. JPEGs are turned upright by their EXIF
+        `served_photo.MAX_PIXELS`, empty and damaged ones. JPEGs are turned upright by their EXIF
         orientation.
     """
     count = tf.size(encoded, out_type=tf.int64)

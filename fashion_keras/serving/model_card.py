@@ -26,6 +26,8 @@ from fashion_keras.serving.served_photo import MAX_PIXELS
 from fashion_keras.stored_scores import is_whole, read_evaluation
 from fashion_keras.text import as_code, as_markdown
 
+CARD_FILE = "README.md"
+_FEW = 20  # training photos; below that a class's scores are luck
 # Where evaluations of a split lie in a run's folder, the best account of the model first.
 _EVALUATIONS = ("evaluation-test", "evaluation-validation", ".")
 
@@ -51,7 +53,8 @@ def find_evaluation(folder: Path, label: str, model: str | None) -> dict | None:
 def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Lay out a Markdown table."""
     lines = [heading, ["---"] * len(heading), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def scores_section(evaluation: dict | None, decision: str | None) -> str:
@@ -136,14 +139,6 @@ def _class_score(row, key):
     return f"{row[key]:.3f}" if row["support"] or row["predicted"] else "–"
 
 
-def _cell(text):
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-CARD_FILE = "README.md"
-_FEW = 20  # training photos; below that a class's scores are luck
-
-
 def model_card(run: Run, name: str, signatures: Sequence[str]) -> str:
     """Return the card of `run`'s model, served as `name` with the signatures named."""
     folder = run.path if run.path.is_dir() else run.path.parent
@@ -198,7 +193,7 @@ def _front_matter(run, name, source, evaluation):
             {
                 "type": kind,
                 "name": f"{run.label} {name}",
-                "value": _rounded(evaluation, key),
+                "value": round(evaluation[key]["value"], 4),
             }
             for key, kind, name in (
                 ("accuracy", "accuracy", "accuracy"),
@@ -379,7 +374,3 @@ def _licence(source):
         "## Licence\n\nThat of whoever owns the photos it learned from: write it here and in the "
         "first lines. The code that made it, fashion_keras, is Apache-2.0."
     )
-
-
-def _rounded(evaluation, key):
-    return round(evaluation[key]["value"], 4)

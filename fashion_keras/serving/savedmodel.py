@@ -54,11 +54,13 @@ def signatures(
 
     @tf.function(input_signature=[image_bytes])
     def serve(image_bytes):
-        return _classify(run, top, *decode_photos(image_bytes, run.image_size, run.resize))
+        pixels, valid = decode_photos(image_bytes, run.image_size, run.resize)
+        return _answers(run, top, _run(run.predictor, pixels), valid)
 
     @tf.function(input_signature=[pixels])
     def serve_pixels(pixels):
-        return _classify(run, top, pixels, tf.ones(tf.shape(pixels)[:1], tf.bool))
+        valid = tf.ones(tf.shape(pixels)[:1], tf.bool)
+        return _answers(run, top, _run(run.predictor, pixels), valid)
 
     functions = {"serving_default": serve, "serve_pixels": serve_pixels}
     if FEATURES in (layer.name for layer in run.model.layers):
@@ -102,10 +104,6 @@ def _with_titles(run, top, image_bytes, terms):
         return _answers(run, top, logits, tf.ones(tf.shape(title)[:1], tf.bool))
 
     return {"with_title": with_title, "title_only": title_only}
-
-
-def _classify(run, top, pixels, valid):
-    return _answers(run, top, _run(run.predictor, pixels), valid)
 
 
 def _answers(run, top, logits, valid):

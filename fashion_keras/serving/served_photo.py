@@ -13,8 +13,10 @@ from fashion_keras.data.photo import encode, read_header
 MAX_PIXELS = {"JPEG": 64_000_000, "PNG": 16_000_000}
 _MAX_SIDE = 1024  # pixels, of a photo that is encoded anew: more than any model looks at
 
-_ORIENTATION, _ENTRY_BYTES, _MOST_ENTRIES = 0x0112, 12, 64
-_MOST_SEGMENT = 65_537
+# EXIF 2.32, 4.5.4 and 4.6.4: a JPEG's APP1 segment holds "Exif\0\0" and a TIFF file, whose first
+# directory holds the orientation.
+ORIENTATION, ENTRY_BYTES, MOST_ENTRIES = 0x0112, 12, 64
+MOST_SEGMENT = 65_537  # a marker's two bytes and the two-byte length that it counts
 
 
 def served_photo(data: bytes) -> tuple[bytes, int]:
@@ -42,13 +44,13 @@ def graph_orientation(jpeg: bytes) -> int:
     start = next((at for at in (2, 4 + _number(jpeg, 4, 2)) if _is_exif(jpeg, at)), None)
     if start is None:
         return 1
-    tiff = jpeg[start + 10 : start + _MOST_SEGMENT]  # behind the marker, its length, "Exif\0\0"
+    tiff = jpeg[start + 10 : start + MOST_SEGMENT]  # behind the marker, its length, "Exif\0\0"
     order = "big" if tiff[:1] == b"M" else "little"
     directory = _number(tiff, 4, 4, order)
     directory -= (directory >> 31) << 32  # the graph counts in int32
-    for index in range(min(_MOST_ENTRIES, _number(tiff, directory, 2, order))):
-        entry = directory + 2 + _ENTRY_BYTES * index
-        if _number(tiff, entry, 2, order) == _ORIENTATION:
+    for index in range(min(MOST_ENTRIES, _number(tiff, directory, 2, order))):
+        entry = directory + 2 + ENTRY_BYTES * index
+        if _number(tiff, entry, 2, order) == ORIENTATION:
             value = _number(tiff, entry + 8, 2, order)
             return value if 1 <= value <= 8 else 1
     return 1

@@ -1,4 +1,4 @@
-"""A run and a format in; a checked LiteRT or ONNX model in a folder of its own out."""
+"""A run and a format in; a LiteRT or ONNX model, measured beside Keras's, in its own folder out."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ import dataclasses
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from sklearn.metrics import accuracy_score, f1_score
 
 import fashion_keras
+from fashion_keras.data.pipeline import make_dataset
+from fashion_keras.data.schema import MISSING, DatasetInfo
 from fashion_keras.data.title_terms import BUCKETS, COUNTS, TITLE_IDS
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_json
 from fashion_keras.models.title_model import title_columns
 from fashion_keras.run import BEST_MODEL_FILE, LABELS_FILE, TITLE_FILE, Run
-from fashion_keras.serving.format_check import Photos, agreement, measure
 from fashion_keras.serving.layout import (
     ASSETS,
     INFO_ASSET,
@@ -41,6 +44,57 @@ from fashion_keras.text import as_markdown
 
 CHECK_FILE = "check.json"
 KERAS = "keras"
+BATCH = 32
+MOST_LOST = 1.0  # points of the headline's accuracy that a smaller model may lose
+_SINGLES = 30  # photos that are timed alone
+
+
+@dataclasses.dataclass(frozen=True)
+class Photos:
+    """Photos as the model takes them, uint8 `[N, H, W, 3]`, and each head's class indices.
+
+    `truth` maps a head to int64 `[N]`, -1 where a product has no label. `title_ids` are the
+    numbers of the products' titles, for a model that takes them.
+    """
+
+    images: np.ndarray
+    truth: dict[str, np.ndarray]
+    title_ids: np.ndarray | None = None
+
+    def given(self, start: int, end: int) -> tuple[np.ndarray, ...]:
+        """Return what a classifier is given of some products."""
+        some = (self.images,) if self.title_ids is None else (self.images, self.title_ids)
+        return tuple(part[start:end] for part in some)
+
+
+def load_photos(
+    records: str | os.PathLike,
+    split: str,
+    labels: Mapping[str, Sequence[str]],
+    image_size: tuple[int, int],
+    resize: str,
+    count: int,
+) -> Photos:
+    """Read the first `count` photos of a split, or as many as there are.
+
+    Raises `UserError` where the records have other classes than `labels`, a head to its names.
+    """
+    info = DatasetInfo.load(records)
+    for label, classes in labels.items():
+        if info.vocabulary(label) != tuple(classes):
+            raise UserError(
+                f"{records} has other {label} classes than the model was trained on: "
+                "give --data the records that it was trained on"
+            )
+    dataset = make_dataset(
+        records, split, list(labels), image_size, 256, resize=resize, cache="none"
+    )
+    found = list(dataset.unbatch().take(count).as_numpy_iterator())
+    truth = {
+        label: np.array([row[label].argmax() if row[label].any() else MISSING for _, row in found])
+        for label in labels
+    }
+    return Photos(np.stack([image for image, _ in found]), truth)
 
 
 def convert(
@@ -62,8 +116,8 @@ def check(run: Run, models: Mapping[str, bytes], photos: Photos) -> dict[str, di
     """Measure the Keras model and each converted one on the same photos, one after another.
 
     Where the photos have titles' numbers beside them, the models are those of both. Returns
-    `format_check.measure`'s result, with `agreement` with the Keras model, by format; the Keras
-    model comes first, under `keras`.
+    `measure`'s result, with `agreement` with the Keras model, by format; the Keras model comes
+    first, under `keras`.
     """
     sees = "photo" if photos.title_ids is None else "both"
     model = run.predictor_for(sees)
@@ -83,12 +137,89 @@ def check(run: Run, models: Mapping[str, bytes], photos: Photos) -> dict[str, di
             classify = classifier(format, model)
             classify(*photos.given(0, 1))
         results[format] = measure(classify, photos, len(model))
-    reference = dict(results[KERAS])
     for result in results.values():
-        result["agreement"] = agreement(reference, result)
+        result["agreement"] = agreement(results[KERAS], result)
     for result in results.values():
         del result["predictions"]
     return results
+
+
+def measure(classify: Callable, photos: Photos, num_bytes: int) -> dict:
+    """Run a classifier over the photos and score it.
+
+    Returns `bytes`; `photos_per_second`, in batches of 32; `milliseconds_alone`, the median of a
+    photo by itself; `accuracy` and `macro_f1` of each head; and `predictions`, int64 `[N]` a
+    head, to be taken out before it is stored.
+    """
+    predictions, seconds = _timed(classify, photos)
+    alone = []
+    for index in range(min(_SINGLES, len(photos.images))):
+        start = time.perf_counter()
+        classify(*photos.given(index, index + 1))
+        alone.append(time.perf_counter() - start)
+    result = {
+        "bytes": num_bytes,
+        "photos_per_second": round(len(photos.images) / seconds, 1),
+        "milliseconds_alone": round(1000 * float(np.median(alone)), 2),
+        "accuracy": {},
+        "macro_f1": {},
+        "predictions": predictions,
+    }
+    for label, truth in photos.truth.items():
+        known = truth != MISSING
+        if not known.any():
+            continue
+        right, said = truth[known], predictions[label][known]
+        result["accuracy"][label] = round(float(accuracy_score(right, said)), 6)
+        # Over the classes that occur among labels or predictions, as in evaluation.
+        score = f1_score(right, said, average="macro", zero_division=0)
+        result["macro_f1"][label] = round(float(score), 6)
+    return result
+
+
+def agreement(one: dict, other: dict) -> dict[str, float]:
+    """Return, of each head, the share of photos that two results of `measure` class alike."""
+    return {
+        label: round(float(np.mean(classes == other["predictions"][label])), 6)
+        for label, classes in one["predictions"].items()
+    }
+
+
+def points_lost(reference: dict, result: dict, label: str) -> float:
+    """Return how many points of accuracy `result` is below `reference`; negative if above."""
+    return 100 * (reference["accuracy"][label] - result["accuracy"][label])
+
+
+def _timed(classify, photos):
+    """Return the predicted classes of each head, and the seconds that it took."""
+    classify(*photos.given(0, BATCH))  # the first call of a shape is slow
+    found: dict[str, list[np.ndarray]] = {}
+    start = time.perf_counter()
+    for begin in range(0, len(photos.images), BATCH):
+        for label, logits in classify(*photos.given(begin, begin + BATCH)).items():
+            found.setdefault(label, []).append(np.argmax(logits, axis=1))
+    seconds = time.perf_counter() - start
+    return {label: np.concatenate(parts) for label, parts in found.items()}, seconds
+
+
+def results_table(results: Mapping[str, dict], label: str) -> str:
+    """Lay out results by name, each with `agreement` with the first, as lines of text."""
+    width = max(len(name) for name in results)
+    lines = [
+        f"{'':<{width}}      size  accuracy  macro-F1  agreement  photos/s  alone",
+    ]
+    for name, result in results.items():
+        # Photos without this label say nothing of it but whether two models agree.
+        right, macro = (
+            f"{result[score][label]:.4f}" if label in result[score] else f"{'–':>6}"
+            for score in ("accuracy", "macro_f1")
+        )
+        lines.append(
+            f"{name:<{width}}  {result['bytes'] / 1e6:5.1f} MB    {right}"
+            f"    {macro}    {result['agreement'][label]:7.2%}"
+            f"  {result['photos_per_second']:8.1f}  {result['milliseconds_alone']:.1f} ms"
+        )
+    return "\n".join(lines)
 
 
 def write_small_model(

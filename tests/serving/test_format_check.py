@@ -5,20 +5,20 @@ import pytest
 from tiny_records import LABELS, write_tiny_records
 
 from fashion_keras.errors import UserError
-from fashion_keras.serving.format_check import (
+from fashion_keras.serving.small_models import (
     BATCH,
     Photos,
     agreement,
     load_photos,
     measure,
     points_lost,
-    table,
+    results_table,
 )
 
 
 def photos(truth):
     """Photos whose first pixel says what a classifier below answers."""
-    return Photos("validation", np.zeros((len(truth), 2, 2, 3), np.uint8), {"a": np.array(truth)})
+    return Photos(np.zeros((len(truth), 2, 2, 3), np.uint8), {"a": np.array(truth)})
 
 
 def answering(*classes):
@@ -69,7 +69,7 @@ def test_the_table_has_a_line_a_format():
         "photos_per_second": 57.3,
         "milliseconds_alone": 18.04,
     }
-    lines = table({"keras": row, "litert-int8": row}, "a").splitlines()
+    lines = results_table({"keras": row, "litert-int8": row}, "a").splitlines()
     assert len(lines) == 3
     assert lines[2].split() == [
         "litert-int8",
@@ -88,7 +88,7 @@ def test_the_table_has_a_line_a_format():
 def test_the_table_of_photos_without_the_label_has_a_dash():
     row = {"bytes": 1_000_000, "accuracy": {}, "macro_f1": {}, "agreement": {"a": 1.0}}
     row |= {"photos_per_second": 1.0, "milliseconds_alone": 1.0}
-    assert table({"keras": row}, "a").splitlines()[1].split()[3:6] == ["–", "–", "100.00%"]
+    assert results_table({"keras": row}, "a").splitlines()[1].split()[3:6] == ["–", "–", "100.00%"]
 
 
 def test_photos_are_the_first_of_the_split_with_their_classes(tmp_path):
