@@ -19,13 +19,12 @@ from fashion_keras.commands import positive_int, run_command
 from fashion_keras.errors import UserError
 from fashion_keras.places import address_of, anywhere, changing, named, watched
 from fashion_keras.progress import Reporter, Terminal, reporter
-from fashion_keras.quiet import load_tensorflow
 from fashion_keras.released import DEFAULT, is_released, released_note
 from fashion_keras.run import SEES
 from fashion_keras.serving.layout import ModelInfo, find_model, info_of
+from fashion_keras.tagging import loading
 from fashion_keras.tagging.batches import HEADLINE, Model, classify_all, heads_of, thresholds_of
 from fashion_keras.tagging.by_cluster import Tagging, check_no_parts, opened_parts, tag_by_cluster
-from fashion_keras.tagging.loading import check_address, connect
 from fashion_keras.tagging.prediction import (
     LineFormat,
     Prediction,
@@ -48,7 +47,7 @@ IN_FLIGHT, IN_FLIGHT_HERE = 4, 2
 _CLASS_WIDTH = 16  # characters, where a server does not say what classes there are
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Request:
     """What to classify with and where to: the arguments of `predict`."""
 
@@ -70,15 +69,15 @@ class _Request:
     retries: int
 
     def __post_init__(self):
-        object.__setattr__(self, "photos", [os.fspath(photo) for photo in self.photos])
+        self.photos = [os.fspath(photo) for photo in self.photos]
         for name in ("labels", "title_column"):
             if isinstance(getattr(self, name), str):
-                object.__setattr__(self, name, [getattr(self, name)])
+                setattr(self, name, [getattr(self, name)])
         for name in ("output", "path_root"):
             value = getattr(self, name)
-            object.__setattr__(self, name, anywhere(value) if value else None)
+            setattr(self, name, anywhere(value) if value else None)
         if not self.model and not self.server:
-            object.__setattr__(self, "model", DEFAULT)
+            self.model = DEFAULT
 
 
 def predict(
@@ -169,8 +168,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(argv: Sequence[str] | None) -> None:
     options = vars(_parser().parse_args(argv))
-    top, given = options.pop("top"), options.pop("threshold")
-    options["threshold"] = dict(given) if given else None
+    top = options.pop("top")
+    options["threshold"] = dict(options["threshold"] or ())
     request, report_to = _Request(**options), Terminal()
     with _opened(request, report_to) as work:
         top = _checked_top(top, work)
@@ -200,15 +199,12 @@ class _Work:
         """Yield the photos' predictions in batches; loads a model of this machine first."""
         in_flight = self.request.in_flight if self.server else IN_FLIGHT_HERE
         grouped = batches(photos, self.request.batch_size)
-        return classify_all(grouped, self.server or self._local(), in_flight)
-
-    def _local(self) -> Model:
-        assert self.version is not None  # as there is no server
-        # Imported here, so that --help and a wrong path are answered at once.
-        load_tensorflow()
-        from fashion_keras.tagging.loading import load_local
-
-        return load_local(self.version, self.labels, bool(self.request.title_column))
+        model = self.server
+        if model is None:
+            assert self.version is not None
+            titles = bool(self.request.title_column)
+            model = loading.load_local(self.version, self.labels, titles)
+        return classify_all(grouped, model, in_flight)
 
 
 @contextlib.contextmanager
@@ -217,37 +213,24 @@ def _opened(request: _Request, report_to: Reporter) -> Iterator[_Work]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(watched(report_to))
         if request.output:
-            output = stack.enter_context(changing(request.output))
-            request = dataclasses.replace(request, output=output)
+            request.output = stack.enter_context(changing(request.output))
         _check(request)
-        yield stack.enter_context(_work(request, report_to))
-
-
-@contextlib.contextmanager
-def _work(request: _Request, report_to: Reporter) -> Iterator[_Work]:
-    version = find_model(request.model, small=True) if request.model else None
-    info = info_of(version) if version else None
-    if version and is_released(version):
-        report_to.note(released_note(version))
-    titles = tuple(request.title_column or ())
-    columns = PathColumns(request.path_column, request.id_column, request.path_root, titles)
-    with (
-        PhotoSource(request.photos, columns) as source,
-        _server(request, info, report_to) as server,
-        connected(request.cluster, report_to) as cluster,
-    ):
+        version = find_model(request.model, small=True) if request.model else None
+        info = info_of(version) if version else None
+        if version and is_released(version):
+            report_to.note(released_note(version))
+        titles = tuple(request.title_column or ())
+        columns = PathColumns(request.path_column, request.id_column, request.path_root, titles)
+        source = stack.enter_context(PhotoSource(request.photos, columns))
+        server = stack.enter_context(_server(request, info, report_to))
+        cluster = stack.enter_context(connected(request.cluster, report_to))
         known = info.label_names if info else ()  # never empty without a server
         heads = server.heads if server else heads_of(known, request.labels)
         labels = tuple(head.label for head in heads)
-        thresholds = {
-            sees: thresholds_of(
-                labels,
-                info.label if info else HEADLINE,
-                info.thresholds(sees) if info else {},
-                _given_thresholds(request),
-            )
-            for sees in SEES
-        }
+        headline = info.label if info else HEADLINE
+        fitted = {sees: info.thresholds(sees) if info else {} for sees in SEES}
+        given = _given_thresholds(request)
+        thresholds = {sees: thresholds_of(labels, headline, fitted[sees], given) for sees in SEES}
         yield _Work(request, source, version, info, server, cluster, labels, thresholds)
 
 
@@ -259,8 +242,8 @@ def _server(
     assert request.name is not None  # `_check` has seen to it
     retries = Retries(request.retries, request.server, report_to.note)
     at = (request.server, request.name, retries, request.in_flight)
-    known = info.label_names if info else None
-    return contextlib.closing(connect(*at, known, request.labels, bool(request.title_column)))
+    known, titles = info.label_names if info else None, bool(request.title_column)
+    return contextlib.closing(loading.connect(*at, known, request.labels, titles))
 
 
 def _given_thresholds(request: _Request) -> Mapping[str | None, float]:
@@ -375,7 +358,7 @@ def _checked_top(top: int | None, work: _Work) -> int:
 
 def _check(request: _Request) -> None:
     if request.server:
-        check_address(request.server)
+        loading.check_address(request.server)
         if not request.name:
             raise UserError(f"--server {request.server}: which of its models? Give --name NAME")
     if request.cluster and (request.server or not request.output):

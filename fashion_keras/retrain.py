@@ -92,48 +92,32 @@ def retrain(
     config = load_config(config_file if config_file.is_file() else None)
     load_tensorflow()
     with held(file.parent, fresh=False), report_to:
-        if part == "title":
-            return _fit_title(file, model, data, info, config, report_to)
-        return _retrain(file, model, data, info, config, report_to, epochs, sampling, views)
+        options = {"epochs": epochs, "sampling": sampling, "views": views}
+        return _retrain(part, file, model, data, info, config, report_to, **options)
 
 
-def _fit_title(file, model, data, info, config, report_to) -> Run:
+def _retrain(part, file, model, data, info, config, report_to, **options) -> Run:
     from fashion_keras.evaluation.calibrating import calibrate_run, calibration_table
     from fashion_keras.evaluation.predictions import check_vocabularies
+    from fashion_keras.training.heads import heads_table, retrain_heads
     from fashion_keras.training.title_fit import add_title
 
     run = load_run(model, info, decided=False)
     check_vocabularies(run.labels, info, run.path, data)
-    run = add_title(run, data, report_to.update)
+    if part == "title":
+        run = add_title(run, data, report_to.update)
+        done = f"{file.parent / TITLE_FILE}; next: export it again"
+    else:
+        seed = config.training.seed
+        found = retrain_heads(run, data, **options, seed=seed, progress=report_to.update)
+        report_to.say(heads_table(found))
+        if not any(head.kept for head in found):
+            report_to.say(f"no head validates better: {file} stays as it was")
+            return load_run(model, info)  # with its decision
+        done = f"{file}; next: export it again, evaluate it on test"
     run, steps = calibrate_run(run, data, config.decision, progress=report_to.bars)
     report_to.say(calibration_table(run, steps))
-    report_to.say(f"written to {file.parent / TITLE_FILE}; next: export it again")
-    return run
-
-
-def _retrain(file, model, data, info, config, report_to, epochs, sampling, views) -> Run:
-    from fashion_keras.evaluation.calibrating import calibrate_run, calibration_table
-    from fashion_keras.evaluation.predictions import check_vocabularies
-    from fashion_keras.training.heads import heads_table, retrain_heads
-
-    run = load_run(model, info, decided=False)
-    check_vocabularies(run.labels, info, run.path, data)
-    found = retrain_heads(
-        run,
-        data,
-        epochs=epochs,
-        sampling=sampling,
-        views=views,
-        seed=config.training.seed,
-        progress=report_to.update,
-    )
-    report_to.say(heads_table(found))
-    if not any(head.kept for head in found):
-        report_to.say(f"no head validates better: {file} stays as it was")
-        return load_run(model, info)  # with its decision
-    run, steps = calibrate_run(run, data, config.decision, progress=report_to.bars)
-    report_to.say(calibration_table(run, steps))
-    report_to.say(f"written to {file}; next: export it again, evaluate it on test")
+    report_to.say(f"written to {done}")
     return run
 
 
