@@ -21,10 +21,9 @@ import pandas as pd
 from title_baseline import predicted, titles_as_features
 
 from fashion_keras.commands import run_command
-from fashion_keras.comparison.paired import paired_bootstrap
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.decision.automation import proportion_interval
-from fashion_keras.evaluation.intervals import bootstrap_intervals
+from fashion_keras.evaluation.intervals import bootstrap_intervals, paired_bootstrap
 from fashion_keras.metrics import confusion_matrix, scores
 from fashion_keras.quiet import load_tensorflow
 from fashion_keras.run import SEES, Run, load_run

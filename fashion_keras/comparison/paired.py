@@ -10,61 +10,11 @@ import numpy as np
 
 from fashion_keras.comparison.runs import StoredRun, pool_seeds, seed_of
 from fashion_keras.errors import UserError
-from fashion_keras.metrics import METRICS, Counts, scores_of_classes
+from fashion_keras.evaluation.intervals import paired_bootstrap, percentiles
+from fashion_keras.metrics import METRICS, scores_of_classes
 
 COMPARED = tuple(metric for metric in METRICS if metric.compared)
 SCORES = tuple(metric.key for metric in COMPARED)
-_NUMBERS_AT_ONCE = 1 << 21  # 16 MB of draws, however many photos there are
-
-
-def paired_bootstrap(
-    truth: np.ndarray,
-    predictions: Sequence[np.ndarray],
-    num_classes: int,
-    *,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> dict[str, np.ndarray]:
-    """Score all models on the same photos, drawn anew with replacement `resamples` times.
-
-    Paired (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 16): within a
-    resample every model is scored on the same photos, so that a difference between columns does
-    not hold what they share. A photo matters only through its tuple of truth and predictions,
-    so drawing the tuples' counts from a multinomial distribution is drawing the photos.
-
-    Args:
-        truth: class indices `[N]`, -1 where there is none: that photo counts nowhere.
-        predictions: class indices `[N]` of each of K models.
-        num_classes: classes of the vocabulary.
-
-    Returns:
-        Each score that is compared by its key, of every resample, float64 `[resamples, K]`.
-
-    Raises:
-        ValueError: no photo has a label.
-    """
-    table = np.stack([truth, *predictions], axis=1)[np.asarray(truth) >= 0]
-    if not len(table):
-        raise ValueError("no photo has a label: there is nothing to resample")
-    cells, counts = np.unique(table, axis=0, return_counts=True)
-    total = int(counts.sum())
-    classes = np.arange(num_classes)
-    by_truth = (cells[:, :1] == classes).astype(np.float64)
-    by_prediction = [
-        (cells[:, k : k + 1] == classes).astype(np.float64) for k in range(1, cells.shape[1])
-    ]
-    generator = np.random.default_rng(seed)
-    at_once = max(1, _NUMBERS_AT_ONCE // len(counts))
-    parts = []
-    for start in range(0, resamples, at_once):
-        size = min(at_once, resamples - start)
-        drawn = generator.multinomial(total, counts / total, size=size).astype(np.float64)
-        support = drawn @ by_truth
-        by_model = [Counts(drawn @ (by_truth * one), support, drawn @ one) for one in by_prediction]
-        parts.append({m.key: np.stack([m.compute(c) for c in by_model], axis=1) for m in COMPARED})
-    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-
-
 CONFIDENCE = 0.95
 RULES = {
     **{metric.key: metric.rule for metric in COMPARED},
@@ -152,7 +102,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 
 def _score(values: np.ndarray, drawn: np.ndarray, columns: Sequence[int]) -> dict:
-    low, high = _interval(drawn[:, columns].mean(axis=1))
+    low, high = percentiles(drawn[:, columns].mean(axis=1), CONFIDENCE)
     several = len(columns) > 1
     return {
         "value": float(values[columns].mean()),
@@ -167,7 +117,7 @@ def _difference(runs, found, values, drawn, members: Mapping[str, list[int]], a,
     result: dict = {"a": a, "b": b}
     for score in SCORES:
         change = drawn[score][:, other].mean(axis=1) - drawn[score][:, one].mean(axis=1)
-        low, high = _interval(change)
+        low, high = percentiles(change, CONFIDENCE)
         result[score] = {
             "value": float(values[score][other].mean() - values[score][one].mean()),
             "low": low,
@@ -206,9 +156,3 @@ def _welch(one: np.ndarray, other: np.ndarray) -> float | None:
     from scipy.stats import ttest_ind
 
     return float(ttest_ind(one, other, equal_var=False).pvalue)
-
-
-def _interval(drawn: np.ndarray) -> tuple[float, float]:
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(drawn, (tail, 1 - tail))
-    return float(low), float(high)

@@ -1,6 +1,8 @@
-"""A confusion matrix in; bootstrap confidence intervals of its scores out. Only NumPy."""
+"""A confusion matrix, or several models' predictions, in; bootstraps of their scores out."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,9 +39,14 @@ def bootstrap_intervals(
         ValueError: the matrix is empty.
     """
     drawn = resampled_scores(matrix, resamples=resamples, seed=seed, stratified=stratified)
+    return {name: percentiles(values, confidence) for name, values in drawn.items()}
+
+
+def percentiles(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the interval that holds the middle share of some values, `(low, high)`."""
     tail = (1 - confidence) / 2
-    bounds = {name: np.quantile(values, (tail, 1 - tail)) for name, values in drawn.items()}
-    return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
+    low, high = np.quantile(values, (tail, 1 - tail))
+    return float(low), float(high)
 
 
 def resampled_scores(
@@ -47,32 +54,69 @@ def resampled_scores(
 ) -> dict[str, np.ndarray]:
     """Return each score of `METRICS` of every bootstrap resample, float64 `[resamples]`."""
     matrix = np.asarray(matrix, np.int64)
-    truth, prediction = np.nonzero(matrix)
-    counts = matrix[truth, prediction]
-    total = int(counts.sum())
-    if not total:
+    cells = np.argwhere(matrix)
+    if not len(cells):
         raise ValueError("the confusion matrix is empty: there is nothing to resample")
+    strata = cells[:, 0] if stratified else None
+    found = _resampled(cells, matrix[tuple(cells.T)], len(matrix), resamples, seed, strata)
+    return {key: values[:, 0] for key, values in found.items()}
+
+
+def paired_bootstrap(
+    truth: np.ndarray,
+    predictions: Sequence[np.ndarray],
+    num_classes: int,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Score all models on the same photos, drawn anew with replacement `resamples` times.
+
+    Paired (Efron & Tibshirani, chapter 16): within a resample every model is scored on the same
+    photos, so that a difference between columns does not hold what they share.
+
+    Args:
+        truth: class indices `[N]`, -1 where there is none: that photo counts nowhere.
+        predictions: class indices `[N]` of each of K models.
+        num_classes: classes of the vocabulary.
+
+    Returns:
+        Each score of `METRICS` by its key, of every resample, float64 `[resamples, K]`.
+
+    Raises:
+        ValueError: no photo has a label.
+    """
+    table = np.stack([truth, *predictions], axis=1)[np.asarray(truth) >= 0]
+    if not len(table):
+        raise ValueError("no photo has a label: there is nothing to resample")
+    cells, counts = np.unique(table, axis=0, return_counts=True)
+    return _resampled(cells, counts, num_classes, resamples, seed)
+
+
+def _resampled(cells, counts, num_classes, resamples, seed, strata=None):
+    """Draw the photos' tuples of truth and each model's prediction; return scores `[R, K]`."""
+    strata = np.zeros_like(counts) if strata is None else strata
     generator = np.random.default_rng(seed)
     # One column a class: summing a draw's cells by class is then a matrix product.
-    classes = np.arange(len(matrix))
-    by_truth = (truth[:, None] == classes).astype(np.float64)
-    by_prediction = (prediction[:, None] == classes).astype(np.float64)
-    on_diagonal = by_truth * by_prediction
-    chunk = max(1, _CELLS_AT_ONCE // len(counts))
+    classes = np.arange(num_classes)
+    by_truth, *by_prediction = (
+        (column[:, None] == classes).astype(np.float64) for column in cells.T
+    )
+    at_once = max(1, _CELLS_AT_ONCE // len(counts))
     parts = []
-    for start in range(0, resamples, chunk):
-        size = min(chunk, resamples - start)
-        draw = _draw(generator, counts, truth if stratified else np.zeros_like(truth), size)
-        drawn = Counts(draw @ on_diagonal, draw @ by_truth, draw @ by_prediction)
-        parts.append({metric.key: metric.compute(drawn) for metric in METRICS})
+    for start in range(0, resamples, at_once):
+        drawn = _draw(generator, counts, strata, min(at_once, resamples - start))
+        support = drawn @ by_truth
+        by_model = [Counts(drawn @ (by_truth * one), support, drawn @ one) for one in by_prediction]
+        parts.append({m.key: np.stack([m.compute(c) for c in by_model], axis=1) for m in METRICS})
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
-def _draw(generator, counts, stratum, size):
+def _draw(generator, counts, strata, size):
     """Draw the cells' counts anew, each stratum's photos among themselves: float64 `[R, cells]`."""
     drawn = np.empty((size, len(counts)))
-    for number in np.unique(stratum):
-        cells = stratum == number
+    for number in np.unique(strata):
+        cells = strata == number
         total = counts[cells].sum()
         drawn[:, cells] = generator.multinomial(total, counts[cells] / total, size=size)
     return drawn
