@@ -94,18 +94,8 @@ class Evaluation:
     @property
     def photos(self) -> pd.DataFrame:
         """A row a photo: `id`, `truth` (None without a label), `prediction`, `probability`."""
-        import pandas as pd
-
         label = self.result["label"]
-        classes, truth = self.labels[label], self.predictions.truth[label]
-        return pd.DataFrame(
-            {
-                "id": self.predictions.ids,
-                "truth": [classes[index] if index >= 0 else None for index in truth],
-                "prediction": [classes[i] for i in self.predictions.prediction(label)],
-                "probability": self.predictions.probabilities(label).max(axis=1),
-            }
-        )
+        return self.predictions.table(label, self.labels[label])
 
     def __str__(self) -> str:
         return table(self.result)

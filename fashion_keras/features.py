@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fashion_keras.data.pipeline import Augmentation, class_indices, make_dataset
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.run import Run
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +36,22 @@ class Features:
         return self.values / np.maximum(lengths, 1e-12)
 
 
+def read_photos(
+    run: Run, records: str | os.PathLike, split: str, batch_size: int = 256
+) -> tf.data.Dataset:
+    """Return a split as batches of photos as the run takes them, one-hot labels, and ids."""
+    return make_dataset(
+        records,
+        split,
+        list(run.labels),
+        run.image_size,
+        batch_size,
+        resize=run.resize,
+        cache="none",
+        with_ids=True,
+    )
+
+
 def embed(
     run: Run,
     records: str | os.PathLike,
@@ -46,30 +66,14 @@ def embed(
     records that are missing or damaged.
     """
     info = DatasetInfo.load(records)
-    ids: list[str] = []
-    truth: dict[str, list[np.ndarray]] = {label: [] for label in run.labels}
-    found = []
-    for split in splits:
-        dataset = make_dataset(
-            records,
-            split,
-            list(run.labels),
-            run.image_size,
-            batch_size,
-            resize=run.resize,
-            cache="none",
-            with_ids=True,
+    phases = {
+        f"{split}, features": (
+            read_photos(run, records, split, batch_size),
+            info.splits[split].num_examples,
         )
-        done = 0
-        for images, one_hot, batch_ids in dataset:
-            found.append(np.asarray(run.features.predict_on_batch(images.numpy()), np.float32))
-            ids += [identifier.decode() for identifier in batch_ids.numpy()]
-            for label in run.labels:
-                truth[label].append(class_indices(one_hot[label].numpy()))
-            done += len(batch_ids)
-            if progress is not None:
-                progress(f"{split}, features", done, info.splits[split].num_examples)
-    return _joined(ids, truth, found)
+        for split in splits
+    }
+    return _embedded(run, phases, progress)
 
 
 def embed_varied(
@@ -87,7 +91,6 @@ def embed_varied(
     As in training the photos come shuffled, and those that fill no batch wait for the next
     view. MixUp and CutMix are left out of `augmentation`: what they make has no class.
     """
-    info = DatasetInfo.load(records)
     dataset = make_dataset(
         records,
         "train",
@@ -101,19 +104,24 @@ def embed_varied(
         resize=run.resize,
         seed=seed,
     )
+    photos = DatasetInfo.load(records).splits["train"].num_examples
+    return _embedded(run, {"train, varied": (dataset, views * photos)}, progress)
+
+
+def _embedded(run, phases, progress) -> Features:
+    """Run the backbone over the batches of each phase, of which it is known how many photos."""
+    ids: list[str] = []
     truth: dict[str, list[np.ndarray]] = {label: [] for label in run.labels}
     found = []
-    done, total = 0, views * info.splits["train"].num_examples
-    for images, one_hot in dataset:
-        found.append(np.asarray(run.features.predict_on_batch(images.numpy()), np.float32))
-        for label in run.labels:
-            truth[label].append(class_indices(one_hot[label].numpy()))
-        done += len(images)
-        if progress is not None:
-            progress("train, varied", done, total)
-    return _joined([], truth, found)
-
-
-def _joined(ids, truth, values) -> Features:
-    truth = {name: np.concatenate(parts) for name, parts in truth.items()}
-    return Features(ids, truth, np.concatenate(values))
+    for phase, (batches, total) in phases.items():
+        done = 0
+        for images, one_hot, *batch_ids in batches:
+            found.append(np.asarray(run.features.predict_on_batch(images.numpy()), np.float32))
+            ids += [identifier.decode() for some in batch_ids for identifier in some.numpy()]
+            for label in run.labels:
+                truth[label].append(class_indices(one_hot[label].numpy()))
+            done += len(images)
+            if progress is not None:
+                progress(phase, done, total)
+    joined = {name: np.concatenate(parts) for name, parts in truth.items()}
+    return Features(ids, joined, np.concatenate(found))

@@ -134,15 +134,9 @@ def _write_files(folder, result, predictions, labels):
     picture = figure_to_png(confusion_matrix_figure(counts, classes, title=title))
     (folder / MATRIX_PICTURE).write_bytes(picture)
 
-    truth = predictions.truth[label]
-    pd.DataFrame(
-        {
-            "id": list(map(cell, predictions.ids)),
-            "truth": [names[index] if index >= 0 else "" for index in truth],
-            "prediction": [names[index] for index in predictions.prediction(label)],
-            "probability": predictions.probabilities(label).max(axis=1),
-        }
-    ).to_csv(
+    table = predictions.table(label, names)
+    table["id"] = table["id"].map(cell)
+    table.to_csv(
         folder / PREDICTIONS_FILE,
         index=False,
         float_format="%.6f",

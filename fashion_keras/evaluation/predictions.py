@@ -9,13 +9,16 @@ import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy.special import softmax
 
-from fashion_keras.data.pipeline import class_indices, make_dataset
+from fashion_keras.data.pipeline import class_indices
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.data.title_terms import read_terms
 from fashion_keras.errors import UserError
+from fashion_keras.features import read_photos
 from fashion_keras.progress import open_bar
 from fashion_keras.run import Run
 
@@ -33,16 +36,10 @@ def predictions_parquet(
     both lists of float32. The schema's metadata holds `label`, `split` and, as JSON, `classes`:
     the order of `probabilities`.
     """
-    probabilities = predictions.probabilities(label)
-    names = np.array(classes, object)
-    truth = predictions.truth[label]
-    columns = {
-        "id": pa.array(predictions.ids, pa.string()),
-        "truth": pa.array(names[np.maximum(truth, 0)], pa.string(), mask=truth < 0),
-        "prediction": pa.array(names[predictions.prediction(label)], pa.string()),
-        "probability": pa.array(probabilities.max(axis=1), pa.float32()),
-        "probabilities": _rows(probabilities),
-    }
+    found = predictions.table(label, classes)
+    columns = {name: pa.array(found[name], pa.string()) for name in ("id", "truth", "prediction")}
+    columns["probability"] = pa.array(found["probability"], pa.float32())
+    columns["probabilities"] = _rows(predictions.probabilities(label))
     if embeddings is not None:
         columns["embedding"] = _rows(embeddings)
     table = pa.table(columns).replace_schema_metadata(
@@ -83,9 +80,29 @@ class Predictions:
 
     def probabilities(self, label: str) -> np.ndarray:
         """Return the softmax of a head's logits, float32 `[N, C]`."""
-        logits = self.logits[label]
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return exponentials / exponentials.sum(axis=1, keepdims=True)
+        return softmax(self.logits[label], axis=1)
+
+    def confidence(self, label: str) -> np.ndarray:
+        """Return the probability of the likeliest class, float32 `[N]`."""
+        return self.probabilities(label).max(axis=1)
+
+    def is_right(self, label: str) -> np.ndarray:
+        """Return whether the likeliest class is the truth, bool `[N]`; False without a label."""
+        return self.prediction(label) == self.truth[label]
+
+    def table(self, label: str, classes: Sequence[str]) -> pd.DataFrame:
+        """Return a row a photo: `id`, `truth` (None without a label), `prediction`, `probability`.
+
+        `classes` are the head's class names in index order.
+        """
+        return pd.DataFrame(
+            {
+                "id": self.ids,
+                "truth": [classes[index] if index >= 0 else None for index in self.truth[label]],
+                "prediction": [classes[index] for index in self.prediction(label)],
+                "probability": self.confidence(label),
+            }
+        )
 
     def in_top(self, label: str, k: int) -> np.ndarray:
         """Return whether the truth is among the k likeliest classes, bool `[N]`.
@@ -131,16 +148,7 @@ def _by_photo(run, records, info, split, batch_size, predictor, progress) -> Pre
     ids: list[str] = []
     truth: dict[str, list[np.ndarray]] = {label: [] for label in run.labels}
     logits: dict[str, list[np.ndarray]] = {label: [] for label in run.labels}
-    batches = make_dataset(
-        records,
-        split,
-        list(run.labels),
-        run.image_size,
-        batch_size,
-        resize=run.resize,
-        cache="none",
-        with_ids=True,
-    )
+    batches = read_photos(run, records, split, batch_size)
     total = info.splits[split].num_examples
     with open_bar(total, split, "photo", shown=progress, leave=False) as bar:
         for images, one_hot, batch_ids in batches:
@@ -159,18 +167,7 @@ def _by_title(run, records, info, split, batch_size, predictor, sees, progress) 
     logits: dict[str, list[np.ndarray]] = {label: [] for label in run.labels}
     photos = None
     if sees == "both":
-        photos = iter(
-            make_dataset(
-                records,
-                split,
-                run.label,
-                run.image_size,
-                batch_size,
-                resize=run.resize,
-                cache="none",
-                with_ids=True,
-            )
-        )
+        photos = iter(read_photos(run, records, split, batch_size))
     total = len(terms.product_ids)
     with open_bar(total, split, "product", shown=progress, leave=False) as bar:
         for start in range(0, total, batch_size):

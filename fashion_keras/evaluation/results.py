@@ -186,8 +186,7 @@ def _acceptance(predictions, label, accept) -> dict | None:
     if accept is None:
         return None
     known = predictions.truth[label] >= 0
-    confidence = predictions.probabilities(label)[known].max(axis=1)
-    correct = (predictions.prediction(label) == predictions.truth[label])[known]
+    confidence, correct = predictions.confidence(label)[known], predictions.is_right(label)[known]
     return {
         "threshold": accept.threshold,
         "target_error": accept.target_error,

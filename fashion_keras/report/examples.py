@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image
 
-from fashion_keras.data.pipeline import make_dataset
 from fashion_keras.evaluation.predictions import Predictions
+from fashion_keras.features import read_photos
 from fashion_keras.run import Run
 
 
@@ -27,7 +27,7 @@ def surest_mistakes(
     """
     label, names = run.label, run.labels[run.label]
     truth, said = predictions.truth[label], predictions.prediction(label)
-    probability = predictions.probabilities(label).max(axis=1)
+    probability = predictions.confidence(label)
     chosen = sure_mistakes(predictions, label, most)
     photos = load_photos(run, records, predictions.split, [predictions.ids[i] for i in chosen])
     captions = [
@@ -51,20 +51,10 @@ def load_photos(
     Reads the split from its start until all are found; ids that it does not hold are left out.
     """
     wanted = set(ids)
-    dataset = make_dataset(
-        records,
-        split,
-        run.label,
-        run.image_size,
-        256,
-        resize=run.resize,
-        cache="none",
-        with_ids=True,
-    )
     found: dict[str, np.ndarray] = {}
     if not wanted:
         return found
-    for images, _, batch_ids in dataset:
+    for images, _, batch_ids in read_photos(run, records, split):
         for row, id in enumerate(batch_ids.numpy()):
             if id.decode() in wanted:
                 found[id.decode()] = images[row].numpy()
@@ -125,14 +115,14 @@ class Confusion:
 
 def sure_mistakes(predictions: Predictions, label: str, most: int) -> np.ndarray:
     """Return the rows that were predicted wrongly, the most confident first, int64 `[≤ most]`."""
-    wrong = np.flatnonzero(_known(predictions, label) & ~_right(predictions, label))
-    return wrong[np.argsort(-_confidence(predictions, label)[wrong], kind="stable")][:most]
+    wrong = np.flatnonzero((predictions.truth[label] >= 0) & ~predictions.is_right(label))
+    return wrong[np.argsort(-predictions.confidence(label)[wrong], kind="stable")][:most]
 
 
 def unsure_hits(predictions: Predictions, label: str, most: int) -> np.ndarray:
     """Return the rows that were predicted rightly, the least confident first, int64 `[≤ most]`."""
-    right = np.flatnonzero(_right(predictions, label))
-    return right[np.argsort(_confidence(predictions, label)[right], kind="stable")][:most]
+    right = np.flatnonzero(predictions.is_right(label))
+    return right[np.argsort(predictions.confidence(label)[right], kind="stable")][:most]
 
 
 def largest_confusions(
@@ -153,15 +143,3 @@ def largest_confusions(
         )
     found.sort(key=lambda pair: (-pair.count, -pair.share, pair.truth, pair.prediction))
     return found[:most]
-
-
-def _known(predictions, label):
-    return predictions.truth[label] >= 0
-
-
-def _right(predictions, label):
-    return predictions.prediction(label) == predictions.truth[label]
-
-
-def _confidence(predictions, label):
-    return predictions.probabilities(label).max(axis=1)

@@ -229,9 +229,8 @@ def _choose(validation, label, target_error) -> tuple[Acceptance | None, str | N
 def _sureness(predictions, label):
     """Return confidence, whether it was right, and the class of each photo with a label."""
     known = predictions.truth[label] >= 0
-    prediction = predictions.prediction(label)[known]
-    confidence = predictions.probabilities(label)[known].max(axis=1)
-    return confidence, prediction == predictions.truth[label][known], prediction
+    confidence, correct = predictions.confidence(label), predictions.is_right(label)
+    return confidence[known], correct[known], predictions.prediction(label)[known]
 
 
 def _sampled_curve(confidence, correct):

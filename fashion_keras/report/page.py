@@ -297,7 +297,7 @@ def _gather(run, records, predictions) -> dict:
     rows = np.unique(np.concatenate([explained, *(pair.rows for pair in pairs)]).astype(int))
     pixels = load_photos(run, records, predictions.split, [predictions.ids[row] for row in rows])
     said = predictions.prediction(label)
-    probability = predictions.probabilities(label).max(axis=1)
+    probability = predictions.confidence(label)
     images = np.stack([pixels[predictions.ids[row]] for row in explained])
     # The model before its decision: with mirror images the predictor would take twice as long.
     maps = occlusion_maps(run.model, label, images, said[explained])
