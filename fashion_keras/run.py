@@ -393,7 +393,7 @@ def _identity(info: DatasetInfo) -> dict:
 
 def _load_model(file: Path) -> keras.Model:
     keras = load_keras()
-    from fashion_keras.models.precision import compute_in_float32
+    from fashion_keras.models.classifier import compute_in_float32
 
     try:
         return compute_in_float32(keras.models.load_model(file, compile=False))

@@ -9,6 +9,7 @@ hostile one can run nothing.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import os
 import pickle
@@ -91,6 +92,20 @@ class _Restricted(pickle.Unpickler):
     def persistent_load(self, reference):
         _, type_name, key, _, count, *_ = reference
         return self.storages.setdefault(key, _Storage(type_name, count))
+
+
+@contextlib.contextmanager
+def imagenet_download(host: str):
+    """Turn a failed download inside the block into a `UserError` that says what to do."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # each host wraps network failures in a class of its own
+        raise UserError(
+            f"cannot download ImageNet weights from {host}: {str(error).splitlines()[0][:160]}\n"
+            "Go online once (they are cached), or use --weights none or --weights PATH"
+        ) from error
 
 
 _BEST_MODEL_FILE = "best.keras"  # of a run's folder

@@ -347,7 +347,7 @@ def _see_the_whole_batch(model) -> None:
     """Normalise by the statistics of the whole batch, and drop by a mask of the whole batch."""
     import keras
 
-    from fashion_keras.models.precision import layers_of
+    from fashion_keras.models.classifier import layers_of
 
     for layer in layers_of(model):
         if isinstance(layer, keras.layers.BatchNormalization):

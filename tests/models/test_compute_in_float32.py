@@ -1,8 +1,7 @@
 import keras
 import numpy as np
 
-from fashion_keras.models.classifier import build_classifier
-from fashion_keras.models.precision import compute_in_float32, layers_of
+from fashion_keras.models.classifier import build_classifier, compute_in_float32, layers_of
 
 PHOTOS = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("uint8")
 

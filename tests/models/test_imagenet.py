@@ -4,13 +4,13 @@ import pytest
 from hosted_weights import HOSTS, point_applications_to, serving, write_applications_file
 
 from fashion_keras.errors import UserError
-from fashion_keras.models.imagenet import imagenet_download
 from fashion_keras.models.registry import (
     ARCHITECTURES,
     build_backbone,
     check_imagenet,
     imagenet_host,
 )
+from fashion_keras.models.weights import imagenet_download
 
 
 def test_failed_download_is_a_line_that_says_what_to_do():

@@ -17,7 +17,7 @@ from fashion_keras.config import load_config
 from fashion_keras.data.pipeline import make_dataset
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
-from fashion_keras.models.precision import layers_of
+from fashion_keras.models.classifier import layers_of
 from fashion_keras.models.registry import ARCHITECTURES
 from fashion_keras.run import load_run
 from fashion_keras.training import optimizer, trainer

@@ -11,7 +11,7 @@ import types
 import keras
 import numpy as np
 
-from fashion_keras.models.precision import layers_of
+from fashion_keras.models.classifier import layers_of
 
 # At most this many output pixels a photo: oneDNN splits a convolution over pixels, and with 6
 # of them (ResNet18's last stage at 80×60) runs at a third of a matrix product's speed.

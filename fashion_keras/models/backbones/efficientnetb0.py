@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     import keras
 
@@ -23,14 +25,14 @@ def build_backbone(image_size: tuple[int, int], *, imagenet: bool) -> keras.Mode
     """
     import keras
 
-    from fashion_keras.models.imagenet import copy_efficientnet, imagenet_download
-
     backbone = _build(image_size, weights=None, name="backbone")
     if imagenet:
+        from fashion_keras.models.weights import imagenet_download
+
         with imagenet_download("Keras Applications"):
             # Under its own name: Keras takes the name of the file to download from the model's.
             source = _build(image_size, weights="imagenet")
-        copy_efficientnet(source, backbone)
+        _copy(source, backbone)
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = BATCH_NORM_MOMENTUM
@@ -43,3 +45,24 @@ def _build(image_size, **options):
     return keras.applications.EfficientNetB0(
         include_top=False, input_shape=(*image_size, 3), **options
     )
+
+
+def _copy(source: keras.Model, target: keras.Model) -> None:
+    """Copy Keras Applications' EfficientNet with ImageNet weights into one built without, in place.
+
+    The source divides by the square root of ImageNet's deviation in a Rescaling of its own after
+    its Normalization; here that goes into the Normalization's variance.
+    """
+    import keras
+
+    extra = [layer for layer in source.layers if isinstance(layer, keras.layers.Rescaling)][1:]
+    factors = np.prod([np.asarray(layer.scale) for layer in extra], axis=0) if extra else 1.0
+    by_name = {layer.name: layer for layer in source.layers}
+    (source_norm,) = (v for v in source.layers if isinstance(v, keras.layers.Normalization))
+    for layer in target.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            mean, variance, *count = source_norm.get_weights()
+            layer.set_weights([mean, variance / np.square(factors), *count])
+            layer.finalize_state()
+        elif layer.weights:
+            layer.set_weights(by_name[layer.name].get_weights())
