@@ -42,10 +42,14 @@ def measured(arch: str, devices: str, batch_size: int, steps: int) -> dict[str, 
 
     from fashion_keras.config import OptimizerConfig
     from fashion_keras.models.classifier import build_classifier
-    from fashion_keras.training.devices import jit_compile
     from fashion_keras.training.distribution import parse_devices, start
     from fashion_keras.training.losses import HeadLoss
-    from fashion_keras.training.optimizer import accelerated, build_optimizer, create_variables
+    from fashion_keras.training.optimizer import (
+        accelerated,
+        build_optimizer,
+        create_variables,
+        jit_compile,
+    )
 
     class Clock(keras.callbacks.Callback):
         """Look at both clocks where an epoch begins and ends."""

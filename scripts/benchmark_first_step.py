@@ -46,9 +46,8 @@ def first_step(arch: str, *, created: bool) -> dict[str, float]:
 
     from fashion_keras.models.accelerate.kernels import use_fast_kernels
     from fashion_keras.models.classifier import build_classifier
-    from fashion_keras.training.devices import jit_compile
     from fashion_keras.training.losses import HeadLoss
-    from fashion_keras.training.optimizer import build_optimizer, create_variables
+    from fashion_keras.training.optimizer import build_optimizer, create_variables, jit_compile
 
     model = build_classifier(arch, (80, 60), HEADS)
     use_fast_kernels(model)

@@ -18,8 +18,7 @@ from fashion_keras.errors import UserError
 from fashion_keras.io import replacing, replacing_folder, write_sealed
 from fashion_keras.places import sync
 from fashion_keras.reading import parse_json, read_text, sha256_of, unsealed
-from fashion_keras.training.callbacks import BestModel
-from fashion_keras.training.ema import ExponentialMovingAverage
+from fashion_keras.training.callbacks import BestModel, ExponentialMovingAverage
 from fashion_keras.training.workdir import checkpoints
 
 # What reading a damaged checkpoint raises: files, HDF5, zip, JSON of another shape.

@@ -24,9 +24,8 @@ from fashion_keras.metrics import scores_of_classes
 from fashion_keras.models.classifier import head_name
 from fashion_keras.provenance import changing
 from fashion_keras.run import HEADS_FILE, Run, check_run, remove_decisions
-from fashion_keras.training.devices import jit_compile
 from fashion_keras.training.losses import HeadLoss
-from fashion_keras.training.optimizer import build_optimizer, create_variables
+from fashion_keras.training.optimizer import build_optimizer, create_variables, jit_compile
 
 # At most; a small catalogue takes smaller batches, so that an epoch has about a hundred steps.
 BATCH_SIZE = 256

@@ -25,24 +25,25 @@ from fashion_keras.io import place
 from fashion_keras.models.classifier import build_classifier, head_name, set_trainable
 from fashion_keras.models.weights import load_weights
 from fashion_keras.progress import LOGGER
-from fashion_keras.training import devices
 from fashion_keras.training.callbacks import (
     BestModel,
     EpochLine,
+    ExponentialMovingAverage,
     RunScores,
     StopOnNaN,
     Throughput,
 )
 from fashion_keras.training.checkpoint import History, RunCheckpoint
 from fashion_keras.training.distribution import Distribution
-from fashion_keras.training.ema import ExponentialMovingAverage
 from fashion_keras.training.losses import HeadLoss, class_weights, logit_offsets
 from fashion_keras.training.macro_f1 import MacroF1
 from fashion_keras.training.optimizer import (
     accelerated,
     build_optimizer,
     create_variables,
+    describe_devices,
     is_emulated,
+    jit_compile,
     resolve_precision,
 )
 from fashion_keras.training.stages import plan_stages
@@ -91,7 +92,7 @@ def train(
     distribution = distribution or Distribution()
     distribution.check(config, info.splits["train"].num_examples)
     precision = resolve_precision(config.training.precision)
-    say(f"device: {devices.describe()}, precision: {precision}")
+    say(f"device: {describe_devices()}, precision: {precision}")
     if distribution.replicas > 1:
         say(distribution.describe(config.training.batch_size))
     if is_emulated(precision):
@@ -303,7 +304,7 @@ def _compile(model, config, stage, steps, info, shared):
             ),
             loss=losses,
             loss_weights=shares,
-            jit_compile=devices.jit_compile(shared.replicas),
+            jit_compile=jit_compile(shared.replicas),
         )
         create_variables(model)
     shared.adapt_optimizer(model)

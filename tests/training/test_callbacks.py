@@ -13,12 +13,12 @@ from fashion_keras.errors import UserError
 from fashion_keras.training.callbacks import (
     BestModel,
     EpochLine,
+    ExponentialMovingAverage,
     RunScores,
     StopOnNaN,
     Throughput,
 )
 from fashion_keras.training.checkpoint import History, RunCheckpoint
-from fashion_keras.training.ema import ExponentialMovingAverage
 from fashion_keras.training.macro_f1 import MacroF1
 from fashion_keras.training.tensorboard import RunBoard
 

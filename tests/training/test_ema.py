@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from fashion_keras.training.ema import ExponentialMovingAverage, averaged
+from fashion_keras.training.callbacks import ExponentialMovingAverage, averaged
 
 
 def model_with(value):
