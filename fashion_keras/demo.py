@@ -166,8 +166,7 @@ def _looker(run):
     """Return the function that draws heat maps, with the Keras model of a run."""
     import tensorflow as tf
 
-    from fashion_keras.report.examples import thumbnail
-    from fashion_keras.report.occlusion import occlusion_maps
+    from fashion_keras.report.examples import occlusion_maps, thumbnail
     from fashion_keras.serving.decoding import decode_photos
 
     def look(encoded, asked):

@@ -16,8 +16,13 @@ from fashion_keras.commands import positive_int, run_command
 from fashion_keras.config import load_config
 from fashion_keras.data.schema import DatasetInfo, did_you_mean
 from fashion_keras.errors import UserError
-from fashion_keras.evaluation.files import REPORT_FILE, can_write, check_output, write_evaluation
-from fashion_keras.evaluation.table import table
+from fashion_keras.evaluation.files import (
+    REPORT_FILE,
+    can_write,
+    check_output,
+    table,
+    write_evaluation,
+)
 from fashion_keras.io import is_address, place
 from fashion_keras.places import anywhere, changes, local
 from fashion_keras.progress import Reporter, Terminal, reporter

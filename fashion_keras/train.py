@@ -392,7 +392,7 @@ def _soft_targets(
     if not training.teacher or (_needs_no_teacher(config, workdir) and not file.is_file()):
         return None
     from fashion_keras.data.pipeline import SoftTargets
-    from fashion_keras.evaluation.teacher import ask_teachers
+    from fashion_keras.evaluation.predictions import ask_teachers
 
     if file.is_file():
         check_files(workdir, TEACHER_FILE)

@@ -11,8 +11,7 @@ from tiny_records import write_tiny_records
 from fashion_keras.config import load_config
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
-from fashion_keras.evaluation.predictions import predict
-from fashion_keras.evaluation.teacher import ask_teachers
+from fashion_keras.evaluation.predictions import ask_teachers, predict
 from fashion_keras.models.registry import ARCHITECTURES
 from fashion_keras.run import check_teacher, load_run
 

@@ -36,12 +36,12 @@ from fashion_keras.report.examples import (
     HEIGHT,
     largest_confusions,
     load_photos,
+    occlusion_maps,
     sure_mistakes,
     thumbnail,
     unsure_hits,
 )
 from fashion_keras.report.insight import insights
-from fashion_keras.report.occlusion import occlusion_maps
 from fashion_keras.run import Run
 from fashion_keras.text import command
 

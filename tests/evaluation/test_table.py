@@ -5,9 +5,9 @@ import copy
 import numpy as np
 import pytest
 
+from fashion_keras.evaluation.files import table
 from fashion_keras.evaluation.predictions import Predictions
 from fashion_keras.evaluation.results import evaluate_predictions
-from fashion_keras.evaluation.table import table
 from fashion_keras.metrics import METRICS
 
 LABELS = {"subCategory": ("Bags", "Shoes", "Topwear", "Watches"), "gender": ("Men", "Women")}

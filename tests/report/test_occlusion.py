@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fashion_keras.models.classifier import build_classifier
-from fashion_keras.report.occlusion import occlusion_maps
+from fashion_keras.report.examples import occlusion_maps
 
 WHITE = 255
 # Red, green and blue speak for three classes.
