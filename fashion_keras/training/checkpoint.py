@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 
 from fashion_keras.errors import UserError
 from fashion_keras.io import replacing, replacing_folder, write_sealed
@@ -39,14 +39,8 @@ class History:
     def append(self, epoch: int, logs: dict) -> None:
         """Add an epoch (counted from 1 in the file) and rewrite the file."""
         self.rows.append({"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}})
-        columns = list(dict.fromkeys(key for row in self.rows for key in row))
-        with (
-            replacing(self.path) as partial,
-            open(partial, "w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
+        with replacing(self.path) as partial:
+            pd.DataFrame(self.rows).to_csv(partial, index=False, lineterminator="\r\n")
 
 
 class RunCheckpoint(keras.callbacks.Callback):
