@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -118,8 +117,19 @@ def _write(run: Run, found: list[Retrained], options: dict) -> None:
                 run.model.save(partial)
             # They were fitted to the old heads; a kill before this leaves some that are refused.
             remove_decisions(file.parent, "photo", "both")
+    heads = {
+        head.label: {
+            **{
+                name: dict(zip(("accuracy", "macro_f1"), getattr(head, name), strict=True))
+                for name in ("before", "after", "mixed")
+            },
+            "share": head.share,
+        }
+        for head in found
+    }
+    raw = {**options, "trained_on": "train", "chosen_on": "validation", "heads": heads}
     with changing(file.parent, HEADS_FILE, made_from=[file.name]):
-        _save(found, **options, path=file.with_name(HEADS_FILE))
+        write_json(file.with_name(HEADS_FILE), raw)
 
 
 def fit_head(
@@ -214,23 +224,3 @@ def _augmentation(run) -> Augmentation | None:
 def _both(one: Features, other: Features) -> Features:
     truth = {name: np.concatenate([one.truth[name], other.truth[name]]) for name in one.truth}
     return Features([], truth, np.concatenate([one.values, other.values]))
-
-
-def _save(found, epochs, sampling, views, path: Path) -> None:
-    raw = {
-        "epochs": epochs,
-        "sampling": sampling,
-        "views": views,
-        "trained_on": "train",
-        "chosen_on": "validation",
-        "heads": {
-            head.label: {
-                "before": dict(zip(("accuracy", "macro_f1"), head.before, strict=True)),
-                "after": dict(zip(("accuracy", "macro_f1"), head.after, strict=True)),
-                "mixed": dict(zip(("accuracy", "macro_f1"), head.mixed, strict=True)),
-                "share": head.share,
-            }
-            for head in found
-        },
-    }
-    write_json(path, raw)
