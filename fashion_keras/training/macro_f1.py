@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -131,15 +132,6 @@ class Asked:
     threshold: float | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class _Compiled:
-    """What a model was when counting began."""
-
-    name: str
-    loss: object
-    output_names: tuple[str, ...]
-
-
 def count_heads(model: keras.Model, asked: Asked) -> HeadCounts:
     """Let `fit` and `evaluate` count a compiled model's predictions; return the counts.
 
@@ -199,9 +191,11 @@ class HeadCounts(keras.metrics.Metric):
         self.told = self.passed_over = False
         self.before_reset: Callable[[], None] | None = None
         self.matrices: dict[str, ConfusionMatrix] = {}
-        # In one object: Keras would wrap a dict of losses in one of its own.
-        self._model = _Compiled(
-            model.name, model.loss, tuple(getattr(model, "output_names", None) or ())
+        # As it was when counting began. In one object: Keras would wrap a dict of losses.
+        self._model = types.SimpleNamespace(
+            name=model.name,
+            loss=model.loss,
+            output_names=tuple(getattr(model, "output_names", None) or ()),
         )
         self._names: tuple[str, ...] = ()  # in the model's order
         self._order: tuple[str, ...] = ()  # in which lists of labels come
@@ -279,12 +273,12 @@ class HeadCounts(keras.metrics.Metric):
                 raise UserError(f"MacroF1: no output {name!r} among {', '.join(self._names)}")
         found: dict[str, ConfusionMatrix] = {}
         for name in wanted:
-            shape, loss = outputs[name].shape, _Loss(losses.get(name))
+            shape, threshold = outputs[name].shape, self.asked.threshold
+            if threshold is None:
+                threshold = _threshold(losses.get(name))
             if len(shape) == 2 and shape[-1] > 1:
                 found[name] = ConfusionMatrix(shape[-1], name=f"counts_{len(found)}")
-            elif len(shape) == 2 and (loss.is_binary or self.asked.threshold is not None):
-                threshold = self.asked.threshold
-                threshold = loss.threshold if threshold is None else threshold
+            elif len(shape) == 2 and threshold is not None:
                 found[name] = ConfusionMatrix(2, threshold, name=f"counts_{len(found)}")
         if not found:
             shapes = ", ".join(f"{name} {tuple(outputs[name].shape)}" for name in wanted)
@@ -304,14 +298,12 @@ class HeadCounts(keras.metrics.Metric):
         return dict.fromkeys(self._names, structure)
 
 
-class _Loss:
-    """What a loss, however it was given to `compile`, says of a head with one column."""
-
-    def __init__(self, loss):
-        loss = keras.losses.get(loss) if isinstance(loss, str) else loss
-        name = getattr(loss, "__name__", type(loss).__name__)
-        self.is_binary = "binary" in name.lower()
-        self.threshold = 0.0 if getattr(loss, "from_logits", False) else 0.5
+def _threshold(loss) -> float | None:
+    """Return from where one column says yes by a loss of `compile`; None of no binary one."""
+    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    if "binary" not in getattr(loss, "__name__", type(loss).__name__).lower():
+        return None
+    return 0.0 if getattr(loss, "from_logits", False) else 0.5
 
 
 def _output_specs(model):

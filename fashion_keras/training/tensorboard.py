@@ -146,8 +146,9 @@ class RunBoard(keras.callbacks.Callback):
         """Write the epoch's scalars and, now and then, the confusion matrix."""
         step = epoch + 1
         for name, value in logs.items():
-            with self._writers["validation" if name.startswith("val_") else "train"].as_default():
-                tf.summary.scalar(_tag(name.removeprefix("val_")), value, step=step)
+            key = name.removeprefix("val_")
+            with self._writers["train" if key == name else "validation"].as_default():
+                tf.summary.scalar(f"{_GROUPS.get(key, _OTHERS)}/{key}", value, step=step)
         headline = next(iter(self._macro_f1.validation_scores))
         result = self._macro_f1.validation_scores[headline]
         with self._writers["validation"].as_default():
@@ -216,10 +217,6 @@ def _figures(raw: dict) -> dict[str, bool | float | str]:
         if isinstance(value, bool | int | float | str) and name != "records"
     }
     return found | {"data.image_size": "×".join(map(str, raw["data"]["image_size"]))}
-
-
-def _tag(name: str) -> str:
-    return f"{_GROUPS.get(name, _OTHERS)}/{name}"
 
 
 def _image(name: str, png: bytes, step: int) -> None:
