@@ -229,9 +229,9 @@ def _check_and_train(
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, records=str(where)))
     records = local(where)
     info = DatasetInfo.load(records)
-    _check(config, records, info, workdir, resume, report_to)
     labels = {name: info.trainable_vocabulary(name) for name in config.labels}
     job = _Job(config, records, info, labels, resume, report_to)
+    _check(job, workdir)
     way = _train if devices[1].is_writer else _train_beside
     return way(job, workdir, devices)
 
@@ -308,36 +308,37 @@ def _joined(devices: tuple[Asked, Processes]) -> Distribution:
 
 def _run_training(job: _Job, workdir: Path, distribution: Distribution):
     """Train, and leave the other processes; return what has trained."""
-    config, records, _, labels, _, report_to = job
     from fashion_keras.evaluation.plots import confusion_matrix_figure, figure_to_png
     from fashion_keras.training.trainer import train as run_training
 
     trained = run_training(
-        config,
-        records,
+        job.config,
+        job.records,
         workdir,
         distribution=distribution,
-        soft_targets=_soft_targets(config, records, labels, workdir, report_to),
+        soft_targets=_soft_targets(job, workdir),
         draw_matrix=lambda matrix, names: figure_to_png(confusion_matrix_figure(matrix, names)),
-        say=report_to.say,
-        bars=report_to.bars,
+        say=job.report_to.say,
+        bars=job.report_to.bars,
     )
     distribution.end()
     return trained
 
 
-def _check(config, records, info, workdir, resume, report_to) -> None:
-    """Raise `UserError` where labels, weights or teachers do not fit the records."""
+def _check(job: _Job, workdir: Path) -> None:
+    """Raise `UserError` where weights, splits or teachers do not fit the records."""
+    config, records, info, _, resume, report_to = job
     weights = config.model.weights
     if weights == "imagenet":
         check_imagenet(config.model.arch)
     of_a_run = weights not in ("none", "imagenet") and not resume
     if of_a_run:
         check_run(weights)
-    for label in config.labels:
-        info.trainable_vocabulary(label)
-    if config.model.title:
-        _check_titles(records, info)
+    if config.model.title and not info.texts:
+        raise UserError(
+            f"model.title: {records} holds no text of its products.\n"
+            "Convert the catalogue again with --text-column NAME, or set model.title=false"
+        )
     for split in ("train", "validation"):
         info.shard_paths(records, split)
         if not any(info.splits[split].class_counts[config.data.label]):
@@ -358,15 +359,6 @@ def _check(config, records, info, workdir, resume, report_to) -> None:
         check_records(workdir, info, records)
 
 
-def _check_titles(records, info: DatasetInfo) -> None:
-    """Raise `UserError` where the records have no text to fit a model of the title to."""
-    if not info.texts:
-        raise UserError(
-            f"model.title: {records} holds no text of its products.\n"
-            "Convert the catalogue again with --text-column NAME, or set model.title=false"
-        )
-
-
 def _warn_of_names(config: Config, info: DatasetInfo, report_to: Reporter) -> None:
     """Say so where a label seems to be each product's name rather than a class of products."""
     for label in config.labels:
@@ -379,14 +371,9 @@ def _warn_of_names(config: Config, info: DatasetInfo, report_to: Reporter) -> No
             )
 
 
-def _soft_targets(
-    config: Config,
-    records: Path,
-    labels: Mapping[str, Sequence[str]],
-    workdir: Path,
-    report_to: Reporter,
-):
+def _soft_targets(job: _Job, workdir: Path):
     """Return what the teachers say of the training photos, asking them once; None without any."""
+    config, records, _, labels, _, report_to = job
     training = config.training
     file = workdir / TEACHER_FILE
     if not training.teacher or (_needs_no_teacher(config, workdir) and not file.is_file()):
@@ -398,13 +385,8 @@ def _soft_targets(
         check_files(workdir, TEACHER_FILE)
         return SoftTargets.load(file, training.teacher_weight, labels)
     report_to.say(f"asking {', '.join(training.teacher)} about the training photos")
-    found = ask_teachers(
-        training.teacher,
-        records,
-        config.labels,
-        training.teacher_weight,
-        progress=report_to.bars,
-    )
+    asked = (training.teacher, records, config.labels, training.teacher_weight)
+    found = ask_teachers(*asked, progress=report_to.bars)
     report_to.say(f"teacher: {', '.join(found.probabilities)}")
     with changing(workdir, TEACHER_FILE):
         found.save(file)
@@ -420,7 +402,8 @@ def _needs_no_teacher(config: Config, workdir: Path) -> bool:
 def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
     """Retrain the heads if asked, calibrate, score on validation, show mistakes, export."""
     from fashion_keras.evaluation.calibrating import calibrate_run, calibration_table
-    from fashion_keras.evaluation.results import evaluate_run, save_evaluation, table
+    from fashion_keras.evaluation.files import save_evaluation, table
+    from fashion_keras.evaluation.results import evaluate_run
     from fashion_keras.report.examples import surest_mistakes
     from fashion_keras.training.heads import heads_table, retrain_heads
     from fashion_keras.training.title_fit import add_title
@@ -448,7 +431,8 @@ def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
             run = add_title(run, records, report_to.update)
     # A finished run resumed keeps its decision: fashion-keras calibrate may have fitted another.
     steps = None
-    if not is_current(workdir, DECISION_FILE, BEST_MODEL_FILE) or _lacks_decisions(run):
+    lacks_titles = run.title is not None and set(run.title_decisions) != {"title", "both"}
+    if not is_current(workdir, DECISION_FILE, BEST_MODEL_FILE) or lacks_titles:
         run, steps = calibrate_run(run, records, config.decision)
     report_to.say(f"{calibration_table(run, steps)}\n")
     result, predictions = evaluate_run(run, records, "validation")
@@ -467,10 +451,6 @@ def _finish(trained, records: Path, workdir: Path, report_to: Reporter) -> None:
         _score_titles(run, records, report_to)
     if not _is_exported(workdir):  # else a finished run resumed: its model is there
         _export(run, records, workdir, report_to)
-
-
-def _lacks_decisions(run: Run) -> bool:
-    return run.title is not None and set(run.title_decisions) != {"title", "both"}
 
 
 def _export(run: Run, records: Path, workdir: Path, report_to: Reporter) -> None:
@@ -492,7 +472,8 @@ def _export(run: Run, records: Path, workdir: Path, report_to: Reporter) -> None
 
 def _score_titles(run: Run, records: Path, report_to: Reporter) -> None:
     """Score the title alone and both on validation, which the table above is not of."""
-    from fashion_keras.evaluation.results import evaluate_run, write_evaluation
+    from fashion_keras.evaluation.files import write_evaluation
+    from fashion_keras.evaluation.results import evaluate_run
 
     for sees, what in (("title", "the title alone"), ("both", "photo and title")):
         result, predictions = evaluate_run(run, records, "validation", sees=sees)

@@ -19,6 +19,7 @@ _PANELS = (
     ("loss", "training loss (all heads)"),
 )
 _BEST = "val_macro_f1"
+_SHOWN_CLASSES, _DRAWN_CLASSES = 10, 20  # in the table, in the figure
 
 
 def curves_figure(groups: Mapping[str, Sequence[StoredRun]]) -> Figure:
@@ -68,12 +69,12 @@ def curves_figure(groups: Mapping[str, Sequence[StoredRun]]) -> Figure:
     return figure
 
 
-def differences_figure(result: dict, *, most: int = 20) -> Figure:
+def differences_figure(result: dict) -> Figure:
     """Draw the classes that changed most between the first two configs, photos won and lost."""
     row = result["differences"][0]
     changed = [one for one in row["classes"] if one["won"] or one["lost"]]
     changed.sort(key=lambda one: (-(one["won"] + one["lost"]), one["class"]))
-    changed = changed[:most][::-1]
+    changed = changed[:_DRAWN_CLASSES][::-1]
     height = max(2.4, 1.5 + 0.28 * len(changed))
     figure = Figure(figsize=(9, height), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
@@ -97,9 +98,6 @@ def differences_figure(result: dict, *, most: int = 20) -> Figure:
     figure.suptitle(f"{row['b']} against {row['a']}: the classes that changed", fontsize=11)
     figure.tight_layout()
     return figure
-
-
-SHOWN_CLASSES = 10
 
 
 def markdown(result: dict) -> str:
@@ -202,7 +200,7 @@ def _classes(row):
             f"{one['won']:g}" if one["won"] == int(one["won"]) else f"{one['won']:.1f}",
             f"{one['lost']:g}" if one["lost"] == int(one["lost"]) else f"{one['lost']:.1f}",
         ]
-        for one in changed[:SHOWN_CLASSES]
+        for one in changed[:_SHOWN_CLASSES]
     ]
     return (
         f"Classes that changed most, {row['b']} against {row['a']} (won: only the former has the "

@@ -121,7 +121,9 @@ def confusion_matrix_figure(
     shown = occurring_classes(matrix)
     counts = matrix[np.ix_(shown, shown)]
     names = [short_name(classes[index]) for index in shown]
-    size, cell, font = len(shown), _cell_inches(len(shown)), _font_points(len(shown))
+    size = len(shown)
+    # Inches of a cell's side, and points of the letters.
+    cell, font = (0.5, 10) if size <= 15 else (0.26, 8) if size <= 60 else (0.13, 7)
     totals = [f"{total:,}" for total in counts.sum(axis=1)]
     of_totals = _text_inches(totals, font) + 0.15
     left = _text_inches(names, font) + of_totals + 0.55
@@ -216,7 +218,9 @@ def _write_names(axes, side, place, names, font, color=INK):
 def _write_numbers(axes, counts, depth, cell, font, *, percent):
     shares = _shares(counts)
     for row, column in zip(*np.nonzero(counts), strict=True):
-        text = _percent(shares[row, column]) if percent else str(counts[row, column])
+        text = str(counts[row, column])
+        if percent:
+            text = f"{100 * shares[row, column]:.0f}" if shares[row, column] >= 0.005 else "<1"
         axes.text(
             column,
             row,
@@ -227,22 +231,6 @@ def _write_numbers(axes, counts, depth, cell, font, *, percent):
             fontsize=min(font - 1, 72 * cell / (0.64 * len(text) + 0.3)),
             color="white" if depth[row, column] > 0.55 else INK,
         )
-
-
-def _percent(share):
-    return f"{100 * share:.0f}" if share >= 0.005 else "<1"
-
-
-def _cell_inches(size: int) -> float:
-    if size <= 15:
-        return 0.5
-    return 0.26 if size <= 60 else 0.13
-
-
-def _font_points(size: int) -> float:
-    if size <= 15:
-        return 10
-    return 8 if size <= 60 else 7
 
 
 def _text_inches(texts: Sequence[str], points: float) -> float:

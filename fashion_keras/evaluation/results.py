@@ -11,14 +11,10 @@ from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.decision.automation import check_threshold
 from fashion_keras.decision.parameters import Acceptance
 from fashion_keras.errors import UserError
-from fashion_keras.evaluation.files import save_evaluation, table, write_evaluation
 from fashion_keras.evaluation.intervals import bootstrap_intervals
 from fashion_keras.evaluation.predictions import Predictions, predict
 from fashion_keras.metrics import METRICS, confusion_matrix, scores
 from fashion_keras.run import CONFIG_FILE, Run
-
-# With what a command needs to write and show them.
-__all__ = ["evaluate_predictions", "evaluate_run", "save_evaluation", "table", "write_evaluation"]
 
 CONFIDENCE = 0.95
 RULES = {

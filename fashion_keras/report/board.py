@@ -28,10 +28,8 @@ def write_board(
     records: str | os.PathLike,
     predictions: Predictions,
     folder: str | os.PathLike,
-    *,
-    most: int = PROJECTED,
 ) -> None:
-    """Write the headline's PR curves, and the projector of at most `most` photos.
+    """Write the headline's PR curves, and the projector of at most `PROJECTED` photos.
 
     Of large photos fewer: their thumbnails have to fit in one picture that TensorBoard draws.
     `predictions` are of a split of `records`; `folder` becomes a run in TensorBoard and is
@@ -39,20 +37,19 @@ def write_board(
     """
     label, classes = run.label, run.labels[run.label]
     write_pr_curves(folder, predictions, label, classes)
-    rows = sample_rows(predictions, label, min(most, (_LARGEST_SPRITE // max(run.image_size)) ** 2))
-    ids = [predictions.ids[row] for row in rows]
-    by_id = load_photos(run, records, predictions.split, ids)
-    photos = np.stack([by_id[identifier] for identifier in ids])
+    most = min(PROJECTED, (_LARGEST_SPRITE // max(run.image_size)) ** 2)
+    table = predictions.table(label, classes).iloc[sample_rows(predictions, label, most)]
+    by_id = load_photos(run, records, predictions.split, table["id"])
+    photos = np.stack([by_id[identifier] for identifier in table["id"]])
     features = run.features.predict(photos, batch_size=256, verbose=0)
-    said, truth = predictions.prediction(label), predictions.truth[label]
     products = [
         {
-            label: classes[truth[row]],
-            "prediction": classes[said[row]],
-            "right": "yes" if said[row] == truth[row] else "no",
-            "id": predictions.ids[row],
+            label: row.truth,
+            "prediction": row.prediction,
+            "right": "yes" if row.prediction == row.truth else "no",
+            "id": row.id,
         }
-        for row in rows
+        for row in table.itertuples()
     ]
     write_projector(folder, features, photos, products)
 
@@ -62,8 +59,6 @@ def write_pr_curves(
     predictions: Predictions,
     label: str,
     classes: Sequence[str],
-    *,
-    step: int = 0,
 ) -> None:
     """Write precision and recall over thresholds of each class that the split has, one against all.
 
@@ -85,14 +80,14 @@ def write_pr_curves(
                     predictions=probabilities[:, index],
                     num_thresholds=THRESHOLDS,
                 )
-                tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=step)
+                tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=0)
     writer.close()
 
 
-def sample_rows(predictions: Predictions, label: str, most: int, *, seed: int = 0) -> np.ndarray:
+def sample_rows(predictions: Predictions, label: str, most: int) -> np.ndarray:
     """Choose rows for the projector, int64 sorted: every class's share, but at least one photo."""
     truth = predictions.truth[label]
-    rows = np.random.default_rng(seed).permutation(np.flatnonzero(truth >= 0))
+    rows = np.random.default_rng(0).permutation(np.flatnonzero(truth >= 0))
     _, first = np.unique(truth[rows], return_index=True)
     others = np.setdiff1d(np.arange(len(rows)), first)
     return np.sort(rows[np.concatenate([first, others])[:most]])

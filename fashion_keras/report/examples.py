@@ -35,22 +35,15 @@ def surest_mistakes(
     Returns the photos as the model saw them, uint8 `[M, H, W, 3]` with M at most `most`, and
     for each its id, its label and what the model said with its probability.
     """
-    label, names = run.label, run.labels[run.label]
-    truth, said = predictions.truth[label], predictions.prediction(label)
-    probability = predictions.confidence(label)
-    chosen = sure_mistakes(predictions, label, most)
-    photos = load_photos(run, records, predictions.split, [predictions.ids[i] for i in chosen])
+    chosen = sure_mistakes(predictions, run.label, most)
+    mistakes = predictions.table(run.label, run.labels[run.label]).iloc[chosen]
+    photos = load_photos(run, records, predictions.split, mistakes["id"])
     captions = [
-        [
-            predictions.ids[i],
-            f"label {names[truth[i]]}",
-            f"model {names[said[i]]} {probability[i]:.2f}",
-        ]
-        for i in chosen
+        [row.id, f"label {row.truth}", f"model {row.prediction} {row.probability:.2f}"]
+        for row in mistakes.itertuples()
     ]
-    height, width = run.image_size
-    pixels = [photos[predictions.ids[i]] for i in chosen]
-    return np.array(pixels, np.uint8).reshape(len(pixels), height, width, 3), captions
+    pixels = [photos[identifier] for identifier in mistakes["id"]]
+    return np.array(pixels, np.uint8).reshape(len(pixels), *run.image_size, 3), captions
 
 
 def load_photos(

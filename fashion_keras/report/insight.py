@@ -238,13 +238,7 @@ def _sampled_curve(confidence, correct):
     # By coverage, evenly, and both ends: thousands of points would say no more.
     wanted = np.linspace(0, 1, _CURVE_POINTS)
     rows = np.unique(np.clip(np.searchsorted(curve.coverage, wanted), 0, len(curve.coverage) - 1))
-    return {
-        "confidence": curve.confidence[rows].tolist(),
-        "accepted": curve.accepted[rows].tolist(),
-        "wrong": curve.wrong[rows].tolist(),
-        "coverage": curve.coverage[rows].tolist(),
-        "error": curve.error[rows].tolist(),
-    }
+    return {name: values[rows].tolist() for name, values in vars(curve).items()}
 
 
 def _confusions(predictions, result):

@@ -78,6 +78,9 @@ def render_page(
     template = environment.from_string(_read("report.html.j2"))
     counted = result["per_class"][0]["train_support"] is not None
     tiles, further = _tiles(result), _further(result["heads"])
+    automation = result["automation"]
+    # So many photos without a mistake bound the error by the target.
+    needed = np.log(1 - automation["certainty"]) / np.log1p(-automation["target_error"])
     return template.render(
         result=result,
         title=title,
@@ -91,7 +94,7 @@ def render_page(
             for tile in tiles
         ),
         metrics=METRICS,
-        needed=_photos_needed(result["automation"]),
+        needed=int(np.ceil(needed)),
         classes=_classes(result),
         further=further,
         confusions=confusions,
@@ -132,17 +135,6 @@ def _tiles(result):
     ]
 
 
-def _photos_needed(automation):
-    """Return how many photos without a mistake bound the error by the target."""
-    return int(np.ceil(np.log(1 - automation["certainty"]) / np.log1p(-automation["target_error"])))
-
-
-def _columns(counted, checked):
-    names = ["photos", "F1", *(["trained on"] if counted else []), "precision", "recall"]
-    names += ["accepted", "wrong"] if checked else []
-    return [("class", False), *((name, True) for name in names)]
-
-
 def _classes(scored):
     """Return a label's table of classes: its columns, its rows, and the classes without one."""
     per_class, automation = scored["per_class"], scored["automation"]
@@ -152,9 +144,11 @@ def _classes(scored):
         for row, check in zip(per_class, checks, strict=True)
         if row["support"] or row["predicted"]
     ]
-    counted = per_class[0]["train_support"] is not None
+    counted = ["trained on"] if per_class[0]["train_support"] is not None else []
+    checked = ["accepted", "wrong"] if automation["check"] is not None else []
+    numbers = ["photos", "F1", *counted, "precision", "recall", *checked]
     return {
-        "columns": _columns(counted, automation["check"] is not None),
+        "columns": [("class", False), *((name, True) for name in numbers)],
         "rows": sorted(rows, key=lambda row: (-row["support"], row["class"])),
         "absent": [r["class"] for r in per_class if not (r["support"] or r["predicted"])],
     }
@@ -181,6 +175,7 @@ def _further(heads):
 def _origin(result):
     """Return what was evaluated on what, as pairs of text."""
     source, split = result.get("records_source") or {}, result.get("records_split") or {}
+    of = ("--model", result["model"], "--data", result["records"], "--split", result["split"])
     known = [
         ("Model", result.get("model")),
         ("Architecture", result.get("arch")),
@@ -188,15 +183,9 @@ def _origin(result):
         ("Records", result.get("records")),
         ("Catalogue", source.get("name")),
         ("Split made by", split.get("strategy")),
-        ("Command", _command(result)),
+        ("Command", command("evaluate", *of, "--label", result["label"], "--report", "DIR")),
     ]
     return [(name, str(value)) for name, value in known if value]
-
-
-def _command(result):
-    model, records = result["model"], result["records"]
-    of = ("--model", model, "--data", records, "--split", result["split"])
-    return command("evaluate", *of, "--label", result["label"], "--report", "DIR")
 
 
 def _matrix_data(matrix, frame):
@@ -259,7 +248,7 @@ def make_report(
     result = insights(predictions, validation, result, run.decision, target_error)
 
     say("photos, and what the model goes by on them")
-    photos = _gather(run, records, predictions)
+    photos = _gather(run, records, predictions, result["confusions"])
     say("pictures")
     figures, pictures, frame = _draw(result, classes)
     page = render_page(result, title=_title(run), figures=figures, matrix_frame=frame, **photos)
@@ -287,7 +276,7 @@ def needs_validation(
     return accept is None or target_error not in (None, accept.target_error)
 
 
-def _gather(run, records, predictions) -> dict:
+def _gather(run, records, predictions, confusions) -> dict:
     """Return the page's photos: `confusions`, `mistakes` and `hits`."""
     label, classes = run.label, run.labels[run.label]
     pairs = largest_confusions(predictions, label)
@@ -297,7 +286,7 @@ def _gather(run, records, predictions) -> dict:
     rows = np.unique(np.concatenate([explained, *(pair.rows for pair in pairs)]).astype(int))
     pixels = load_photos(run, records, predictions.split, [predictions.ids[row] for row in rows])
     said = predictions.prediction(label)
-    probability = predictions.confidence(label)
+    table = predictions.table(label, classes).to_dict("records")
     images = np.stack([pixels[predictions.ids[row]] for row in explained])
     # The model before its decision: with mirror images the predictor would take twice as long.
     maps = occlusion_maps(run.model, label, images, said[explained])
@@ -307,10 +296,7 @@ def _gather(run, records, predictions) -> dict:
     def item(row):
         photo, where = pixels[predictions.ids[row]], heat.get(row)
         return {
-            "id": predictions.ids[row],
-            "truth": classes[predictions.truth[label][row]],
-            "prediction": classes[said[row]],
-            "probability": float(probability[row]),
+            **table[row],
             "photo": thumbnail(photo),
             "heat": None if where is None or not where.any() else thumbnail(photo, where),
             "width": width,
@@ -319,14 +305,8 @@ def _gather(run, records, predictions) -> dict:
 
     return {
         "confusions": [
-            {
-                "truth": classes[pair.truth],
-                "prediction": classes[pair.prediction],
-                "count": pair.count,
-                "share": pair.share,
-                "photos": [item(row) for row in pair.rows.tolist()],
-            }
-            for pair in pairs
+            {**found, "photos": [item(row) for row in pair.rows.tolist()]}
+            for found, pair in zip(confusions, pairs, strict=True)
         ],
         "mistakes": [item(row) for row in mistakes.tolist()],
         "hits": [item(row) for row in hits.tolist()],
