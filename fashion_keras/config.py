@@ -320,14 +320,7 @@ class Config:
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Return plain dicts and lists, as YAML holds them."""
-        raw = dataclasses.asdict(self)
-        raw["data"]["image_size"] = list(self.data.image_size)
-        raw["training"]["teacher"] = list(self.training.teacher)
-        raw["training"]["progressive"] = [
-            {"epochs": part.epochs, "image_size": list(part.image_size)}
-            for part in self.training.progressive
-        ]
-        return raw
+        return TypeAdapter(Config).dump_python(self, mode="json")
 
     def to_yaml(self) -> str:
         """Return every key, defaults included, as YAML."""
@@ -336,6 +329,9 @@ class Config:
     def save(self, path: str | os.PathLike) -> None:
         """Write the config as YAML, whole or not at all."""
         write_text(path, self.to_yaml())
+
+
+_DEFAULTS = Config().to_dict()
 
 
 def load_config(
@@ -393,34 +389,22 @@ def _parse(assignment: str) -> tuple[str, Any]:
         value = parse_yaml(text)
     except ValueError as error:
         value = None
-        if key not in _text_keys():
+        if not _holds_text(key):
             reason = str(error).partition(": ")[2]
             raise UserError(f"--set {assignment[:80]}: the value: {reason}") from None
     # A folder may be called 2024, and a label column too.
     kept = (str, list) if key == _SEVERAL else str
-    return key, text if key in _text_keys() and not isinstance(value, kept) else value
+    return key, text if _holds_text(key) and not isinstance(value, kept) else value
 
 
 def _known_keys() -> dict[str, list[str]]:
     """Return the dotted keys of each section."""
-    return {
-        section.name: [f"{section.name}.{field.name}" for field in _keys_of(section)]
-        for section in dataclasses.fields(Config)
-    }
+    return {section: [f"{section}.{name}" for name in keys] for section, keys in _DEFAULTS.items()}
 
 
-def _keys_of(section: dataclasses.Field) -> tuple[dataclasses.Field, ...]:
-    kind: Any = section.default_factory
-    return dataclasses.fields(kind)
-
-
-def _text_keys() -> list[str]:
-    return [
-        f"{section.name}.{field.name}"
-        for section in dataclasses.fields(Config)
-        for field in _keys_of(section)
-        if isinstance(field.default, str) or f"{section.name}.{field.name}" == _SEVERAL
-    ]
+def _holds_text(key: str) -> bool:
+    section, _, name = key.partition(".")
+    return isinstance(_DEFAULTS.get(section, {}).get(name), str) or key == _SEVERAL
 
 
 def _nearest_key(key: str) -> str:
