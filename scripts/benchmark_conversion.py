@@ -20,6 +20,8 @@ import time
 import zipfile
 from pathlib import Path
 
+from scripting import script_parser
+
 from fashion_keras.commands import run_command
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_json
@@ -29,7 +31,7 @@ _ENDINGS = (".jpg", ".jpeg", ".png")
 
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
-    result = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    result = script_parser(__doc__, figures=True)
     result.add_argument(
         "archive",
         nargs="?",
@@ -38,7 +40,6 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--workers", type=int, default=2, metavar="N", help="(default: 2)")
     result.add_argument("--repeats", type=int, default=3, metavar="N", help="(default: 3)")
-    result.add_argument("--output", metavar="FILE", help="write the figures as JSON")
     return result
 
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
-from pathlib import Path
+
+from scripting import PROCESSOR, script_parser, write_figures
 
 from fashion_keras.commands import run_command
 from fashion_keras.quiet import load_tensorflow
@@ -24,13 +24,12 @@ from fashion_keras.quiet import load_tensorflow
 
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
-    result = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    result = script_parser(__doc__, figures=True)
     result.add_argument("--arch", default="resnet18", help="architecture (default: resnet18)")
     result.add_argument("--steps", type=int, default=8, help="steps that are measured (default: 8)")
     result.add_argument("--batch-size", type=int, default=64, help="photos a step (default: 64)")
     result.add_argument("--devices", nargs="+", default=["1", "cpu:2", "cpu:4"])
     result.add_argument("--backends", nargs="+", default=["tensorflow", "jax"])
-    result.add_argument("--output", metavar="FILE", help="write the figures as JSON")
     result.add_argument("--only", metavar="DEVICES", help=argparse.SUPPRESS)
     return result
 
@@ -113,8 +112,8 @@ def _command(argv) -> None:
             print(rows[-1], flush=True)
     if options.output:
         about = {"arch": options.arch, "batch_size": options.batch_size, "steps": options.steps}
-        about |= {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-        Path(options.output).write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+        about |= {"processor": PROCESSOR, "cores": os.cpu_count()}
+        write_figures(options.output, {**about, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -10,13 +10,12 @@ of noise; both CPU time, which other work on the machine disturbs least, and the
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
-import platform
 import sys
 import time
-from pathlib import Path
+
+from scripting import PROCESSOR, script_parser, write_figures
 
 from fashion_keras.commands import run_command
 from fashion_keras.config import OptimizerConfig
@@ -28,7 +27,7 @@ HEADS = {"subCategory": 45, "articleType": 143, "gender": 5}
 
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
-    result = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    result = script_parser(__doc__, figures=True)
     result.add_argument(
         "--arch",
         nargs="+",
@@ -36,7 +35,6 @@ def parser() -> argparse.ArgumentParser:
         default=["resnet18", "efficientnetb0"],
         help="architectures to measure (default: resnet18 efficientnetb0)",
     )
-    result.add_argument("--output", metavar="FILE", help="write the figures as JSON")
     return result
 
 
@@ -86,7 +84,7 @@ def benchmark(argv) -> None:
     warm_up()
     figures = {
         "cpu_cores": os.cpu_count(),
-        "machine": platform.processor() or platform.machine(),
+        "machine": PROCESSOR,
         "first_step": {},
     }
     print(f"{'seconds, processor / clock':<28}{'traced twice':>16}{'traced once':>16}{'ratio':>8}")
@@ -101,9 +99,7 @@ def benchmark(argv) -> None:
         columns = [f"{m['cpu_seconds']:.1f} / {m['seconds']:.1f}" for m in (twice, once)]
         print(f"{arch:<28}{columns[0]:>16}{columns[1]:>16}{ratio:>8.2f}", flush=True)
     if options.output:
-        path = Path(options.output)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        write_figures(options.output, figures)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,11 @@ of all cores, hardly changes there: two versions of the code are compared by tha
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import sys
 import time
-from pathlib import Path
+
+from scripting import PROCESSOR, script_parser, write_figures
 
 from fashion_keras.commands import run_command
 from fashion_keras.quiet import load_tensorflow
@@ -28,7 +27,7 @@ LABEL = "subCategory"
 
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
-    result = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    result = script_parser(__doc__, figures=True)
     result.add_argument("--data", metavar="DIR", default="tfrecords/small", help="records")
     result.add_argument("--label", default=LABEL, metavar="NAME", help=f"(default: {LABEL})")
     result.add_argument(
@@ -49,7 +48,6 @@ def parser() -> argparse.ArgumentParser:
         default=list(AUGMENTATIONS),
         help="policies to measure (default: all)",
     )
-    result.add_argument("--output", metavar="FILE", help="write the figures as JSON")
     return result
 
 
@@ -160,13 +158,11 @@ def benchmark(argv) -> None:
             "image_size": list(options.image_size),
             "batch_size": options.batch_size,
             "cpu_cores": os.cpu_count(),
-            "machine": platform.processor() or platform.machine(),
+            "machine": PROCESSOR,
             "training_photos_per_second": round(training, 1),
             "pipeline": pipelines,
         }
-        path = Path(options.output)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        write_figures(options.output, figures)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -30,13 +29,15 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from scripting import PROCESSOR, script_parser, write_figures
+
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.quiet import load_tensorflow
 
 
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
-    result = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    result = script_parser(__doc__, figures=True)
     result.add_argument("archive", help="a zip of photos")
     against = result.add_mutually_exclusive_group(required=True)
     against.add_argument("--run", metavar="DIR", help="the trained run, for plain Keras")
@@ -50,7 +51,6 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--rounds", type=positive_int, default=3, help="of each (default: 3)")
     result.add_argument("--batch-size", type=positive_int, help="of bulk tagging (its own)")
     result.add_argument("--keras-batch-size", type=positive_int, default=32, help="(Keras's: 32)")
-    result.add_argument("--output", metavar="FILE", help="write the figures as JSON")
     return result
 
 
@@ -151,7 +151,7 @@ def measure(options) -> dict:
         "same_class": round(same / len(classes[name]), 4),
         "load_average": [round(load, 1) for load in os.getloadavg()],
         "cores": os.cpu_count(),
-        "machine": platform.processor() or platform.machine(),
+        "machine": PROCESSOR,
     }
 
 
@@ -164,10 +164,9 @@ def _main(argv) -> None:
     options = parser().parse_args(argv)
     load_tensorflow()
     figures = {"command": f"python {' '.join(sys.argv)}", **measure(options)}
-    text = json.dumps(figures, indent=1) + "\n"
-    print(text, end="")
+    print(json.dumps(figures, indent=1))
     if options.output:
-        Path(options.output).write_text(text, encoding="utf-8")
+        write_figures(options.output, figures)
 
 
 if __name__ == "__main__":

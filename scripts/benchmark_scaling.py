@@ -28,6 +28,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from scripting import script_parser
 
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.errors import UserError
@@ -52,7 +53,7 @@ WORDS = ("classic", "slim", "summer", "party", "sport", "daily", "soft", "long",
 
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
-    result = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    result = script_parser(__doc__)
     result.add_argument("--rows", type=positive_int, nargs="+", default=[10_000], metavar="N")
     result.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
     result.add_argument("--workers", type=positive_int, nargs="+", default=[2], metavar="N")

@@ -9,7 +9,6 @@ falls on all of them alike. The batch is in memory: this is the model alone.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import resource
@@ -17,6 +16,8 @@ import statistics
 import sys
 import time
 from pathlib import Path
+
+from scripting import script_parser, write_figures
 
 from fashion_keras.commands import run_command
 from fashion_keras.models.registry import ARCHITECTURES, check_arch
@@ -33,12 +34,11 @@ LABELS = {"subCategory": 45, "articleType": 143}
 
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
-    result = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    result = script_parser(__doc__, figures=True)
     result.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), metavar="NAME")
     result.add_argument("--image-size", type=int, nargs=2, default=(80, 60), metavar=("H", "W"))
     result.add_argument("--batch-size", type=int, default=64, metavar="N")
     result.add_argument("--steps", type=int, default=8, metavar="N", help="measured (default: 8)")
-    result.add_argument("--output", metavar="FILE", help="write the figures as JSON")
     return result
 
 
@@ -133,10 +133,8 @@ def benchmark(argv=None) -> None:
             "steps": options.steps,
             "results": results,
         }
-        path = Path(options.output)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        print(f"written to {path}")
+        write_figures(options.output, report)
+        print(f"written to {options.output}")
 
 
 def _processor() -> str:

@@ -12,7 +12,6 @@ by the hash that scripts/title_baseline.py --unseen brands uses.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import sys
@@ -20,6 +19,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from scripting import script_parser
 from title_baseline import brand, brand_split
 
 from fashion_keras.commands import run_command
@@ -54,11 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
 
     def command(argv):
-        parser = argparse.ArgumentParser(
-            description=__doc__.splitlines()[0],
-            epilog="\n".join(__doc__.splitlines()[2:]),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        parser = script_parser(__doc__, epilog_from=2)
         parser.add_argument("folder", type=Path, help="the unpacked archive")
         folder = parser.parse_args(argv).folder
         splits = write_brands(folder)

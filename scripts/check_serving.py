@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from scripting import script_parser
 
 from fashion_keras.data.pipeline import make_dataset
 from fashion_keras.data.schema import DatasetInfo
@@ -67,7 +68,7 @@ def main() -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Build the script's argument parser."""
-    result = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    result = script_parser(__doc__)
     result.add_argument("--model", required=True, help="a run's folder, or a .keras file in one")
     result.add_argument("--data", required=True, metavar="DIR", help="records")
     result.add_argument("--split", default="test")

@@ -5,7 +5,6 @@ python scripts/keep_results.py runs/mine --recipe resnet18 --hardware "2 cores, 
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import shutil
@@ -13,6 +12,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from scripting import script_parser
 
 from fashion_keras.io import replacing, replacing_folder
 
@@ -75,7 +75,7 @@ def keep(run: Path, rows: list[dict], results: Path = RESULTS, *, folder: bool =
 
 def main() -> int:
     """Run the command and return its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = script_parser(__doc__)
     parser.add_argument("run", type=Path, help="a run whose test split has been evaluated")
     parser.add_argument("--recipe", required=True, help="its recipe's name")
     parser.add_argument("--hardware", required=True, help="in a few words")

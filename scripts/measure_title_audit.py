@@ -10,12 +10,12 @@ there is nothing to see. The run is asked once; what is swapped is its answers.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from scipy.spatial.distance import jensenshannon
+from scripting import script_parser
 
 from fashion_keras.auditing.title_audit import Answers, disagreement, read_answers, shares_of
 from fashion_keras.commands import add_run_and_records, positive_int, run_command
@@ -101,11 +101,7 @@ def _moments(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _command(argv: Sequence[str] | None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        epilog="\n".join(__doc__.splitlines()[2:]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script_parser(__doc__, epilog_from=2)
     add_run_and_records(parser)
     parser.add_argument("--split", default="validation", help="(default: %(default)s)")
     parser.add_argument("--draws", type=positive_int, default=20, help="(default: %(default)s)")

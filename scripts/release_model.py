@@ -11,7 +11,6 @@ docs/results/NAME.
 
 from __future__ import annotations
 
-import argparse
 import io
 import re
 import shutil
@@ -21,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scripting import script_parser
 
 import fashion_keras as fk
 from fashion_keras.commands import run_command
@@ -141,11 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
 
     def command(argv):
-        parser = argparse.ArgumentParser(
-            description=__doc__.splitlines()[0],
-            epilog="\n".join(__doc__.splitlines()[2:]),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        parser = script_parser(__doc__, epilog_from=2)
         parser.add_argument("run", type=place, help="a run that takes titles")
         parser.add_argument("--data", type=place, required=True, help="its records")
         parser.add_argument("--name", default="fashion")

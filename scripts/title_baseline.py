@@ -28,6 +28,7 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
+from scripting import script_parser
 
 from fashion_keras.commands import run_command
 from fashion_keras.data.archive import open_archive
@@ -50,11 +51,7 @@ SCORES = ("accuracy", "macro_f1")
 
 def parser() -> argparse.ArgumentParser:
     """Build the command's argument parser."""
-    result = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        epilog="\n".join(__doc__.splitlines()[4:]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    result = script_parser(__doc__, epilog_from=4)
     source = result.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--source", metavar="ARCHIVE", help="the Kaggle archive, a .zip or a folder"

@@ -11,13 +11,13 @@ threshold accepts it, and what a linear model of the title says that is fitted t
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scripting import script_parser
 from title_baseline import predicted, titles_as_features
 
 from fashion_keras.commands import run_command
@@ -205,11 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
 
     def command(argv):
-        parser = argparse.ArgumentParser(
-            description=__doc__.splitlines()[0],
-            epilog="\n".join(__doc__.splitlines()[2:]),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        parser = script_parser(__doc__, epilog_from=2)
         kept = parser.add_subparsers(dest="step").add_parser("keep", help="predict and keep")
         kept.add_argument("run", type=Path)
         kept.add_argument("data", type=Path)
