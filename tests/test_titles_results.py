@@ -8,10 +8,11 @@ SCRIPT = load_script("titles_results")
 TABLES = SCRIPT.stored()
 
 
-def test_the_document_shows_the_tables_of_the_kept_predictions():
+def test_the_documents_show_the_tables_of_the_kept_predictions():
     document = (ROOT / "docs" / "titles.md").read_text(encoding="utf-8")
     for table in SCRIPT.all_tables(TABLES):
         assert table in document
+    assert SCRIPT.readme_table(TABLES) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))
