@@ -136,7 +136,7 @@ def replacing_folder(folder: str | os.PathLike) -> Iterator[Path]:
         fresh.mkdir()
         with _called(folder, work):
             yield fresh
-            _put(fresh, folder, previous)
+            put_folder(fresh, folder, previous)
     finally:
         shutil.rmtree(work, ignore_errors=True)
         if folder.exists():
@@ -271,7 +271,7 @@ def sweep(beside: str | os.PathLike, leftovers: str | None = None) -> None:
 # ---- renaming ----
 
 
-def _put(fresh: Path, folder: Path, previous: Path) -> None:
+def put_folder(fresh: Path, folder: Path, previous: Path) -> None:
     """Rename `fresh` to `folder`; what is there goes to `previous` first, and back on failure."""
     sync_folder(fresh)
     shutil.rmtree(previous, ignore_errors=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from fashion_keras.data import schema
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
-from fashion_keras.io import locked, remove, write_json
+from fashion_keras.io import locked, put_folder, remove, write_json
 from fashion_keras.reading import read_json
 from fashion_keras.text import some
 
@@ -77,16 +77,7 @@ def put_in_place(folder: Path, output: Path) -> None:
 
     Killed in between, the next conversion puts back what was there, and goes on.
     """
-    aside = _aside(output)
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
-        if output.exists():
-            os.replace(output, aside)
-        os.replace(folder, output)
-    except BaseException:
-        if aside.exists() and not output.exists():
-            os.replace(aside, output)
-        raise
+    put_folder(folder, output, _aside(output))
     _tidy(output)
 
 
