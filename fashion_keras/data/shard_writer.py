@@ -169,31 +169,17 @@ Part = tuple[str, Sequence[str]]  # a shard's file name and the ids of its produ
 
 
 @dataclasses.dataclass(frozen=True)
-class _Sizes:
-    __pydantic_config__ = STRICT
-
-    min_height: int
-    max_height: int
-    min_width: int
-    max_width: int
-
-
-@dataclasses.dataclass(frozen=True)
 class _Noted:
-    """What `done.json` says of a shard: `sizes` of its photos, and why others are not in it."""
+    """What `done.json` says of a shard, and why some photos are not in it.
+
+    `sizes` are the least and most height, and the least and most width; None without photos.
+    """
 
     __pydantic_config__ = STRICT
 
     shard: ShardInfo
-    sizes: _Sizes | None
-    unreadable: dict[str, str] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Done:
-    __pydantic_config__ = STRICT
-
-    shards: dict[str, _Noted]
+    sizes: tuple[int, int, int, int] | None
+    unreadable: dict[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,22 +221,24 @@ class ShardWriter:
         with contextlib.closing(made(missing, lambda n: progress(written + n))) as results:
             for name, noted in results:
                 done[name] = noted
-                write_sealed(self.folder / DONE_FILE, done)
-                written += noted["shard"]["num_examples"] + len(noted["unreadable"])
+                write_sealed(
+                    self.folder / DONE_FILE, {k: dataclasses.asdict(v) for k, v in done.items()}
+                )
+                written += noted.shard.num_examples + len(noted.unreadable)
                 progress(written)
         unreadable: dict[str, str] = {}
         for name, _ in parts:
-            unreadable |= done[name]["unreadable"]
-            if not done[name]["sizes"]:
+            unreadable |= done[name].unreadable
+            if not done[name].sizes:
                 (self.folder / name).unlink()
         shards = {
-            split: tuple(ShardInfo(**done[n]["shard"]) for n, _ in found if done[n]["sizes"])
+            split: tuple(done[name].shard for name, _ in found if done[name].sizes)
             for split, found in splits.items()
         }
-        sizes = [found for name, _ in parts if (found := done[name]["sizes"])]
+        sizes = [found for name, _ in parts if (found := done[name].sizes)]
         return shards, _size_range(sizes) if sizes else {}, unreadable
 
-    def _here(self, parts, progress) -> Generator[tuple[str, dict], None, None]:
+    def _here(self, parts, progress) -> Generator[tuple[str, _Noted], None, None]:
         """Yield the name of each shard and what is noted of it, once it is written."""
         chunks = (chunk for _, ids in parts for chunk in self._tasks(ids))
         with contextlib.closing(map_in_order(self._examples, chunks, self.workers)) as results:
@@ -258,7 +246,7 @@ class ShardWriter:
                 of_shard = itertools.islice(results, len(_chunks(ids)))
                 yield name, self._write_shard(name, of_shard, progress)
 
-    def _by_cluster(self, parts, progress) -> Generator[tuple[str, dict], None, None]:
+    def _by_cluster(self, parts, progress) -> Generator[tuple[str, _Noted], None, None]:
         """Do what `_here` does on a cluster's machines, a shard a task, in any order."""
         assert self.cluster is not None
         self.cluster.share(self.folder / PLAN_FILE)
@@ -267,7 +255,7 @@ class ShardWriter:
             for number, noted in results:
                 name = parts[number][0]
                 path = self.folder / name
-                if not path.is_file() or path.stat().st_size != noted["shard"]["num_bytes"]:
+                if not path.is_file() or path.stat().st_size != noted.shard.num_bytes:
                     raise UserError(
                         f"{path} is not here as a machine of the cluster has written it: expected "
                         "an --output on a file system that all machines share"
@@ -283,7 +271,7 @@ class ShardWriter:
             self, archive=archive, products=products, photos=photos, cluster=None
         )
 
-    def _write_shard(self, name: str, chunks, progress) -> dict:
+    def _write_shard(self, name: str, chunks, progress) -> _Noted:
         heights, widths, unreadable = [], [], {}
 
         def examples() -> Iterator[bytes]:
@@ -299,17 +287,8 @@ class ShardWriter:
                 progress(len(heights) + len(unreadable))
 
         shard = tfrecord.write_shard(self.folder / name, examples())
-        sizes = heights and {
-            "min_height": min(heights),
-            "max_height": max(heights),
-            "min_width": min(widths),
-            "max_width": max(widths),
-        }
-        return {
-            "shard": dataclasses.asdict(shard),
-            "sizes": sizes or None,
-            "unreadable": unreadable,
-        }
+        sizes = (min(heights), max(heights), min(widths), max(widths)) if heights else None
+        return _Noted(shard, sizes, unreadable)
 
     def _tasks(self, ids: Sequence[str]) -> Iterator[list[tuple[Product, PhotoInfo]]]:
         """Yield the products some at a time: a process that looked one up would copy its pages."""
@@ -347,7 +326,7 @@ class ShardWriter:
         return tfrecord.to_example(record, self.vocabularies), height, width
 
 
-def _write_part(task: tuple[ShardWriter, str, Sequence[str]]) -> dict:
+def _write_part(task: tuple[ShardWriter, str, Sequence[str]]) -> _Noted:
     writer, name, ids = task
     with writer.archive:
         examples = map(writer._examples, writer._tasks(ids))
@@ -371,22 +350,21 @@ def plan_shards(
     ]
 
 
-def _read_done(path: Path) -> dict[str, dict]:
+def _read_done(path: Path) -> dict[str, _Noted]:
     """Return what a stopped conversion has noted of its shards; nothing where that is damaged."""
     try:
-        found = unsealed(read_json(path, "they are written anew"))
-        return dataclasses.asdict(validated(_Done, {"shards": found}))["shards"]
+        return validated(dict[str, _Noted], unsealed(read_json(path, "they are written anew")))
     except (UserError, ValueError):
         return {}
 
 
-def _is_whole(path: Path, noted: dict, count: int) -> bool:
+def _is_whole(path: Path, noted: _Noted, count: int) -> bool:
     """Return whether a shard is there with the photos of a plan, but for the unreadable."""
-    shard, count = noted["shard"], count - len(noted["unreadable"])
+    shard, count = noted.shard, count - len(noted.unreadable)
     return (
         path.is_file()
-        and (shard["file"], shard["num_examples"]) == (path.name, count)
-        and shard["sha256"] == sha256_of(path)
+        and (shard.file, shard.num_examples) == (path.name, count)
+        and shard.sha256 == sha256_of(path)
     )
 
 
@@ -394,10 +372,11 @@ def _chunks(ids: Sequence[str]) -> list[Sequence[str]]:
     return [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]
 
 
-def _size_range(ranges: Sequence[dict[str, int]]) -> dict[str, int]:
-    """Return the range that covers all of the ranges."""
+def _size_range(sizes: Iterable[tuple[int, int, int, int]]) -> dict[str, int]:
+    heights, highest, widths, widest = zip(*sizes, strict=True)
     return {
-        f"{pick.__name__}_{side}": pick(sizes[f"{pick.__name__}_{side}"] for sizes in ranges)
-        for side in ("height", "width")
-        for pick in (min, max)
+        "min_height": min(heights),
+        "max_height": max(highest),
+        "min_width": min(widths),
+        "max_width": max(widest),
     }
