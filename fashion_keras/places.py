@@ -111,10 +111,8 @@ def changing(
     large files by name alone. Raises `UserError` where another process of this machine holds it,
     and where somebody else has changed it in the store meanwhile.
     """
-    found = anywhere(path)
-    named_by = found if isinstance(found, str) else address_of(found)
-    if named_by is None:
-        yield Path(found)
+    if (named_by := _address(path)) is None:
+        yield place(path)
         return
     address, below = _mirrored(named_by)
     if address in _changing:
@@ -169,9 +167,14 @@ def changes(
 
 def _to_read(path: str | os.PathLike) -> Path:
     """Return as `local` a copy of what is at an address, but also where nothing is there yet."""
+    address = _address(path)
+    return place(path) if address is None else Mirror(address, _READ).pull(missing_ok=True)
+
+
+def _address(path: str | os.PathLike) -> str | None:
+    """Return an address as it is, of a path what it is a mirror of; raises as `anywhere`."""
     found = anywhere(path)
-    address = found if isinstance(found, str) else address_of(found)
-    return Path(found) if address is None else Mirror(address, _READ).pull(missing_ok=True)
+    return found if isinstance(found, str) else address_of(found)
 
 
 @contextlib.contextmanager
@@ -311,7 +314,7 @@ class Mirror:
                     if self._lacks(name, remote[name], ahead, outline)
                 }
                 try:
-                    self._download(wanted, _size_of(wanted), outline=outline)
+                    self._download(wanted, outline=outline)
                 except UserError:
                     if self._look()[0] == remote:
                         raise
@@ -335,13 +338,7 @@ class Mirror:
                     self._note(name, known.version if known else "", sha256)
                     continue
                 wanted[name] = Stored(size, self._seen.get(name, ""), self.store.key(name))
-
-            def wrong(name: str, path: Path) -> str | None:
-                if path.stat().st_size != files[name][0] or sha256_of(path) != files[name][1]:
-                    return f"its sha256 is not that of {SEALS[0]}. Convert the catalogue again"
-                return None
-
-            self._download(wanted, wrong, {name: files[name][1] for name in wanted})
+            self._download(wanted, {name: files[name][1] for name in wanted})
             self._save()
 
     def push(self, *, replaced: bool = False) -> None:
@@ -477,14 +474,21 @@ class Mirror:
     def _download(
         self,
         wanted: Mapping[str, Stored],
-        wrong: Callable[[str, Path], str | None],
         sha256: Mapping[str, str] | None = None,
         *,
         outline: bool = False,
     ) -> None:
-        """Download files beside, and rename those that are not `wrong`."""
+        """Download files beside, and rename those that have their size and their `sha256`."""
         if not wanted:
             return
+
+        def wrong(name: str, path: Path) -> str | None:
+            size, expected = path.stat().st_size, wanted[name].size
+            if sha256 is None:
+                return None if size == expected else f"{size:,} bytes of {expected:,}"
+            if size != expected or sha256_of(path) != sha256[name]:
+                return f"its sha256 is not that of {SEALS[0]}. Convert the catalogue again"
+            return None
 
         def get(name: str, file: Stored) -> None:
             part, path = scratch / hashlib.sha256(name.encode()).hexdigest(), self._at(name)
@@ -547,14 +551,6 @@ class Mirror:
     def _bar(self, count: int, what: str):
         shown = Reporter(bars=_bars).bars
         return open_bar(count, f"{what} {self.address}", " files", shown=shown, leave=False)
-
-
-def _size_of(files: Mapping[str, Stored]) -> Callable[[str, Path], str | None]:
-    def wrong(name: str, path: Path) -> str | None:
-        size = path.stat().st_size
-        return None if size == files[name].size else f"{size:,} bytes of {files[name].size:,}"
-
-    return wrong
 
 
 def _is_whole(name: str) -> bool:
