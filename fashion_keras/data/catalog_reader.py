@@ -86,9 +86,7 @@ def read_catalog(
         option = "--split-column" if split_column else "--time-column"
         columns = dataclasses.replace(columns, placed_by=table.index(placed_by, option))
     photos = PhotoFinder(archive.names(), posixpath.dirname(csv), layout == "own", archive.start)
-    catalog = _collect(table, columns, photos, merge_names)
-    notes = (*catalog.notes, *filter(None, [photos.note()]))
-    catalog = dataclasses.replace(catalog, source=str(archive.source), layout=layout, notes=notes)
+    catalog = _collect(archive.source, layout, table, columns, photos, merge_names)
     if not catalog.products:
         raise UserError(
             f"{table.where}: none of its {catalog.rows:,} rows has a photo"
@@ -186,11 +184,17 @@ def _columns(table: Table, own: bool, id, image, labels, texts, group) -> Column
     )
 
 
-def _collect(table: Table, columns: Columns, photos: PhotoFinder, merge_names: bool) -> Catalog:
+def _collect(
+    source: str,
+    layout: str,
+    table: Table,
+    columns: Columns,
+    photos: PhotoFinder,
+    merge_names: bool,
+) -> Catalog:
     """Sort the rows into products and rows left out, mending those that can be mended."""
     rows, left_out = read_rows(table, columns, photos)
-    findings = Findings()
-    findings.encoding(table.note)
+    findings = Findings([table.note] if table.note else [])
     if merge_names:
         findings.merged(merge_look_alikes(rows, columns.labels))
     if columns.group is not None:
@@ -206,15 +210,15 @@ def _collect(table: Table, columns: Columns, photos: PhotoFinder, merge_names: b
     left_out += [(row.line, _repeated(row)) for row in repeated]
     left_out += [(row.line, _without_photo(row, photos)) for row in without_photo]
     return Catalog(
-        source="",
-        layout="",
+        source=source,
+        layout=layout,
         label_columns=tuple(columns.labels),
         products=tuple(row.as_product(columns) for row in rows if row.photo is not None),
         without_photo=tuple(row.as_product(columns) for row in without_photo),
         rows=len(table.rows),
         repaired=tuple(row.id for row in rows if row.mended),
         left_out=tuple(left_out for _, left_out in sorted(left_out, key=itemgetter(0))),
-        notes=tuple(findings.notes),
+        notes=(*findings.notes, *filter(None, [photos.note()])),
         details=findings.details,
     )
 

@@ -202,11 +202,6 @@ class Findings:
     notes: list[str] = dataclasses.field(default_factory=list)
     details: dict[str, object] = dataclasses.field(default_factory=dict)
 
-    def encoding(self, note: str) -> None:
-        """Tell that the CSV is not UTF-8; nothing where `note` is empty."""
-        if note:
-            self.notes.append(note)
-
     def merged(self, merged: Mapping[str, Mapping[str, str]]) -> None:
         """Tell which class names became which others."""
         for label, names in merged.items():
