@@ -66,17 +66,10 @@ _NO_TRAINING_LEFT = "--exclude leaves no product to train on: exclude fewer"
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What to convert and how; see the options of `fashion-keras convert`.
+    """What to convert and how: the arguments of `fashion_keras.convert`.
 
-    `split` None takes the published split where the catalogue is the published one and neither
-    fractions nor seed are given, and a stratified one elsewhere. `max_size` is the longer side
-    of a stored photo in pixels, `shards` the number of training shards (None: one for every
-    4,000 photos). `exclude` and `relabel` are files as `read_corrections` reads them; the split
-    is made before they are applied, so that every product that stays stays in its split.
-    `group_column` names what must stay together in a split; `merge_names` makes class names that
-    look alike one. `text_columns` are kept as text beside the photo (None: Kaggle's name, where
-    there is one, as ever). `split_column` says which split each product goes to, `time_column`
-    when it was new; `group_titles` keeps products of one title in one split.
+    `shards` None is one for every 4,000 photos. The split is made before `exclude` and `relabel`
+    are applied, so that every product that stays stays in its split.
     """
 
     source: str
