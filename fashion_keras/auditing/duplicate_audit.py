@@ -22,7 +22,13 @@ from fashion_keras.auditing.pairs import (
     read_photos,
     similar_pairs,
 )
-from fashion_keras.auditing.sheets import conflicts_sheet, distances_sheet, pairs_sheet, write_files
+from fashion_keras.auditing.sheets import (
+    MOST_SHOWN,
+    conflicts_sheet,
+    distances_sheet,
+    pairs_sheet,
+    write_files,
+)
 from fashion_keras.cluster.engine import Cluster
 from fashion_keras.data.near_duplicates import (
     COPIES,
@@ -40,6 +46,7 @@ from fashion_keras.progress import Reporter
 from fashion_keras.text import from_cell
 
 CONFIDENCE = 0.95
+_RESAMPLES = 2000
 COLUMNS = ("id", "truth", "prediction")
 
 
@@ -76,9 +83,6 @@ def scores_with_and_without(
     truth: list[str],
     prediction: list[str],
     duplicated: Set[str],
-    *,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> dict:
     """Score all photos, those in `duplicated` alone, and the others alone; ready for JSON.
 
@@ -101,7 +105,7 @@ def scores_with_and_without(
             return None
         matrix = confusion_matrix(true[chosen], said[chosen], len(classes))
         found = scores(matrix)
-        bounds = bootstrap_intervals(matrix, resamples=resamples, confidence=CONFIDENCE, seed=seed)
+        bounds = bootstrap_intervals(matrix, resamples=_RESAMPLES, confidence=CONFIDENCE, seed=0)
         return {
             "num_examples": int(chosen.sum()),
             **{
@@ -118,16 +122,16 @@ def scores_with_and_without(
         "all": part(np.ones(len(known), bool)),
         "with_near_duplicate_in_train": part(twice),
         "without": part(~twice),
-        "inflation": _inflation(true == said, twice, resamples, seed),
+        "inflation": _inflation(true == said, twice),
     }
 
 
-def _inflation(right: np.ndarray, twice: np.ndarray, resamples: int, seed: int) -> dict | None:
+def _inflation(right: np.ndarray, twice: np.ndarray) -> dict | None:
     if twice.all():
         return None
     counts = np.array([(right & ~twice).sum(), (~right & ~twice).sum(),
                        (right & twice).sum(), (~right & twice).sum()])  # fmt: skip
-    drawn = np.random.default_rng(seed).multinomial(len(right), counts / len(right), size=resamples)
+    drawn = np.random.default_rng(0).multinomial(len(right), counts / len(right), size=_RESAMPLES)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.nanquantile(_difference(drawn), (tail, 1 - tail))
     value = float(_difference(counts[None])[0])
@@ -205,20 +209,15 @@ def _compared(
 ) -> tuple[RecordedPhotos, Pairs]:
     """Return the records' photos, and the pairs of which the hashes are close."""
     total = sum(split.num_examples for split in info.splits.values())
-    workers = min(2, os.cpu_count() or 1)
     show = cluster.progress if cluster else bar.update
     photos = read_photos(
-        records,
-        workers=workers,
-        cluster=cluster,
-        progress=lambda done: show("hashing", done, total),
+        records, cluster=cluster, progress=lambda done: show("hashing", done, total)
     )
     wide = find_pairs(
         photos.hashes,
         max_distance=distance,
         max_difference=1.0,
         kinds=photos.splits,
-        workers=workers,
         progress=lambda done: bar.update("comparing", done, total),
     )
     return photos, wide
@@ -290,8 +289,8 @@ def _in_train(photos: RecordedPhotos, pairs: Pairs) -> dict:
 def _cross_sheet(records, photos, pairs, label) -> bytes:
     some = pairs[photos.splits[pairs.first] != photos.splits[pairs.second]]
     title = f"Near-duplicates in two splits: {len(some):,} pairs"
-    if len(some) > 60:
-        title += ", 60 of them shown"
+    if len(some) > MOST_SHOWN:
+        title += f", {MOST_SHOWN} of them shown"
     return pairs_sheet(records, photos, some, label=label, title=title)
 
 

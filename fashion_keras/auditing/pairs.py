@@ -51,7 +51,6 @@ class RecordedPhotos:
 def read_photos(
     records: str | os.PathLike,
     *,
-    workers: int = 2,
     cluster: Cluster | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> RecordedPhotos:
@@ -78,7 +77,7 @@ def read_photos(
     if cluster:
         hashes = collect_hashes(hashed(cluster), progress)
     else:
-        hashes = hash_photos(photos(), workers=workers, progress=progress)
+        hashes = hash_photos(photos(), progress=progress)
     rows = [said[id] for id in hashes.ids]
     texts = np.array([row[2] for row in rows], dtype=object).reshape(len(rows), len(info.labels))
     return RecordedPhotos(

@@ -137,6 +137,7 @@ def _fit(text: str, font, width: float) -> str:
 
 _BINS = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.12, 0.2, 1.0)
 _A_ROW = 6
+MOST_SHOWN = 60
 
 
 def pairs_sheet(
@@ -146,17 +147,15 @@ def pairs_sheet(
     *,
     label: str,
     title: str,
-    most: int = 60,
     similarity: np.ndarray | None = None,
-    seed: int = 0,
 ) -> bytes:
-    """Draw up to `most` pairs, drawn at random and ordered from most to least alike, as PNG.
+    """Draw up to `MOST_SHOWN` pairs, drawn at random and ordered from most to least alike, as PNG.
 
     A pair with different values of `label` is framed red. `similarity` is of the pairs, if they
     were found by an embedding.
     """
     order = pairs.difference if similarity is None else -similarity
-    chosen = np.random.default_rng(seed).permutation(len(pairs))[:most]
+    chosen = np.random.default_rng(0).permutation(len(pairs))[:MOST_SHOWN]
     chosen = chosen[np.argsort(order[chosen], kind="stable")]
     return _sheet(records, photos, pairs, chosen, label, title, similarity)
 
@@ -168,14 +167,13 @@ def distances_sheet(
     *,
     label: str,
     max_difference: float,
-    seed: int = 0,
 ) -> bytes:
     """Draw some pairs at each pixel difference, a row a range, so that the limit can be judged.
 
     `wide` are pairs with close hashes, whatever their pixels; those of the same pixels are left
     out.
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     chosen: list[int] = []
     digests = photos.hashes.pixel_digests
     other = np.array(
@@ -192,22 +190,20 @@ def distances_sheet(
     return _sheet(records, photos, wide, np.array(chosen, int), label, title, None, max_difference)
 
 
-def conflicts_sheet(
-    records: str | os.PathLike, rows: Sequence[dict], *, label: str, most: int = 60
-) -> bytes:
+def conflicts_sheet(records: str | os.PathLike, rows: Sequence[dict], *, label: str) -> bytes:
     """Draw identical photos that have different values of `label`, with their ids and values."""
     rows = [row for row in rows if row["label"] == label]
     # One photo of each group shows them all.
-    found = photo_bytes(records, {row["ids"][0] for row in rows[:most]})
+    found = photo_bytes(records, {row["ids"][0] for row in rows[:MOST_SHOWN]})
     tiles = [
         Tile(
             [found[row["ids"][0]]],
             [f"{id} {value}" for id, value in zip(row["ids"][:4], row["values"], strict=False)],
             alarm=True,
         )
-        for row in rows[:most]
+        for row in rows[:MOST_SHOWN]
     ]
-    shown = f", {most} of them shown" if len(rows) > most else ""
+    shown = f", {MOST_SHOWN} of them shown" if len(rows) > MOST_SHOWN else ""
     title = f"{len(rows):,} photos, each stored more than once with different {label}{shown}"
     return tile_sheet(title, tiles, columns=8)
 
