@@ -245,7 +245,7 @@ def _plan(request: Request, archive: Archive, corrections: Corrections) -> dict:
 def _groups(catalog, archive, photos, max_size, workers, cluster, progress) -> dict[str, int]:
     """Return the near-duplicate group of each product that has one, by the photos as stored."""
     count = len(catalog.products)
-    stored = [(p.photo, p.id, photos[p.id], max_size) for p in catalog.products]
+    stored = ((p.id, p.photo, photos[p.id], max_size) for p in catalog.products)
     with contextlib.closing(map_photos(_hash, archive, stored, workers, cluster)) as results:
         hashes = collect_hashes(results, lambda done: progress("hashing photos", done, count))
     return near_duplicate_groups(
@@ -253,13 +253,9 @@ def _groups(catalog, archive, photos, max_size, workers, cluster, progress) -> d
     )
 
 
-def _hash(
-    archive: Archive, name: str, id: str, info: PhotoInfo, max_size: int
-) -> tuple[str, HashOrReason]:
-    try:
-        return id, hash_photo(stored_photo(archive.read(name), info, max_size)[0])
-    except (UserError, MemoryError) as error:
-        return id, str(error)  # left out, and told of, where it is written
+def _hash(archive: Archive, name: str, info: PhotoInfo, max_size: int) -> HashOrReason:
+    # One that cannot be read is left out, and told of, where it is written.
+    return hash_photo(stored_photo(archive.read(name), info, max_size)[0])
 
 
 def _leave_out(catalog, splits, unreadable, say) -> tuple[Catalog, dict[str, list[str]]]:

@@ -6,20 +6,19 @@ import contextlib
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 
 from fashion_keras.data.photo import decode
-from fashion_keras.data.shard_writer import map_in_order
+from fashion_keras.data.shard_writer import in_chunks, map_in_order
 from fashion_keras.errors import UserError
 
 HASH_NAME = "pHash of 16×16 bits (ImageHash)"
 HASH_SIZE = 16  # 64 bits, the usual, take any two ties or shoes before white for the same photo
 THUMBNAIL = 24  # pixels: 1.7 kB a photo, and a shift of a pixel does not matter
-_CHUNK = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +50,7 @@ def hash_photos(
     frequencies of the grey photo against their median. `progress` is called with the photos
     done. A photo that cannot be decoded spares the others.
     """
-    with contextlib.closing(map_in_order(hash_chunk, _chunks(photos), workers)) as chunks:
+    with contextlib.closing(map_in_order(hash_chunk, in_chunks(photos), workers)) as chunks:
         return collect_hashes(chunks, progress)
 
 
@@ -109,12 +108,6 @@ def hash_photo(data: bytes) -> HashOrReason:
     thumbnail = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     pixels = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).digest()
     return bits.tobytes(), thumbnail.tobytes(), hashlib.sha256(data).digest(), pixels
-
-
-def _chunks(photos: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
-    photos = iter(photos)
-    while chunk := list(itertools.islice(photos, _CHUNK)):
-        yield chunk
 
 
 # Chosen by looking at pairs of the Kaggle catalogue at every distance (docs/audit.md): up to

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable
 
 from fashion_keras.cluster.engine import Cluster
@@ -39,28 +38,25 @@ def check_photos(
         The catalogue less the unreadable photos, which are in `left_out` and
         `without_photo`, and a `PhotoInfo` for each remaining product's id.
     """
-    photos = [(product.photo,) for product in catalog.products]
-    products = iter(catalog.products)
+    photos = ((product.id, product.photo) for product in catalog.products)
     infos: dict[str, PhotoInfo] = {}
     shared: dict[PhotoInfo, PhotoInfo] = {}  # most photos are alike, and each comes as a new one
     unreadable: dict[str, str] = {}
     # Closing cancels what has not begun, so that Ctrl-C need not wait for all photos.
     with contextlib.closing(map_photos(_checked, archive, photos, workers, cluster)) as results:
         for found in results:
-            some = itertools.islice(products, len(found))
-            for product, info in zip(some, found, strict=True):
+            for id, info in found:
                 if isinstance(info, PhotoInfo):
-                    infos[product.id] = shared.setdefault(info, info)
+                    infos[id] = shared.setdefault(info, info)
                 else:
-                    unreadable[product.id] = info
+                    unreadable[id] = info
             if progress is not None:
                 progress(len(infos) + len(unreadable))
     checked = catalog.without_unreadable(unreadable)
     if not infos:
-        first = checked.left_out[-len(photos)].detail if photos else "there are none"
-        raise UserError(
-            f"{catalog.source}: none of its {len(photos):,} photos can be read ({first})"
-        )
+        count = len(catalog.products)
+        first = checked.left_out[-count].detail if count else "there are none"
+        raise UserError(f"{catalog.source}: none of its {count:,} photos can be read ({first})")
     return checked, infos
 
 
@@ -76,14 +72,8 @@ def check_photo(data: bytes) -> PhotoInfo:
     return info
 
 
-def _checked(archive: Archive, name: str) -> PhotoInfo | str:
-    """Return a photo's `PhotoInfo`, or in a few words why it cannot be read."""
-    try:
-        return check_photo(archive.read(name))
-    except UserError as error:
-        return str(error)
-    except MemoryError:
-        return "it does not fit in memory"
+def _checked(archive: Archive, name: str) -> PhotoInfo:
+    return check_photo(archive.read(name))
 
 
 def _is_decoded_by_tensorflow(png: bytes) -> bool:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fashion_keras.cluster.engine import Cluster
 from fashion_keras.data import tfrecord
@@ -100,26 +100,53 @@ def map_in_order(
 def map_photos(
     function: Callable,
     archive: Archive,
-    photos: Sequence[tuple],
+    photos: Iterable[tuple],
     workers: int,
     cluster: Cluster | None = None,
-) -> Generator[list, None, None]:
-    """Yield lists of `function(archive, *photo)` for each photo, in order.
+) -> Generator[list[tuple[str, Any]], None, None]:
+    """Yield lists of ids, each with what a function says of the photo, or why it cannot be read.
 
-    The first part of each of `photos` is its name in the archive. Processes do it as in
-    `map_in_order`, or the machines of `cluster`, for which `function` is one of a module's.
+    `photos` are the id, the name in the archive and what else `function` takes, which is called
+    as `function(archive, name, ...)`. Processes do it as in `map_in_order`, or the machines of
+    `cluster`, for which `function` is one of a module's.
     """
-    size = _CHUNK_OF_CLUSTER if cluster else _CHUNK
-    parts = (photos[i : i + size] for i in range(0, len(photos), size))
+    ids: deque[list[str]] = deque()  # of what is under way
+
+    def parts() -> Iterator[list[list]]:
+        for part in in_chunks(photos, _CHUNK_OF_CLUSTER if cluster else _CHUNK):
+            ids.append([id for id, *_ in part])
+            yield [photo for _, *photo in part]
+
     work = functools.partial(_of_part, function)
     if cluster is None:
-        return map_in_order(lambda part: work((archive, part)), parts, workers)
-    return cluster.in_order(work, ((archive.part(n for n, *_ in part), part) for part in parts))
+        found = map_in_order(lambda part: work((archive, part)), parts(), workers)
+    else:
+        tasks = ((archive.part(name for name, *_ in part), part) for part in parts())
+        found = cluster.in_order(work, tasks)
+    with contextlib.closing(found):
+        for results in found:
+            yield list(zip(ids.popleft(), results, strict=True))
 
 
-def _of_part(function: Callable, task: tuple[Archive, Sequence[tuple]]) -> list:
+def in_chunks(items: Iterable[_Task], size: int = _CHUNK) -> Iterator[list[_Task]]:
+    """Yield items some at a time."""
+    items = iter(items)
+    while chunk := list(itertools.islice(items, size)):
+        yield chunk
+
+
+def _of_part(function: Callable, task: tuple[Archive, Sequence[Sequence]]) -> list:
     archive, photos = task
-    return [function(archive, *photo) for photo in photos]
+    return [_answer(function, archive, photo) for photo in photos]
+
+
+def _answer(function: Callable, archive: Archive, photo: Iterable) -> Any:
+    try:
+        return function(archive, *photo)
+    except UserError as error:
+        return str(error)
+    except MemoryError:
+        return "it does not fit in memory"
 
 
 @contextlib.contextmanager
@@ -240,10 +267,12 @@ class ShardWriter:
 
     def _here(self, parts, progress) -> Generator[tuple[str, _Noted], None, None]:
         """Yield the name of each shard and what is noted of it, once it is written."""
-        chunks = (chunk for _, ids in parts for chunk in self._tasks(ids))
-        with contextlib.closing(map_in_order(self._examples, chunks, self.workers)) as results:
+        photos = self._photos(id for _, ids in parts for id in ids)
+        found = map_photos(self._example, self.archive, photos, self.workers)
+        with contextlib.closing(found) as results:
+            stored = itertools.chain.from_iterable(results)
             for name, ids in parts:
-                of_shard = itertools.islice(results, len(_chunks(ids)))
+                of_shard = itertools.islice(stored, len(ids))
                 yield name, self._write_shard(name, of_shard, progress)
 
     def _by_cluster(self, parts, progress) -> Generator[tuple[str, _Noted], None, None]:
@@ -271,48 +300,34 @@ class ShardWriter:
             self, archive=archive, products=products, photos=photos, cluster=None
         )
 
-    def _write_shard(self, name: str, chunks, progress) -> _Noted:
+    def _write_shard(self, name: str, stored, progress) -> _Noted:
         heights, widths, unreadable = [], [], {}
 
         def examples() -> Iterator[bytes]:
-            for chunk in chunks:
-                for id, stored in chunk:
-                    if isinstance(stored, str):
-                        unreadable[id] = stored
-                        continue
-                    example, height, width = stored
+            for count, (id, found) in enumerate(stored, start=1):
+                if isinstance(found, str):
+                    unreadable[id] = found
+                else:
+                    example, height, width = found
                     heights.append(height)
                     widths.append(width)
                     yield example
-                progress(len(heights) + len(unreadable))
+                if count % _CHUNK == 0:
+                    progress(count)
 
         shard = tfrecord.write_shard(self.folder / name, examples())
         sizes = (min(heights), max(heights), min(widths), max(widths)) if heights else None
         return _Noted(shard, sizes, unreadable)
 
-    def _tasks(self, ids: Sequence[str]) -> Iterator[list[tuple[Product, PhotoInfo]]]:
-        """Yield the products some at a time: a process that looked one up would copy its pages."""
-        for chunk in _chunks(ids):
-            yield [(self.products[id], self.photos[id]) for id in chunk]
+    def _photos(self, ids: Iterable[str]) -> Iterator[tuple]:
+        # With the product: a process that looked it up would copy its pages.
+        for id in ids:
+            yield id, self.products[id].photo, self.products[id], self.photos[id]
 
-    def _examples(
-        self, chunk: Sequence[tuple[Product, PhotoInfo]]
-    ) -> list[tuple[str, tuple[bytes, int, int] | str]]:
-        """Return each id with its example and photo's size, or why its photo cannot be read."""
-        result: list[tuple[str, tuple[bytes, int, int] | str]] = []
-        for product, photo in chunk:
-            try:
-                result.append((product.id, self._example(product, photo)))
-            except UserError as error:
-                result.append((product.id, str(error)))
-            except MemoryError:
-                result.append((product.id, "it does not fit in memory"))
-        return result
-
-    def _example(self, product: Product, photo: PhotoInfo) -> tuple[bytes, int, int]:
-        assert product.photo is not None  # as in all of a catalogue's `products`
-        data = self.archive.read(product.photo)
-        data, height, width = stored_photo(data, photo, self.max_size)
+    def _example(
+        self, archive: Archive, name: str, product: Product, photo: PhotoInfo
+    ) -> tuple[bytes, int, int]:
+        data, height, width = stored_photo(archive.read(name), photo, self.max_size)
         record = tfrecord.Record(
             product.id,
             product.name,
@@ -329,8 +344,11 @@ class ShardWriter:
 def _write_part(task: tuple[ShardWriter, str, Sequence[str]]) -> _Noted:
     writer, name, ids = task
     with writer.archive:
-        examples = map(writer._examples, writer._tasks(ids))
-        return writer._write_shard(name, examples, lambda count: None)
+        stored = (
+            (id, _answer(writer._example, writer.archive, photo))
+            for id, *photo in writer._photos(ids)
+        )
+        return writer._write_shard(name, stored, lambda count: None)
 
 
 def plan_shards(
@@ -366,10 +384,6 @@ def _is_whole(path: Path, noted: _Noted, count: int) -> bool:
         and (shard.file, shard.num_examples) == (path.name, count)
         and shard.sha256 == sha256_of(path)
     )
-
-
-def _chunks(ids: Sequence[str]) -> list[Sequence[str]]:
-    return [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]
 
 
 def _size_range(sizes: Iterable[tuple[int, int, int, int]]) -> dict[str, int]:
