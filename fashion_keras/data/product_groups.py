@@ -153,23 +153,22 @@ def fill_labels(
     Where a group has several values of a label, its rows stay as they are, and it is among the
     `contradictions`. A row without group ("") stays as it is.
     """
-    values: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    values: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row, group in zip(rows, groups, strict=True):
         for label, value in row.items():
             if group and value is not None:
-                values[group][label].add(value)
+                values[group, label].add(value)
     filled = Filled()
-    for group in sorted(values):
-        for label, found in values[group].items():
-            if len(found) > 1:
-                filled.contradictions.setdefault(label, {})[group] = sorted(found)
+    for (group, label), found in sorted(values.items(), key=lambda item: item[0][0]):
+        if len(found) > 1:
+            filled.contradictions.setdefault(label, {})[group] = sorted(found)
     result = []
     for row, group in zip(rows, groups, strict=True):
         new = dict(row)
         for label, value in row.items():
-            found = values[group][label] if group in values and value is None else set()
-            if len(found) == 1:
-                (new[label],) = found
+            known = values.get((group, label), ())
+            if value is None and len(known) == 1:
+                (new[label],) = known
                 filled.cells[label] += 1
         result.append(new)
     return result, filled
