@@ -226,8 +226,8 @@ def check_node(places: dict[str, int | None], versions: dict[str, str]) -> None:
     """Raise `UserError` unless this machine sees what the one that asks does, and is set up so."""
     node = socket.gethostname()
     for path, size in places.items():
-        found = os.path.isdir(path) if size is None else _size_of(path) == size
-        if not found:
+        is_file = os.path.isfile(path) and os.path.getsize(path) == size
+        if not (os.path.isdir(path) if size is None else is_file):
             raise UserError(
                 f"the machine {node} does not see {path} as it is here: expected a folder that "
                 "all machines of the cluster share"
@@ -246,13 +246,6 @@ def _on_node(expected, packed: bytes) -> Any:
     # Unpacked here and not by Ray: an archive is opened by that, which may fail.
     function, task = pickle.loads(packed)
     return function(task)
-
-
-def _size_of(path: str) -> int | None:
-    try:
-        return os.path.getsize(path)
-    except OSError:
-        return None
 
 
 @functools.cache

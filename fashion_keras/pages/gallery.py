@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
 
 from fashion_keras.data.photo import read_header, stored_photo
 from fashion_keras.data.schema import DatasetInfo
@@ -53,22 +55,24 @@ class Neighbour:
     similarity: float
 
 
+@dataclasses.dataclass(frozen=True)
 class Gallery:
     """The products of an index, searched by brute force; `load` reads one.
 
     Attributes:
+        embeddings: float32 `[N, D]`, of length 1.
+        products: a row each.
         examples: photos of the validation split, for trying the model.
         weights_sha256: of the bundle whose embeddings these are.
     """
 
-    def __init__(self, embeddings, products, examples, weights_sha256):
-        self._embeddings = embeddings
-        self._products = products
-        self.examples: tuple[Path, ...] = examples
-        self.weights_sha256: str = weights_sha256
+    embeddings: np.ndarray
+    products: pa.Table
+    examples: tuple[Path, ...]
+    weights_sha256: str
 
     def __len__(self) -> int:
-        return len(self._embeddings)
+        return len(self.embeddings)
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> Gallery:
@@ -80,12 +84,10 @@ class Gallery:
                 f"no index at {folder}: {INFO_FILE} is missing.\nMake it: "
                 + command("demo", *build)
             )
-        import pyarrow.parquet as pq
-
         info = _read_about(folder)
         try:
             embeddings = np.load(folder / EMBEDDINGS_FILE).astype(np.float32)
-            products = pq.read_table(folder / PRODUCTS_FILE)
+            products = parquet.read_table(folder / PRODUCTS_FILE)
             if (
                 embeddings.ndim != 2
                 or not len(embeddings) == products.num_rows == info.num_products
@@ -102,9 +104,9 @@ class Gallery:
 
     def nearest(self, embedding: np.ndarray, count: int) -> list[Neighbour]:
         """Return the products most like `embedding`, float32 `[D]` of length 1, best first."""
-        similarity = self._embeddings @ embedding
+        similarity = self.embeddings @ embedding
         best = np.argsort(-similarity, kind="stable")[:count]
-        rows = self._products.take(best).to_pylist()
+        rows = self.products.take(best).to_pylist()
         return [
             Neighbour(row["id"], row["name"], row["label"], row["photo"], float(similarity[index]))
             for index, row in zip(best, rows, strict=True)
@@ -196,9 +198,6 @@ def check_gallery_folder(folder: str | os.PathLike) -> None:
 
 
 def _write_products(bundle, records, info, folder, total, progress):
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     embeddings, rows, done = [], [], 0
     for products in _products(records, info, "train", bundle.info.label, total):
         vectors, valid = bundle.embed([product["encoded"] for product in products])
@@ -213,7 +212,7 @@ def _write_products(bundle, records, info, folder, total, progress):
     np.save(folder / EMBEDDINGS_FILE, np.concatenate(embeddings))
     kinds = [("id", pa.string()), ("name", pa.string()), ("label", pa.string())]
     schema = pa.schema([*kinds, ("photo", pa.binary())])
-    pq.write_table(pa.Table.from_pylist(rows, schema), folder / PRODUCTS_FILE)
+    parquet.write_table(pa.Table.from_pylist(rows, schema), folder / PRODUCTS_FILE)
     return len(rows)
 
 

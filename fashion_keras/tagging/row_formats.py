@@ -9,6 +9,7 @@ grows it is JSON Lines, and becomes Parquet at the end.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
@@ -168,14 +169,9 @@ def write_parquet(rows: Iterable[Row], columns: Columns, path: str | os.PathLike
 
 def read_parquet(path: str | os.PathLike, columns: Columns) -> Iterator[Row]:
     """Yield the rows of a Parquet file that `write_parquet` made; ValueError if it is another."""
-    import pyarrow
-
     with _parquet_file(path) as file:
-        try:
-            for batch in file.iter_batches(batch_size=ROW_GROUP):
-                yield from map(columns.row, zip(*batch.to_pydict().values(), strict=True))
-        except pyarrow.ArrowException as error:
-            raise ValueError(str(error).splitlines()[0]) from error
+        for batch in file.iter_batches(batch_size=ROW_GROUP):
+            yield from map(columns.row, zip(*batch.to_pydict().values(), strict=True))
 
 
 def parquet_names(path: str | os.PathLike) -> tuple[str, ...]:
@@ -184,18 +180,19 @@ def parquet_names(path: str | os.PathLike) -> tuple[str, ...]:
         return tuple(file.schema_arrow.names)
 
 
+@contextlib.contextmanager
 def _parquet_file(path):
     import pyarrow
     from pyarrow import parquet
 
     try:
-        return parquet.ParquetFile(path)
+        with parquet.ParquetFile(path) as file:
+            yield file
     except pyarrow.ArrowException as error:
         raise ValueError(str(error).splitlines()[0]) from error
 
 
 def _record(cells) -> bytes:
-    """Return a line of a CSV."""
     texts = [
         "" if value is None else f"{value:.6f}" if isinstance(value, float) else cell(value)
         for value in cells

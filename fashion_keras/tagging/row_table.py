@@ -76,15 +76,13 @@ class Table:
 
     def append(self, data: bytes, rows: int, errors: int) -> None:
         """Append rows that another process has encoded, by `codec_of`."""
-        self._append(data)
-        self.end += len(data)
-        self.rows += rows
-        self.errors += errors
-
-    def _append(self, data: bytes) -> None:
+        size = len(data)
         # Not by the file's buffer: what a full disk did not take would be written again at closing.
         while data:
             data = data[os.write(self._file.fileno(), data) :]
+        self.end += size
+        self.rows += rows
+        self.errors += errors
 
     def _keep(self, source: Path) -> None:
         """Count the rows in the file, which is `source`'s, and cut off a half-written last one."""
@@ -93,8 +91,7 @@ class Table:
             self._count(row, end)
         self._file.truncate(self.end)
         if self.end == 0:
-            self._append(self._codec.header)
-            self.end = len(self._codec.header)
+            self.append(self._codec.header, 0, 0)
 
     def _count_again(self) -> None:
         """Count the rows whose writing was interrupted when they had reached the file."""

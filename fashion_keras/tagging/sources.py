@@ -200,7 +200,12 @@ class PhotoSource(contextlib.ExitStack):
             # Beside the CSV, where that was at an address too.
             beside = source.rpartition("/")[0] if is_address(source) else path.parent
             root = self._columns.root or beside
-            read_below = self._reader_below(_photos_below(root, [name for _, name, _ in rows]))
+
+            def named(names: list[str]) -> set[str]:  # of a folder at an address no others
+                finder = PhotoFinder(names, "", own=True)
+                return {found for _, name, _ in rows if (found := finder.find(name))}
+
+            read_below = self._reader_below(local(root, named))
             for number, (id, name, title) in enumerate(rows, start=1):
                 read = read_below
                 if not name and not title:
@@ -353,16 +358,6 @@ def _read_file(path: Path) -> bytes:
         return read_bytes(path)
     except UserError as error:
         raise _shortened(error, str(path)) from error
-
-
-def _photos_below(root: Path | str, paths: list[str]) -> Path:
-    """Return a folder or zip; of one at an address, with those of its photos that are named."""
-
-    def chosen(names: list[str]) -> set[str]:
-        finder = PhotoFinder(names, "", own=True)
-        return {found for path in paths if (found := finder.find(path))}
-
-    return local(root, chosen)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -200,7 +200,7 @@ def search_index(argv) -> int:
 
     def search(_):
         gallery = Gallery.load(folder)
-        vectors = np.eye(64, gallery._embeddings.shape[1], dtype=np.float32)
+        vectors = np.eye(64, gallery.embeddings.shape[1], dtype=np.float32)
         nearest = [gallery.nearest(vector, 3) for vector in vectors]
         found = [
             [vars(n) | {"photo": hashlib.sha256(n.photo).hexdigest()} for n in some]
