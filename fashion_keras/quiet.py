@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
@@ -32,13 +33,31 @@ def load_tensorflow():
         return _load()
 
 
-@functools.cache
-def _load():
-    ours = "tensorflow" not in sys.modules
+@contextlib.contextmanager
+def notes_kept_off():
+    """Keep off the terminal what is written to the file descriptor, unless a bug ends the block."""
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)
+        try:
+            yield
+        except UserError:
+            raise
+        except BaseException:
+            notes.seek(0)
+            os.write(saved, notes.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+@functools.cache
+def _load():
+    ours = "tensorflow" not in sys.modules
+    with notes_kept_off():
         try:
             import tensorflow
 
@@ -46,12 +65,7 @@ def _load():
         except BaseException as error:
             if wrong := _wrong_settings(error):  # TensorFlow reads Keras's, too
                 raise wrong from error
-            notes.seek(0)
-            os.write(saved, notes.read())
             raise
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
     if ours:
         _keep_out_of_notebooks(tensorflow.get_logger())
     return tensorflow

@@ -137,10 +137,8 @@ _TITLE = f"Warm-up &amp; Sons Men Blue T-Shirt{BETWEEN}of cotton"
 _TAKES = dict(SIGNATURES.values())
 
 
-def write_warmup(
-    version: Path, name: str, signature_names: Sequence[str], batch_sizes: Sequence[int]
-) -> Path:
-    """Write a `PredictionLog` for each signature and batch size into `version`; return the file.
+def write_warmup(version: Path, name: str, signature_names: Sequence[str]) -> None:
+    """Write a `PredictionLog` for each signature and batch size into `version`.
 
     `name` is the model's. The signatures take `image_bytes`, `title` or both; the photos are
     coarse noise, a JPEG and a PNG in turns so that both decoders have run.
@@ -153,7 +151,7 @@ def write_warmup(
     file.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(file)) as writer:
         for signature in signature_names:
-            for size in batch_sizes:
+            for size in (1, MAX_BATCH_SIZE):
                 given = {
                     "image_bytes": [photos[index % len(photos)] for index in range(size)],
                     "title": [_TITLE] * size,
@@ -168,7 +166,6 @@ def write_warmup(
                 log = PredictionLog()
                 log.predict_log.request.CopyFrom(request)
                 writer.write(log.SerializeToString())
-    return file
 
 
 def _photos() -> tuple[bytes, bytes]:
@@ -199,7 +196,7 @@ def export_saved_model(run: Run, output: Path, *, version: int | None = None, to
         made = scratch / "model"
         served = _write(run, made, scratch, top)
         from_bytes = [signature for signature in served if signature != "serve_pixels"]
-        write_warmup(made, name, from_bytes, batch_sizes=(1, MAX_BATCH_SIZE))
+        write_warmup(made, name, from_bytes)
         (made / CARD_FILE).write_text(model_card(run, name, served), encoding="utf-8")
         return publish(made, output, version)
 

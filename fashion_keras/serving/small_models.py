@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +18,7 @@ from fashion_keras.data.title_terms import BUCKETS, COUNTS
 from fashion_keras.errors import UserError
 from fashion_keras.io import write_json
 from fashion_keras.models.title_model import title_columns
+from fashion_keras.quiet import notes_kept_off
 from fashion_keras.run import BEST_MODEL_FILE, LABELS_FILE, TITLE_FILE, Run
 from fashion_keras.serving.layout import (
     ASSETS,
@@ -102,7 +100,7 @@ def convert(
     `both` for photo and title in a format of `TITLE_FORMATS`. Raises `UserError` where it cannot
     be converted, or what converts it is not installed.
     """
-    with _notes_kept_off():
+    with notes_kept_off():
         if format == "onnx":
             return onnx_model(run, sees)
         return litert_model(run, representative if format == INT8 else None, sees)
@@ -129,7 +127,7 @@ def check(run: Run, models: Mapping[str, bytes], photos: Photos) -> dict[str, di
     size = sum(path.stat().st_size for path in used if path.is_file())
     results = {KERAS: measure(keras_classifier, photos, size)}
     for format, model in models.items():
-        with _notes_kept_off():
+        with notes_kept_off():
             classify = classifier(format, model)
             classify(*photos.given(0, 1))
         results[format] = measure(classify, photos, len(model))
@@ -265,24 +263,3 @@ def small_card(run: Run, files: Sequence[str]) -> str:
         height=height,
         width=width,
     )
-
-
-@contextlib.contextmanager
-def _notes_kept_off():
-    """Keep off the terminal what converters write to the file descriptor, unless one fails."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
-        os.dup2(notes.fileno(), 2)
-        try:
-            yield
-        except UserError:
-            raise
-        except BaseException:
-            notes.seek(0)
-            os.write(saved, notes.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
