@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import functools
 from collections.abc import Callable
-from importlib import resources
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fashion_keras.data.photo import encode
 from fashion_keras.data.title_terms import as_title
@@ -23,6 +21,14 @@ from fashion_keras.text import printable
 NUM_NEIGHBOURS = 6
 _LONGEST_NAME = 200  # characters of a file's name that are shown
 _LONGEST_TITLE = 300  # likewise
+_SHOWN_SIDE = 320  # pixels; twice what the page shows, for fine screens
+_TEMPLATES = Environment(
+    loader=PackageLoader(__package__),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=StrictUndefined,
+)
 BY = {"photo": "the photo", "both": "photo and title", "title": "the title alone"}
 # A photo's bytes and the class asked about, an index of the headline's, to a heat map's data URI.
 Look = Callable[[bytes, int], str]
@@ -108,7 +114,7 @@ def _shortened(title: str) -> str:
 
 def answer_html(bundle: Bundle, answer: Answer) -> str:
     """Return an answer as HTML, with everything that came from outside escaped."""
-    return _template().render(
+    return _TEMPLATES.get_template("answer.html").render(
         answer=answer,
         by=BY[answer.sees],
         thresholds=bundle.info.thresholds(answer.sees),
@@ -121,18 +127,6 @@ def percent(share: float) -> str:
     """Return a share as the page writes it, with one decimal."""
     # Rounded down, so that a score just below the threshold does not look like it.
     return f"{int(share * 1000 + 1e-6) / 10:.1f}%"
-
-
-@functools.cache
-def _template():
-    text = resources.files(__package__).joinpath("templates/answer.html").read_text("utf-8")
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
-    return environment.from_string(text)
-
-
-_SHOWN_SIDE = 320  # pixels; twice what the page shows, for fine screens
 
 
 def read_upload(data: bytes) -> tuple[bytes, str]:

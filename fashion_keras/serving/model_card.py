@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import fashion_keras
 from fashion_keras.errors import UserError
@@ -56,8 +55,13 @@ def find_evaluation(folder: Path, label: str, model: str | None) -> dict | None:
 
 def render(template: str, **values: object) -> str:
     """Return a card; the filters make harmless what comes from outside."""
-    environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    environment.keep_trailing_newline = True
+    environment = Environment(
+        loader=PackageLoader(__package__),
+        keep_trailing_newline=True,
+        lstrip_blocks=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
     environment.filters |= {
         "md": as_markdown,
         "code": as_code,
@@ -68,8 +72,7 @@ def render(template: str, **values: object) -> str:
         "agreements": _agreements,
         "photo_shares": _photo_shares,
     }
-    text = resources.files(__package__).joinpath(f"templates/{template}").read_text("utf-8")
-    return environment.from_string(text).render(version=fashion_keras.__version__, **values)
+    return environment.get_template(template).render(version=fashion_keras.__version__, **values)
 
 
 def model_card(run: Run, name: str, signatures: Sequence[str]) -> str:

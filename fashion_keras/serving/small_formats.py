@@ -157,12 +157,7 @@ def onnx_model(run: Run, sees: str = "photo") -> bytes:
     `small_graph` says and gives the logits of each head by name, float32 `[N, C]`. Raises
     `UserError` where tf2onnx is not installed or cannot convert the model.
     """
-    try:
-        import tf2onnx
-    except ImportError as error:
-        raise UserError(
-            f"ONNX needs tf2onnx, which is not installed ({error}).\n{_INSTALL_ONNX}"
-        ) from None
+    tf2onnx = _onnx_module("tf2onnx")
     function = small_graph(run, sees)
     try:
         model, _ = tf2onnx.convert.from_function(
@@ -181,18 +176,22 @@ def onnx_classifier(model: bytes) -> Callable[..., dict[str, np.ndarray]]:
 
     Runs on the CPU, on all cores. Raises `UserError` where ONNX Runtime is not installed.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(
-            f"ONNX needs onnxruntime, which is not installed ({error}).\n{_INSTALL_ONNX}"
-        ) from None
+    onnxruntime = _onnx_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     # A thread that waits by spinning takes the core on which the next photos are decoded.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda *given: dict(zip(names, session.run(None, _inputs(*given)), strict=True))
+
+
+def _onnx_module(name: str):
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(
+            f"ONNX needs {name}, which is not installed ({error}).\n{_INSTALL_ONNX}"
+        ) from None
 
 
 def _fill_in_constants(graph, function, taken) -> None:

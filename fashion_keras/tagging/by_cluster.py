@@ -58,7 +58,6 @@ class Tagging:
     """
 
     model: str
-    is_released: bool
     files: Mapping[str, str]
     labels: tuple[str, ...]
     titles: bool
@@ -76,14 +75,13 @@ class Tagging:
             found = sorted(path for path in version.rglob("*") if path.is_file())
             names = [path.relative_to(version).as_posix() for path in found]
         path = version.absolute()
-        released = is_released(version)
-        model = os.fspath(path.relative_to(FOLDER) if released else path)
-        return cls(model, released, fingerprints(version, names), **options)
+        model = os.fspath(path.relative_to(FOLDER) if is_released(version) else path)
+        return cls(model, fingerprints(version, names), **options)
 
     @property
     def place(self) -> Path:
         """Where this machine has the model."""
-        return FOLDER / self.model if self.is_released else Path(self.model)
+        return FOLDER / self.model  # that of a model of the package; any other is absolute
 
     @property
     def a_part(self) -> int:
