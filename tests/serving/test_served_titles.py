@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.special import softmax
 from serving.tiny import IMAGE_SIZE, LABELS, PHOTOS
 from serving.titled import save_titled_run
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
@@ -32,16 +33,11 @@ def loaded(exported):
     return tf.saved_model.load(str(exported))
 
 
-def softmax(logits):
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
-    return odds / odds.sum(axis=1, keepdims=True)
-
-
 def check(answer, logits):
     """Compare every head of a signature's answer with the Keras model's."""
     for label, classes in LABELS.items():
         prefix = "" if label == "subCategory" else f"{label}_"
-        expected = softmax(logits[label])
+        expected = softmax(np.float64(logits[label]), axis=1)
         np.testing.assert_allclose(answer[f"{prefix}probabilities"], expected, atol=1e-5)
         best = [classes[index].encode() for index in expected.argmax(axis=1)]
         assert answer[f"{prefix}classes"].numpy()[:, 0].tolist() == best

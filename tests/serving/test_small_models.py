@@ -6,7 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from serving.tiny import IMAGE_SIZE, LABELS
+from serving.tiny import IMAGE_SIZE, LABELS, skip_unless_installed
 from tiny_arch import build_backbone
 
 from fashion_keras.decision.parameters import Acceptance, Decision
@@ -53,9 +53,7 @@ def photos():
 @pytest.fixture(scope="module", params=["litert", "litert-int8", "onnx"])
 def converted(request, run, photos):
     """A format and the run's model in it."""
-    if request.param == "onnx":
-        pytest.importorskip("tf2onnx", reason="needs the extra [onnx]")
-        pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
+    skip_unless_installed(request.param)
     return request.param, convert(run, request.param, photos[:48])
 
 

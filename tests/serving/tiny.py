@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 from PIL import Image
 
 from fashion_keras.config import load_config
@@ -43,6 +44,12 @@ def save_tiny_run(folder: Path, labels=LABELS) -> Path:
     sizes = {"data.image_size": list(IMAGE_SIZE), "data.resize": "pad"}
     load_config(None, sizes).save(folder / "config.yaml")
     return folder
+
+
+def skip_unless_installed(format: str) -> None:
+    """Skip a test of a small model whose converter or runtime is not installed."""
+    for name in ("tf2onnx", "onnxruntime") if format == "onnx" else ():
+        pytest.importorskip(name, reason="needs the extra [onnx]")
 
 
 def photo(width=60, height=80, mode="RGB", format="JPEG", seed=0) -> bytes:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from serving.tiny import LABELS, PHOTOS, tiny_run
+from serving.tiny import LABELS, PHOTOS, skip_unless_installed, tiny_run
 
 from fashion_keras.errors import UserError
 from fashion_keras.predict import main
@@ -23,9 +23,7 @@ def saved_model(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["litert", "onnx"])
 def small(request, tmp_path_factory):
-    if request.param == "onnx":
-        pytest.importorskip("tf2onnx", reason="needs the extra [onnx]")
-        pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
+    skip_unless_installed(request.param)
     run, file = tiny_run("pad"), SMALL_FORMATS[request.param]
     folder = tmp_path_factory.mktemp("small")
     return write_small_model(run, folder, {file: convert(run, request.param)}, None, None)
