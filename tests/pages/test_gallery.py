@@ -69,7 +69,7 @@ def test_neighbours_are_those_of_the_largest_cosine(bundle, records, index):
 
 def test_a_product_is_kept_with_a_small_photo(index):
     gallery = Gallery.load(index)
-    [found] = gallery.nearest(np.eye(1, gallery._embeddings.shape[1], dtype=np.float32)[0], 1)
+    [found] = gallery.nearest(np.eye(1, gallery.embeddings.shape[1], dtype=np.float32)[0], 1)
     with Image.open(io.BytesIO(found.photo)) as image:
         assert max(image.size) <= 160
 
