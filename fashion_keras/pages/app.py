@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import dataclasses
 import os
 import queue
 import signal
@@ -98,7 +99,7 @@ def make_app(
     asked = {_CLASSIFY: classify, _TITLE: classify_title} if titles else {_CLASSIFY: classify}
     routes = _shown(_page(title, introduction, examples, titles), examples)
     routes += [Route(path, reply, methods=["POST"]) for path, reply in asked.items()]
-    return Guard(Starlette(routes=routes), takes_bodies=asked, any_host=any_host)
+    return _Guard(Starlette(routes=routes), takes_bodies=asked, any_host=any_host)
 
 
 def _shown(html: str, examples: Sequence[Path]) -> list:
@@ -214,7 +215,8 @@ def _template(name: str) -> str:
     return resources.files(__package__).joinpath(f"templates/{name}").read_text("utf-8")
 
 
-class Guard:
+@dataclasses.dataclass(frozen=True)
+class _Guard:
     """An ASGI application around another one: `app` sees only requests that are harmless.
 
     Args:
@@ -223,13 +225,11 @@ class Guard:
         any_host: answer by any host name, not the loopback's alone.
     """
 
-    def __init__(self, app: ASGIApp, *, takes_bodies: Collection[str], any_host: bool):
-        self._app = app
-        self._takes_bodies = takes_bodies
-        self._any_host = any_host
+    app: ASGIApp
+    takes_bodies: Collection[str]
+    any_host: bool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
         if scope["type"] != "http":
             raise RuntimeError(f"only HTTP is served here, not {scope['type']}")
 
@@ -247,7 +247,7 @@ class Guard:
             await send(message)
 
         try:
-            await (self._refuse(scope) or self._app)(scope, receive, send_guarded)
+            await (self._refuse(scope) or self.app)(scope, receive, send_guarded)
         except asyncio.CancelledError:
             # The server ends while a photo arrives or is looked at: no error, so no traceback.
             if not answered:
@@ -258,24 +258,18 @@ class Guard:
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         host = hosts[0].lower() if len(hosts) == 1 else ""
-        if not self._any_host and _without_port(host) not in _LOOPBACK_HOSTS:
+        if not self.any_host and _without_port(host) not in _LOOPBACK_HOSTS:
             # A site's own name may be made to lead to this machine.
             return PlainTextResponse("This page answers to this machine's own name only.", 400)
-        if scope["method"] in ("GET", "HEAD"):
-            if _has_body(headers):
-                return PlainTextResponse("No body is expected here.", 413)
-            return None
-        origins = headers.getlist("origin")
-        foreign = any(origin.lower().partition("://")[2] != host for origin in origins)
-        if foreign or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        does = scope["method"] not in ("GET", "HEAD")
+        site = headers.get("sec-fetch-site", "same-origin")
+        origins = [origin.lower().partition("://")[2] for origin in headers.getlist("origin")]
+        if does and (any(name != host for name in origins) or site not in ("same-origin", "none")):
             return PlainTextResponse("Photos and titles are taken from this page only.", 403)
-        if scope["path"] not in self._takes_bodies and _has_body(headers):
+        has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        if has_body and not (does and scope["path"] in self.takes_bodies):
             return PlainTextResponse("No body is expected here.", 413)
         return None
-
-
-def _has_body(headers: Headers) -> bool:
-    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
 def _without_port(host: str) -> str:

@@ -108,7 +108,7 @@ class Gallery:
         best = np.argsort(-similarity, kind="stable")[:count]
         rows = self.products.take(best).to_pylist()
         return [
-            Neighbour(row["id"], row["name"], row["label"], row["photo"], float(similarity[index]))
+            Neighbour(**row, similarity=float(similarity[index]))
             for index, row in zip(best, rows, strict=True)
         ]
 

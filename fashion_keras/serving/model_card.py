@@ -83,7 +83,7 @@ def model_card(run: Run, name: str, signatures: Sequence[str]) -> str:
     source, split = _data(folder, scores)
     decided = {"": "photo", "with_title": "both", "title_only": "title"}
     decisions = {heading: run.decision_for(sees) for heading, sees in decided.items()}
-    few = [row for row in scores.get("per_class", ()) if row["train_support"] is not None]
+    counted = [row for row in scores.get("per_class", ()) if row["train_support"] is not None]
     height, width = run.image_size
     return render(
         "model_card.md.j2",
@@ -105,7 +105,7 @@ def model_card(run: Run, name: str, signatures: Sequence[str]) -> str:
         metrics=METRICS,
         decisions={k: found for k, found in decisions.items() if found and run.decision},
         few=_FEW,
-        rare=[row["class"] for row in few if row["train_support"] < _FEW],
+        rare=[row["class"] for row in counted if row["train_support"] < _FEW],
     )
 
 

@@ -19,7 +19,7 @@ from scipy.special import softmax
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from fashion_keras.errors import UserError
-from fashion_keras.serving.bundle import open_model
+from fashion_keras.serving.bundle import Bundle
 from fashion_keras.serving.decoding import decode_photos
 from fashion_keras.serving.layout import LITERT_FILE, ONNX_FILE, SIGNATURES, ModelInfo
 from fashion_keras.serving.small_formats import classifier
@@ -49,20 +49,17 @@ class LocalModel(Model):
     """
 
     def __init__(self, path: Path, labels: Sequence[str] | None = None, titles: bool = False):
-        self._opened = open_model(path)
-        self.info = self._opened.info
-        self.heads = heads_of(self.info.label_names, labels)
+        self._bundle = Bundle(path)
+        self.heads = heads_of(self._bundle.info.label_names, labels)
         self._ask = {
             sees: self._asking(sees, path) for sees in (SIGNATURES if titles else ("photo",))
         }
 
     def _asking(self, sees, path):
         name = SIGNATURES[sees].name
-        signature = self._opened.signatures.get(name)
-        if signature is None and sees != "photo":
+        if name not in self._bundle.signatures:
             raise no_titles(path)
-        if signature is None:
-            raise UserError(f"{path} has no signature {name!r}: export the model again")
+        signature = self._bundle.signatures[name]
         inputs = signature.structured_input_signature
         inputs = inputs[1] or {spec.name: spec for spec in inputs[0]}
         if lost := missing(self.heads, sees, inputs, signature.structured_outputs):
