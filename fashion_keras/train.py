@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from fashion_keras.cluster.actors import run_together
 from fashion_keras.cluster.engine import add_cluster, check_paths, connected
-from fashion_keras.cluster.together import run_together
 from fashion_keras.commands import check_backend, positive_int, run_command
 from fashion_keras.config import Config, load_config, parse_assignments, recipe_path
 from fashion_keras.data.schema import INFO_FILE, DatasetInfo

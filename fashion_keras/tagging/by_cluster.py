@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fashion_keras.cluster.actor_pool import ActorPool
+from fashion_keras.cluster.actors import ActorPool
 from fashion_keras.cluster.engine import Cluster
 from fashion_keras.errors import UserError
 from fashion_keras.io import json_text, locked, write_bytes

@@ -8,8 +8,8 @@ from cluster import tasks
 from cluster.nodes import REPOSITORY, several_nodes
 from tiny_records import write_tiny_records
 
+from fashion_keras.cluster.actors import run_together
 from fashion_keras.cluster.engine import connected
-from fashion_keras.cluster.together import run_together
 from fashion_keras.progress import Reporter
 from fashion_keras.train import main
 

@@ -13,9 +13,8 @@ from drawn_catalogue import draw_catalogue
 from faults.listing import contents
 
 from fashion_keras.cluster import engine
-from fashion_keras.cluster.actor_pool import ActorPool
+from fashion_keras.cluster.actors import ActorPool, run_together
 from fashion_keras.cluster.engine import check_node, cluster_address, connected
-from fashion_keras.cluster.together import run_together
 from fashion_keras.convert import main
 from fashion_keras.errors import UserError
 from fashion_keras.progress import Reporter
