@@ -8,6 +8,7 @@ import pytest
 
 from fashion_keras.data.archive import open_archive
 from fashion_keras.data.catalog_reader import read_catalog
+from fashion_keras.models.registry import ARCHITECTURES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL = "fashion-product-images-small.zip"
@@ -38,6 +39,24 @@ def pytest_collection_modifyitems(items):
     """Put the longest files first; within a file nothing changes."""
     order = {REPOSITORY / "tests" / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """Register an architecture that trains in no time: the test depends on none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
+        yield
+
+
+@pytest.fixture(scope="session")
+def records(tmp_path_factory):
+    """Records of 48 + 20 + 12 drawn photos of 40×32."""
+    from tiny_records import write_tiny_records
+
+    folder = tmp_path_factory.mktemp("records")
+    write_tiny_records(folder)
+    return folder
 
 
 def _small() -> Path:

@@ -10,7 +10,6 @@ from tiny_records import LABELS, SHAPES, draw, write_tiny_records
 from fashion_keras.evaluate import main as evaluate_main
 from fashion_keras.export import main as export_main
 from fashion_keras.models.classifier import head_name
-from fashion_keras.models.registry import ARCHITECTURES
 from fashion_keras.train import main as train_main
 
 KIND, COLOUR = "Product/Type (größe)", "features"  # and `features` is a layer of ours
@@ -24,7 +23,7 @@ def records(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(records, tmp_path_factory):
+def run(tiny, records, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "run"
     config = workdir.parent / "config.yaml"
     settings = {
@@ -33,10 +32,8 @@ def run(records, tmp_path_factory):
         "training": {"epochs": 1, "batch_size": 16, "retrain_epochs": 5},
     }
     config.write_text(json.dumps(settings))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
-        options = ("--config", config, "--data", records, "--workdir", workdir)
-        assert train_main([str(option) for option in options]) == 0
+    options = ("--config", config, "--data", records, "--workdir", workdir)
+    assert train_main([str(option) for option in options]) == 0
     return workdir
 
 

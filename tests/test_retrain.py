@@ -9,11 +9,9 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 from evaluation.fake_run import resplit
-from tiny_records import write_tiny_records
 
 from fashion_keras.config import load_config
 from fashion_keras.decision.parameters import Decision
-from fashion_keras.models.registry import ARCHITECTURES
 from fashion_keras.progress import Reporter
 from fashion_keras.retrain import main
 from fashion_keras.run import load_run
@@ -37,22 +35,13 @@ OVERRIDES = {
 
 
 @pytest.fixture(scope="module")
-def records(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("records")
-    write_tiny_records(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def trained(records, tmp_path_factory):
+def trained(tiny, records, tmp_path_factory):
     """A run whose heads say the opposite of what they have learnt."""
     workdir = tmp_path_factory.mktemp("runs") / "trained"
     workdir.mkdir()
     config = load_config(None, OVERRIDES)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
-        config.save(workdir / "config.yaml")
-        run_training(config, records, workdir, say=lambda line: None)
+    config.save(workdir / "config.yaml")
+    run_training(config, records, workdir, say=lambda line: None)
     run = load_run(workdir)
     for label in run.labels:
         layer = run.model.get_layer(label)

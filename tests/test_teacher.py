@@ -12,7 +12,6 @@ from fashion_keras.config import load_config
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.predictions import ask_teachers, predict
-from fashion_keras.models.registry import ARCHITECTURES
 from fashion_keras.run import check_teacher, load_run
 
 train = importlib.import_module("fashion_keras.train")  # not the function of its name
@@ -27,11 +26,7 @@ SETTINGS = (
 )
 
 
-@pytest.fixture(scope="module")
-def records(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("records")
-    write_tiny_records(folder)
-    return folder
+pytestmark = pytest.mark.usefixtures("tiny")
 
 
 def run_train(workdir, records, *more, settings=()):
@@ -40,27 +35,18 @@ def run_train(workdir, records, *more, settings=()):
 
 
 @pytest.fixture(scope="module")
-def teacher(records, tmp_path_factory):
+def teacher(tiny, records, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "teacher"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
-        assert run_train(workdir, records, "--epochs", 4) == 0
+    assert run_train(workdir, records, "--epochs", 4) == 0
     return workdir
 
 
 @pytest.fixture(scope="module")
-def other_teacher(records, tmp_path_factory):
+def other_teacher(tiny, records, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "other"
     settings = ["data.auxiliary_labels={baseColour: 0.5}", "training.seed=1"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
-        assert run_train(workdir, records, "--epochs", 1, settings=settings) == 0
+    assert run_train(workdir, records, "--epochs", 1, settings=settings) == 0
     return workdir
-
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch):
-    monkeypatch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
 
 
 def test_what_it_says_is_what_its_predictor_says(teacher, records):

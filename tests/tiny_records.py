@@ -1,5 +1,6 @@
 """Draws a few dozen photos of coloured shapes and stores them as records, for tests that train."""
 
+import csv
 import io
 from collections import Counter
 from pathlib import Path
@@ -92,3 +93,9 @@ def write_tiny_records(
     )
     info.save(folder)
     return info
+
+
+def read_history(workdir):
+    """Return the rows of a run's history.csv."""
+    with open(workdir / "history.csv", newline="") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]

@@ -1,6 +1,5 @@
 """Several devices and processes: whatever shares a batch, the history is that of one device."""
 
-import csv
 import importlib.util
 import json
 import os
@@ -14,7 +13,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from tiny_records import write_tiny_records
+from tiny_records import read_history, write_tiny_records
 
 from fashion_keras.config import load_config
 from fashion_keras.data.pipeline import make_dataset
@@ -107,11 +106,6 @@ def run_program(backend, records, config, *runs):
         timeout=600,
     )
     assert ended.returncode == 0, ended.stderr[-4000:]
-
-
-def read_history(workdir):
-    with open(workdir / "history.csv", newline="") as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
 def assert_same_run(found, expected, epochs=3):

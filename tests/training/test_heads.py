@@ -12,7 +12,6 @@ from fashion_keras.config import load_config
 from fashion_keras.data.pipeline import Augmentation, make_dataset
 from fashion_keras.evaluation.predictions import predict
 from fashion_keras.features import Features, embed_varied
-from fashion_keras.models.registry import ARCHITECTURES
 from fashion_keras.run import load_run
 from fashion_keras.training import heads
 from fashion_keras.training.heads import fit_head, heads_table, retrain_heads
@@ -81,7 +80,7 @@ def test_balanced_draws_raise_the_rare_class_and_an_unseen_class_is_never_named(
 
 
 @pytest.fixture(scope="module")
-def trained(records, tmp_path_factory):
+def trained(tiny, records, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run") / "run"
     overrides = {
         "model.arch": "tiny",
@@ -93,11 +92,9 @@ def trained(records, tmp_path_factory):
         "optimizer.ema": 0,
     }
     config = load_config(None, overrides)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
-        workdir.mkdir()
-        config.save(workdir / "config.yaml")
-        train(config, records, workdir, say=lambda line: None)
+    workdir.mkdir()
+    config.save(workdir / "config.yaml")
+    train(config, records, workdir, say=lambda line: None)
     return workdir
 
 

@@ -19,7 +19,6 @@ from fashion_keras.errors import UserError
 from fashion_keras.evaluate import evaluate
 from fashion_keras.evaluation.calibrating import calibrate_run
 from fashion_keras.evaluation.predictions import predict
-from fashion_keras.models.registry import ARCHITECTURES
 from fashion_keras.models.title_model import build_title_model
 from fashion_keras.retrain import retrain
 from fashion_keras.run import load_run, save_title
@@ -41,12 +40,7 @@ SETTINGS = {
 SAID = {"Bags": "Tote", "Belts": "Strap", "Shoes": "Loafer"}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def tiny():
-    """Register an architecture that trains in no time: none of this depends on which it is."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
-        yield
+pytestmark = pytest.mark.usefixtures("tiny")
 
 
 def title(number, shape, colour):

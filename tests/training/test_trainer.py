@@ -1,4 +1,3 @@
-import csv
 import os
 import shutil
 import signal
@@ -12,13 +11,13 @@ import pytest
 import yaml
 from sklearn.metrics import f1_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_records import read_history
 
 from fashion_keras.config import load_config
 from fashion_keras.data.pipeline import make_dataset
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.models.classifier import layers_of
-from fashion_keras.models.registry import ARCHITECTURES
 from fashion_keras.run import load_run
 from fashion_keras.training import optimizer, trainer
 from fashion_keras.training.callbacks import EpochLine
@@ -37,17 +36,7 @@ OVERRIDES = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def tiny():
-    """Register an architecture that trains in no time: none of this depends on which it is."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARCHITECTURES, "tiny", "tiny_arch")
-        yield
-
-
-def read_history(workdir):
-    with open(workdir / "history.csv", newline="") as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+pytestmark = pytest.mark.usefixtures("tiny")
 
 
 @pytest.fixture(scope="module")
