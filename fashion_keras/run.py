@@ -161,14 +161,13 @@ def load_run(
     heads = {name: int(output.shape[-1]) for name, output in _outputs(model, file).items()}
     labels = _labels(folder, info, heads, file)
     label, labels = headline_first(config, labels)
-    height, width = _photo_size(model, file)
     if config is None:
         LOGGER.warning("%s: no %s beside it, assuming data.resize 'stretch'", path, CONFIG_FILE)
     resize: Resize = config.data.resize if config else "stretch"
     title = _load_title(folder, labels)
     decisions = load_decisions(folder, labels) if decided else {}
     decision = decisions.pop("photo", None)
-    size = (height, width)
+    size = _photo_size(model, file)
     return Run(path, model, labels, label, size, resize, config, decision, title, decisions)
 
 

@@ -24,18 +24,14 @@ def proportion_interval(
     narrow, also where the share is 0. Without trials nothing is known: 0 and 1.
     """
     tail = (1 - confidence) / 2
-    return _lower(successes, trials, tail), _upper(successes, trials, tail)
+    successes, trials = np.broadcast_arrays(successes, trials)
+    low = beta.ppf(tail, np.maximum(successes, 1), trials - successes + 1)
+    return np.where(successes > 0, low, 0.0), _upper(successes, trials, tail)
 
 
 def upper_bound(successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95) -> np.ndarray:
     """Return the one-sided Clopper–Pearson upper bound of each share, float64."""
     return _upper(successes, trials, 1 - confidence)
-
-
-def _lower(successes, trials, tail):
-    successes, trials = np.broadcast_arrays(successes, trials)
-    found = beta.ppf(tail, np.maximum(successes, 1), trials - successes + 1)
-    return np.where(successes > 0, found, 0.0)
 
 
 def _upper(successes, trials, tail):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 
@@ -99,17 +100,12 @@ def _joint_counts(
 
     Returns a label to the others, int64 `[other's classes, label's classes]`.
     """
-    sizes = [len(info.vocabulary(name)) for name in labels]
-    counts: dict[str, dict[str, np.ndarray]] = {}
-    for column, name in enumerate(labels):
-        counts[name] = {}
-        for other_column, other in enumerate(labels):
-            if other == name:
-                continue
-            both = indices[(indices[:, column] >= 0) & (indices[:, other_column] >= 0)]
-            pairs = both[:, other_column] * sizes[column] + both[:, column]
-            found = np.bincount(pairs, minlength=sizes[other_column] * sizes[column])
-            counts[name][other] = found.reshape(sizes[other_column], sizes[column])
+    counts: dict[str, dict[str, np.ndarray]] = {name: {} for name in labels}
+    for (column, name), (other_column, other) in itertools.permutations(enumerate(labels), 2):
+        pairs = indices[:, [other_column, column]]
+        found = np.zeros((len(info.vocabulary(other)), len(info.vocabulary(name))), np.int64)
+        np.add.at(found, tuple(pairs[(pairs >= 0).all(axis=1)].T), 1)
+        counts[name][other] = found
     return counts
 
 
