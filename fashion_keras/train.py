@@ -47,8 +47,14 @@ from fashion_keras.run import (
     load_run_config,
 )
 from fashion_keras.text import command
-from fashion_keras.training.distribution import Asked, Distribution, parse_devices, start
-from fashion_keras.training.processes import Processes, read_processes
+from fashion_keras.training.distribution import (
+    Asked,
+    Distribution,
+    Processes,
+    parse_devices,
+    read_processes,
+    start,
+)
 from fashion_keras.training.stages import plan_stages
 from fashion_keras.training.workdir import (
     begin,

@@ -5,30 +5,111 @@ the statistics of batch normalisation, dropout's mask, the norm that gradients a
 does so by itself, since its arrays are those of the whole batch. Under TensorFlow's strategies a
 replica sees its part alone, and Keras clips and drops by the part. What stands in for that here
 changes methods of layer and optimizer objects, so saved models stay plain Keras.
+
+Imports no TensorFlow: only the first process may touch the run's folder, and is told at once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fashion_keras.config import Config
 from fashion_keras.data.sharing import Share
 from fashion_keras.errors import UserError
-from fashion_keras.training.processes import ALONE, Processes
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
 
+_KERAS = "KERAS_DISTRIBUTION_"
 _LOST = re.compile("Gloo|NCCL|[Cc]ollective|coordination|heartbeat|UNAVAILABLE|ABORTED")
+
+
+@dataclasses.dataclass(frozen=True)
+class Processes:
+    """The processes of one training, alone by default.
+
+    `addresses` are their `host:port` by number, or the first's alone; `index` is this one's number.
+    """
+
+    count: int = 1
+    index: int = 0
+    addresses: tuple[str, ...] = ()
+
+    @property
+    def is_writer(self) -> bool:
+        """Whether this is the one process that writes the run."""
+        return self.index == 0
+
+
+ALONE = Processes()
+
+
+def read_processes(environment: Mapping[str, str] = os.environ) -> Processes:
+    """Return the processes that `TF_CONFIG`, or else Keras's own variables, speak of.
+
+    `TF_CONFIG` is TensorFlow's JSON of `cluster` and `task`, as Kubeflow, Vertex AI and Ray Train
+    set it. Keras's are `KERAS_DISTRIBUTION_JOB_ADDRESSES`, `…_NUM_PROCESSES` and `…_PROCESS_ID`
+    (`keras.distribution.initialize`). Raises `UserError` where they are no such thing.
+
+    Example:
+
+        read_processes({"KERAS_DISTRIBUTION_JOB_ADDRESSES": "10.0.0.1:1234",
+                        "KERAS_DISTRIBUTION_NUM_PROCESSES": "4",
+                        "KERAS_DISTRIBUTION_PROCESS_ID": "0"})
+    """
+    if text := environment.get("TF_CONFIG"):
+        return _of_tensorflow(text)
+    names = [f"{_KERAS}{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")]
+    found = [environment.get(name, "") for name in names]
+    if not any(found):
+        return Processes()
+    addresses = tuple(part.strip() for part in found[0].split(",") if part.strip())
+    try:
+        count, index = int(found[1] or len(addresses)), int(found[2])
+    except ValueError:
+        count = index = -1
+    if not addresses or not 0 <= index < count or len(addresses) not in (1, count):
+        said = ", ".join(f"{name}={value}" for name, value in zip(names, found, strict=True))
+        raise UserError(
+            f"{said[:300]}: expected the address host:port of process 0, or of all of them,\n"
+            "how many processes there are, and the number of this one, from 0"
+        )
+    return Processes(count, index, addresses)
+
+
+def _of_tensorflow(text: str) -> Processes:
+    try:
+        config = json.loads(text)
+        cluster, task = config.get("cluster") or {}, config.get("task") or {}
+        first = [*cluster.get("chief", []), *cluster.get("master", [])]
+        workers = [str(address) for address in (*first, *cluster.get("worker", []))]
+        kind, number = str(task.get("type", "worker")), int(task.get("index", 0))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"TF_CONFIG cannot be read ({str(error)[:120]}): expected TensorFlow's JSON\n"
+            '{"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}'
+        ) from None
+    if cluster.get("ps") or kind not in ("chief", "master", "worker"):
+        raise UserError(
+            f"TF_CONFIG has this process be {kind!r} of {', '.join(cluster)}: parameter servers "
+            "and evaluators\nare not used here: expected chief or worker alone"
+        )
+    index = number + (len(first) if kind == "worker" else 0)
+    if workers and not 0 <= index < len(workers):
+        raise UserError(
+            f"TF_CONFIG has {len(workers)} processes, and this is none: {kind} {number}"
+        )
+    return Processes(max(1, len(workers)), index if workers else 0, tuple(workers))
 
 
 class Asked(NamedTuple):
@@ -156,21 +237,16 @@ class _UnderTensorFlow(Distribution):
         _sum_before_clipping(model.optimizer)
 
     def spread(self, dataset):
+        import tensorflow as tf
+
         here = self.replicas // self.processes.count
 
         def divided(whole):
-            import tensorflow as tf
-
             rows = whole.shape[0]  # not known of validation, whose last batch is smaller
             return tf.reshape(whole, [here, rows // here if rows else -1, *whole.shape[1:]])
 
-        def parts(*batch):
-            import tensorflow as tf
-
-            return tf.nest.map_structure(divided, batch)
-
         # Element after element goes to replica after replica.
-        split = dataset.map(parts).unbatch()
+        split = dataset.map(lambda *batch: tf.nest.map_structure(divided, batch)).unbatch()
         return self._strategy.distribute_datasets_from_function(lambda context: split)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import fashion_keras as fk
 from fashion_keras.errors import UserError
-from fashion_keras.training.processes import read_processes
+from fashion_keras.training.distribution import read_processes
 
 
 def double(task):

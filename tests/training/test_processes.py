@@ -3,7 +3,7 @@ import json
 import pytest
 
 from fashion_keras.errors import UserError
-from fashion_keras.training.processes import Processes, read_processes
+from fashion_keras.training.distribution import Processes, read_processes
 
 KERAS = ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
 
