@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from fashion_keras.config import OptimizerConfig
-from fashion_keras.models.accelerate.fused_adam import use_fused_update
+from fashion_keras.models.accelerate.kernels import use_fused_update
 from fashion_keras.training.optimizer import build_optimizer
 
 

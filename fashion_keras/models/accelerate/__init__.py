@@ -24,11 +24,9 @@ def accelerate(computing: keras.Model | keras.optimizers.Optimizer) -> None:
             keras.__version__,
         )
         return
+    from fashion_keras.models.accelerate import kernels
+
     if isinstance(computing, keras.Model):
-        from fashion_keras.models.accelerate.kernels import use_fast_kernels
-
-        use_fast_kernels(computing)
+        kernels.use_fast_kernels(computing)
     else:
-        from fashion_keras.models.accelerate.fused_adam import use_fused_update
-
-        use_fused_update(computing)
+        kernels.use_fused_update(computing)
