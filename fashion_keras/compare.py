@@ -80,8 +80,7 @@ def compare(
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: --output names a folder")
     from fashion_keras.comparison.comparison_report import markdown
-    from fashion_keras.comparison.paired import compare_runs
-    from fashion_keras.comparison.runs import load_stored_runs, pool_seeds
+    from fashion_keras.comparison.runs import compare_runs, load_stored_runs, pool_seeds
 
     stored = load_stored_runs(runs, split)
     result = compare_runs(stored, resamples=resamples)

@@ -8,8 +8,7 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from fashion_keras.comparison.paired import COMPARED
-from fashion_keras.comparison.runs import StoredRun
+from fashion_keras.comparison.runs import COMPARED, StoredRun
 from fashion_keras.evaluation.plots import short_name
 from fashion_keras.text import as_markdown
 

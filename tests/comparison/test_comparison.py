@@ -10,8 +10,7 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score
 
 from fashion_keras.comparison.comparison_report import differences_figure, markdown
-from fashion_keras.comparison.paired import compare_runs, mcnemar
-from fashion_keras.comparison.runs import StoredRun, pool_seeds
+from fashion_keras.comparison.runs import StoredRun, compare_runs, mcnemar, pool_seeds
 from fashion_keras.config import load_config
 from fashion_keras.errors import UserError
 from fashion_keras.evaluation.intervals import paired_bootstrap
