@@ -42,20 +42,15 @@ def read_torch_state(path: str | os.PathLike) -> dict[str, np.ndarray]:
             for key in _Restricted(file).load():
                 storage = reader.storages[key]
                 count = int.from_bytes(file.read(8), "little")
-                if count != len(storage.numbers):
+                if count != len(storage):
                     raise ValueError(f"storage {key} holds {count} numbers, not as announced")
-                raw = file.read(storage.numbers.nbytes)
-                if len(raw) < storage.numbers.nbytes:
+                raw = file.read(storage.nbytes)
+                if len(raw) < storage.nbytes:
                     raise ValueError(f"storage {key} ends early")
-                storage.numbers[:] = np.frombuffer(raw, storage.numbers.dtype)
+                storage[:] = np.frombuffer(raw, storage.dtype)
             return {name: tensor.array() for name, tensor in state.items()}
     except (OSError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
         raise UserError(f"cannot read the PyTorch weights {path}: {error}") from error
-
-
-class _Storage:
-    def __init__(self, type_name: str, count: int):
-        self.numbers = np.zeros(count, _TYPES[type_name])
 
 
 class _Tensor:
@@ -66,7 +61,7 @@ class _Tensor:
 
     def array(self) -> np.ndarray:
         """Return a copy of the numbers in the tensor's shape."""
-        numbers = self._storage.numbers[self._offset :]
+        numbers = self._storage[self._offset :]
         last = sum((n - 1) * step for n, step in zip(self._size, self._stride, strict=True))
         if min(self._size, default=1) and not 0 <= last < len(numbers):
             raise ValueError("a tensor reaches beyond its storage")
@@ -78,7 +73,7 @@ class _Tensor:
 class _Restricted(pickle.Unpickler):
     def __init__(self, file):
         super().__init__(file)
-        self.storages: dict[str, _Storage] = {}
+        self.storages: dict[str, np.ndarray] = {}
 
     def find_class(self, module, name):
         if (module, name) == ("collections", "OrderedDict"):
@@ -91,7 +86,7 @@ class _Restricted(pickle.Unpickler):
 
     def persistent_load(self, reference):
         _, type_name, key, _, count, *_ = reference
-        return self.storages.setdefault(key, _Storage(type_name, count))
+        return self.storages.setdefault(key, np.zeros(count, _TYPES[type_name]))
 
 
 @contextlib.contextmanager
