@@ -339,7 +339,7 @@ def load_config(
 ) -> Config:
     """Build a `Config` from defaults, a YAML file or a `Config`, and dotted overrides.
 
-    The file may name a `base` (see `config_file`); a recipe's is `recipe_path(name)`. `overrides`
+    The file may name a `base`; a recipe's is `recipe_path(name)`. `overrides`
     maps dotted keys such as `optimizer.learning_rate` to values. Raises `UserError`
     for a missing or malformed file, an unknown key, and a value of the wrong type or range.
     """

@@ -214,7 +214,7 @@ def load_run_config(folder: str | os.PathLike) -> Config | None:
     check_files(folder, CONFIG_FILE)
     found = read_sections(path, list(_SECTIONS))
     if missing := [name for name in _SECTIONS if not found.get(name)]:
-        raise damaged(path, f"it has no {missing[0]}", "restore it, or train anew")
+        raise damaged(path, f"it has no {missing[0]}", _MEND)
     return load_config(path)
 
 

@@ -97,11 +97,11 @@ def is_whole(evaluation: Mapping[str, Any]) -> bool:
     """Return whether nothing is missing in what `read_evaluation` returned."""
     heads = [evaluation, *evaluation.get("heads", {}).values()]
     of_run = evaluation.keys() >= _OF_RUN and "interval" in evaluation["rules"]
-    return of_run and all(_is_whole(head) for head in heads if head["num_examples"])
-
-
-def _is_whole(head: Mapping[str, Any]) -> bool:
-    return head.keys() >= _OF_HEAD and all(row.keys() >= _OF_CLASS for row in head["per_class"])
+    return of_run and all(
+        head.keys() >= _OF_HEAD and all(row.keys() >= _OF_CLASS for row in head["per_class"])
+        for head in heads
+        if head["num_examples"]
+    )
 
 
 def read_history(path: str | os.PathLike) -> tuple[dict[str, float], ...]:

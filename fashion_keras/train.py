@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import itertools
 import os
 import shlex
 import shutil
@@ -552,10 +553,8 @@ def _resolve(file, overrides, workdir, resume) -> tuple[Config, Path]:
 
 
 def _next_run(arch: str) -> Path:
-    number = 1
-    while (RUNS / f"{arch}-{number}").exists():
-        number += 1
-    return RUNS / f"{arch}-{number}"
+    runs = (RUNS / f"{arch}-{number}" for number in itertools.count(1))
+    return next(run for run in runs if not run.exists())
 
 
 def _records(config: Config, report_to: Reporter) -> str | Path:

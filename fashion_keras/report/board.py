@@ -38,18 +38,18 @@ def write_board(
     label, classes = run.label, run.labels[run.label]
     write_pr_curves(folder, predictions, label, classes)
     most = min(PROJECTED, (_LARGEST_SPRITE // max(run.image_size)) ** 2)
-    table = predictions.table(label, classes).iloc[sample_rows(predictions, label, most)]
-    by_id = load_photos(run, records, predictions.split, table["id"])
-    photos = np.stack([by_id[identifier] for identifier in table["id"]])
+    shown = predictions.table(label, classes).iloc[sample_rows(predictions, label, most)]
+    by_id = load_photos(run, records, predictions.split, shown["id"])
+    photos = np.stack([by_id[identifier] for identifier in shown["id"]])
     features = run.features.predict(photos, batch_size=256, verbose=0)
     products = [
         {
-            label: row.truth,
-            "prediction": row.prediction,
-            "right": "yes" if row.prediction == row.truth else "no",
-            "id": row.id,
+            label: row["truth"],
+            "prediction": row["prediction"],
+            "right": "yes" if row["prediction"] == row["truth"] else "no",
+            "id": row["id"],
         }
-        for row in table.itertuples()
+        for row in shown.to_dict("records")
     ]
     write_projector(folder, features, photos, products)
 

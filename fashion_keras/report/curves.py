@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.transforms import Bbox
 
 from fashion_keras.decision.automation import proportion_interval
 from fashion_keras.evaluation.plots import INK, LINE, MUTED, RIGHT, short_name
@@ -170,7 +171,10 @@ def _name_classes(axes, rows, x, y, area):
     renderer = figure.canvas.get_renderer()
     points = axes.transData.transform(np.column_stack([x, y]))
     radius = np.sqrt(area / np.pi) * figure.dpi / 72
-    taken = [(px - r, py - r, px + r, py + r) for (px, py), r in zip(points, radius, strict=True)]
+    taken = [
+        Bbox.from_extents(px - r, py - r, px + r, py + r)
+        for (px, py), r in zip(points, radius, strict=True)
+    ]
     frame, named = axes.bbox, 0
     for index in np.argsort(y, kind="stable"):
         if named == _NAMED or y[index] == 1:
@@ -180,8 +184,8 @@ def _name_classes(axes, rows, x, y, area):
         ):
             box = text.get_window_extent(renderer)
             inside = frame.x0 < box.x0 and box.x1 < frame.x1 and box.y1 < frame.y1
-            if inside and not any(_overlap(box.extents, other) for other in taken):
-                taken.append(tuple(box.extents))
+            if inside and not box.count_overlaps(taken):
+                taken.append(box)
                 named += 1
                 break
             text.remove()
@@ -206,10 +210,6 @@ def _placings(axes, name, point, radius):
             parse_math=False,
             **placing,
         )
-
-
-def _overlap(one, other):
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _axes(size=_SIZE, heights=(1,)):

@@ -39,8 +39,8 @@ def surest_mistakes(
     mistakes = predictions.table(run.label, run.labels[run.label]).iloc[chosen]
     photos = load_photos(run, records, predictions.split, mistakes["id"])
     captions = [
-        [row.id, f"label {row.truth}", f"model {row.prediction} {row.probability:.2f}"]
-        for row in mistakes.itertuples()
+        [row["id"], f"label {row['truth']}", f"model {row['prediction']} {row['probability']:.2f}"]
+        for row in mistakes.to_dict("records")
     ]
     pixels = [photos[identifier] for identifier in mistakes["id"]]
     return np.array(pixels, np.uint8).reshape(len(pixels), *run.image_size, 3), captions
@@ -200,7 +200,8 @@ def occlusion_maps(
         logits = np.asarray(model.predict_on_batch(batch)[label], np.float64)
         for (photo, patch), row in zip(part, logits, strict=False):
             place = as_it_is[photo] if patch == _AS_IT_IS else odds[photo]
-            place[patch] = _log_odds(row, classes[photo])
+            chosen = classes[photo]
+            place[patch] = row[chosen] - logsumexp(np.delete(row, chosen))  # log-odds
     fall = np.nan_to_num(np.maximum(as_it_is - odds, 0)).astype(np.float32)
     peak = fall.max(axis=1, keepdims=True, initial=0)
     maps = np.divide(fall, peak, out=np.zeros_like(fall), where=peak > _SAYS_SOMETHING)
@@ -239,7 +240,3 @@ def _cover(image, patches, patch, colour):
     covered = image.copy()
     covered[patches[patch]] = colour
     return covered
-
-
-def _log_odds(logits, index):
-    return logits[index] - logsumexp(np.delete(logits, index))

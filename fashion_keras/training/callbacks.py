@@ -50,8 +50,7 @@ class RunScores(keras.callbacks.Callback):
                 for metric in METRICS:
                     if metric.logged is True or (part and metric.logged):
                         columns[f"{prefix}{metric.key}"] = scores[label].values[metric.key]
-        for name in list(logs):
-            del logs[name]
+        logs.clear()
         logs.update(columns)
 
 
