@@ -195,7 +195,7 @@ def readme_table(tables: Mapping[str, pd.DataFrame]) -> str:
     full = scores_table(tables, LABELS[0]).splitlines()
     accepted = [row.split(" | ")[1] for row in accepted_table(tables).splitlines()[2:]]
     lines = [
-        "| test products of the Kaggle catalogue | photo | title | both | linear, title | accepted |",
+        "| Kaggle's test products | photo | title | both | linear, title | accepted |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for row, share in zip(full[2:], accepted, strict=True):
