@@ -112,11 +112,10 @@ class PhotoSource(contextlib.ExitStack):
         super().__init__()
         self._columns = columns or PathColumns()
         self._photos: list[Listed] = []
-        self._inputs = list(inputs)
+        self._inputs = inputs = list(inputs)
         self.callback(_finder_below.cache_clear)
         self.passed_over: Counter[str] = Counter()
         failures: list[UserError] = []
-        inputs = self._inputs
         try:
             for source in inputs:
                 try:
