@@ -121,9 +121,7 @@ def confusion_matrix_figure(
     shown = occurring_classes(matrix)
     counts = matrix[np.ix_(shown, shown)]
     names = [short_name(classes[index]) for index in shown]
-    size = len(shown)
-    # Inches of a cell's side, and points of the letters.
-    cell, font = (0.5, 10) if size <= 15 else (0.26, 8) if size <= 60 else (0.13, 7)
+    size, (cell, font) = len(shown), _cell_and_font(len(shown))
     totals = [f"{total:,}" for total in counts.sum(axis=1)]
     of_totals = _text_inches(totals, font) + 0.15
     left = _text_inches(names, font) + of_totals + 0.55
@@ -231,6 +229,11 @@ def _write_numbers(axes, counts, depth, cell, font, *, percent):
             fontsize=min(font - 1, 72 * cell / (0.64 * len(text) + 0.3)),
             color="white" if depth[row, column] > 0.55 else INK,
         )
+
+
+def _cell_and_font(size: int) -> tuple[float, float]:
+    """Return the inches of a cell's side, and the points of its letters."""
+    return (0.5, 10) if size <= 15 else (0.26, 8) if size <= 60 else (0.13, 7)
 
 
 def _text_inches(texts: Sequence[str], points: float) -> float:
