@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fashion_keras.commands import positive_int, run_command
-from fashion_keras.data.photo import readable_formats
-from fashion_keras.data.photo_file import START_BYTES, photo_format
+from fashion_keras.data.photo import START_BYTES, photo_format, readable_formats
 from fashion_keras.data.schema import DatasetInfo
 from fashion_keras.errors import UserError
 from fashion_keras.io import place

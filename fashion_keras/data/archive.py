@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from fashion_keras.data.photo_file import START_BYTES
+from fashion_keras.data.photo import START_BYTES
 from fashion_keras.errors import UserError
 from fashion_keras.places import local, with_addresses
 from fashion_keras.reading import read_bytes, read_start

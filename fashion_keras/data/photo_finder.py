@@ -7,7 +7,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from fashion_keras.data.photo_file import photo_format
+from fashion_keras.data.photo import photo_format
 
 IMAGES = "images/"
 # Of photos that differ in nothing but their endings the first is taken.

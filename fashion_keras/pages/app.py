@@ -35,7 +35,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fashion_keras.data.photo_file import photo_format
+from fashion_keras.data.photo import photo_format
 from fashion_keras.pages import MAX_BYTES
 
 MAX_HELD = 4 * MAX_BYTES  # bytes of all the photos that are received or wait at one time

@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 
 from fashion_keras.data.archive import Archive, open_archive
 from fashion_keras.data.csv_reader import read_csv
-from fashion_keras.data.photo_file import START_BYTES, photo_format
+from fashion_keras.data.photo import START_BYTES, photo_format
 from fashion_keras.data.photo_finder import ENDINGS, PhotoFinder
 from fashion_keras.data.title_terms import as_title
 from fashion_keras.errors import UserError

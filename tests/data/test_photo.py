@@ -8,10 +8,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from drawn_catalogue import encode, pixels, segment, with_long_comment
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, features
 
 from fashion_keras.data import photo
-from fashion_keras.data.photo import check, decode, read_header, stored_photo
+from fashion_keras.data.photo import (
+    START_BYTES,
+    check,
+    decode,
+    photo_format,
+    read_header,
+    stored_photo,
+)
 from fashion_keras.errors import UserError
 
 JPEG = encode(pixels(1))
@@ -239,3 +246,42 @@ def test_a_jpeg_of_a_rare_kind_is_encoded_anew():
     data = JPEG.replace(b"\xff\xc0", b"\xff\xc9", 1)
     assert read_header(data).format == "rare JPEG"
     assert stored(data)[0][:3] == b"\xff\xd8\xff" != data and b"\xff\xc0" in stored(data)[0]
+
+
+# ---- its format, by its first bytes ----
+
+FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"]
+
+
+def start(format, mode="RGB"):
+    return saved(Image.new(mode, (6, 8)), format)[:START_BYTES]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_what_pillow_writes_is_known_by_its_first_bytes(format, mode):
+    assert photo_format(start(format, mode)) == format
+
+
+def test_an_avif_is_known(tmp_path):
+    if "avif" not in features.modules or not features.check("avif"):
+        pytest.skip("this Pillow writes no AVIF")
+    assert photo_format(start("AVIF")) == "AVIF"
+
+
+@pytest.mark.parametrize(
+    ("data", "format"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIF"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1heicmiaf", "HEIF"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0mp42", None),  # a film
+        (b"BM, wie besprochen: die Fotos vom Montag", None),
+        (b"RIFF\0\0\0\0WAVEfmt ", None),
+        (b"id,path\n", None),
+        (b"PK\x03\x04", None),
+        (b"", None),
+    ],
+)
+def test_other_files_are_what_they_begin_as(data, format):
+    assert photo_format(data) == format
