@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fashion_keras.cluster.engine import add_cluster, check_paths, connected
 from fashion_keras.commands import positive_int, run_command
 from fashion_keras.config import Config, load_config
-from fashion_keras.data.schema import DatasetInfo, did_you_mean
+from fashion_keras.data.schema import DatasetInfo, check_known
 from fashion_keras.errors import UserError
 from fashion_keras.places import anywhere, changes, local
 from fashion_keras.progress import Reporter, Terminal, reporter
@@ -208,12 +208,7 @@ def _check(options, info: DatasetInfo) -> None:
             other = "--labels" if options.labels else "--titles"
             raise UserError(f"{option} belongs to the audit of near-duplicates: leave out {other}")
     for split in options.splits or ():
-        if split not in info.splits:
-            known = ", ".join(info.splits)
-            raise UserError(
-                f"unknown split {split!r}: the records have {known}"
-                + did_you_mean(split, info.splits)
-            )
+        check_known(split, info.splits, f"unknown split {split!r}: the records have")
     if options.titles:
         _check_titles(options, info)
     else:

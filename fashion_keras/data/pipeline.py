@@ -21,11 +21,10 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from fashion_keras.data import augment, image
-from fashion_keras.data.schema import MISSING, DatasetInfo, did_you_mean
+from fashion_keras.data.schema import MISSING, DatasetInfo, check_known
 from fashion_keras.data.shard_writer import available_memory
 from fashion_keras.data.sharing import ALL_OF_IT, Share
 from fashion_keras.data.tfrecord import read_records
-from fashion_keras.errors import UserError
 from fashion_keras.io import replacing
 from fashion_keras.places import local
 from fashion_keras.reading import damaged
@@ -438,11 +437,7 @@ def _check_passes(training, with_ids, initial_epoch, epochs, stream) -> None:
 
 
 def _check_choice(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise UserError(
-            f"unknown {name} {value!r}: expected one of {', '.join(known)}"
-            + did_you_mean(value, known)
-        )
+    check_known(value, known, f"unknown {name} {value!r}: expected one of")
 
 
 def _next_number(first: int, end: int | None) -> tf.data.Dataset:

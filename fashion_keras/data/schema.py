@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from fashion_keras.errors import UserError
@@ -121,11 +121,7 @@ class DatasetInfo:
 
     def vocabulary(self, label: str) -> tuple[str, ...]:
         """Return a label's class names in index order; `UserError` if there is no such label."""
-        if label not in self.labels:
-            raise UserError(
-                f"unknown label {label!r}: these records have {', '.join(self.labels)}"
-                + did_you_mean(label, self.labels)
-            )
+        check_known(label, self.labels, f"unknown label {label!r}: these records have")
         return self.labels[label]
 
     def trainable_vocabulary(self, label: str) -> tuple[str, ...]:
@@ -140,11 +136,7 @@ class DatasetInfo:
 
     def shard_paths(self, records: str | os.PathLike, split: str) -> list[str]:
         """Return the paths of a split's shards; `UserError` if the split is unknown or empty."""
-        if split not in self.splits:
-            raise UserError(
-                f"unknown split {split!r}: {records} has {', '.join(self.splits)}"
-                + did_you_mean(split, self.splits)
-            )
+        check_known(split, self.splits, f"unknown split {split!r}: {records} has")
         if not self.splits[split].num_examples:
             raise UserError(
                 f"split {split!r} of {records} is empty: convert again with other fractions"
@@ -236,6 +228,12 @@ def _check_shard(shard: ShardInfo, split: str) -> None:
         raise ValueError(f"splits.{split}: {short(shard.file)} is no shard of this split")
     if not re.fullmatch("[0-9a-f]{64}", shard.sha256):
         raise ValueError(f"splits.{split}: {short(shard.sha256)} is no sha256")
+
+
+def check_known(word: str, known: Collection[str], message: str) -> None:
+    """Raise `UserError` unless a word is known: the message, what is known, and what is nearest."""
+    if word not in known:
+        raise UserError(f"{message} {', '.join(known)}{did_you_mean(word, known)}")
 
 
 def did_you_mean(word: str, known) -> str:

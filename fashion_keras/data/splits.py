@@ -16,7 +16,7 @@ import numpy as np
 
 from fashion_keras.data.catalog import Catalog
 from fashion_keras.data.product_groups import joined_groups
-from fashion_keras.data.schema import SPLITS, did_you_mean
+from fashion_keras.data.schema import SPLITS, check_known
 from fashion_keras.errors import UserError
 
 Splits = dict[str, list[str]]
@@ -55,19 +55,15 @@ def make_splits(
     together as well. Raises `UserError` where the strategy is unknown or does not fit the
     catalogue.
     """
+    check_known(strategy, STRATEGIES, f"unknown split {strategy!r}: expected one of")
     if strategy == "published":
         return published_split(catalog)
-    if strategy in ("stratified", "grouped"):
-        own = {product.id: product.group for product in catalog.products if product.group}
-        groups = groups or {} if strategy == "grouped" else {}
-        if own:
-            groups = joined_groups(own, groups)
-        return stratified_split(
-            catalog, label, groups, fractions=fractions, seed=seed, fill_splits=bool(own)
-        )
-    raise UserError(
-        f"unknown split {strategy!r}: expected one of {', '.join(STRATEGIES)}"
-        + did_you_mean(strategy, STRATEGIES)
+    own = {product.id: product.group for product in catalog.products if product.group}
+    groups = groups or {} if strategy == "grouped" else {}
+    if own:
+        groups = joined_groups(own, groups)
+    return stratified_split(
+        catalog, label, groups, fractions=fractions, seed=seed, fill_splits=bool(own)
     )
 
 
@@ -145,11 +141,7 @@ def stratified_split(
             that class, though its shares may suffer: for catalogues whose every product is in a
             group of several photos.
     """
-    if label not in catalog.label_columns:
-        raise UserError(
-            f"unknown label {label!r}: the catalogue has {', '.join(catalog.label_columns)}"
-            + did_you_mean(label, catalog.label_columns)
-        )
+    check_known(label, catalog.label_columns, f"unknown label {label!r}: the catalogue has")
     fractions = _checked(fractions)
     hashes = {product.id: _hash(seed, product.id) for product in catalog.products}
     classes: dict[str | None, list[str]] = defaultdict(list)
