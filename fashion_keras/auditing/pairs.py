@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
@@ -198,7 +199,7 @@ def duplicates_report(photos: RecordedPhotos, pairs: Pairs) -> dict:
     return {
         "unreadable": photos.hashes.unreadable,
         "photos": {name: int((photos.splits == name).sum()) for name in _splits(photos)},
-        "pairs": _pairs_by_splits(photos.splits, pairs),
+        "pairs": _pairs_by_splits(photos, pairs),
         "with_near_duplicate": {
             name: _with_near_duplicate(photos, pairs, name) for name in _splits(photos)
         },
@@ -230,8 +231,9 @@ def conflicts(photos: RecordedPhotos) -> list[dict]:
     conflicts with nothing.
     """
     rows = []
-    for members in _same(photos.hashes.pixel_digests):
-        for label, texts in photos.labels.items():
+    groups = _same(photos.hashes.pixel_digests)
+    for label, texts in photos.labels.items():
+        for members in groups:
             values = [texts[index] for index in members]
             if len({value for value in values if value}) > 1:
                 rows.append(
@@ -242,8 +244,7 @@ def conflicts(photos: RecordedPhotos) -> list[dict]:
                         "values": values,
                     }
                 )
-    order = {label: place for place, label in enumerate(photos.labels)}
-    return sorted(rows, key=lambda row: order[row["label"]])
+    return rows
 
 
 def pair_rows(photos: RecordedPhotos, pairs: Pairs) -> list[dict]:
@@ -273,17 +274,11 @@ def _splits(photos: RecordedPhotos) -> list[str]:
     return [name for name in SPLITS if (photos.splits == name).any()]
 
 
-def _pairs_by_splits(splits: np.ndarray, pairs: Pairs) -> dict[str, int]:
-    place = {name: i for i, name in enumerate(SPLITS)}
-    counts = Counter(
-        tuple(sorted(pair, key=place.__getitem__))
-        for pair in zip(splits[pairs.first].tolist(), splits[pairs.second].tolist(), strict=True)
-    )
+def _pairs_by_splits(photos: RecordedPhotos, pairs: Pairs) -> dict[str, int]:
+    one, other = photos.splits[pairs.first], photos.splits[pairs.second]
     return {
-        f"{a}–{b}": counts[a, b]
-        for i, a in enumerate(SPLITS)
-        for b in SPLITS[i:]
-        if {a, b} <= set(splits.tolist())
+        f"{a}–{b}": int(((one == a) & (other == b) | (one == b) & (other == a)).sum())
+        for a, b in itertools.combinations_with_replacement(_splits(photos), 2)
     }
 
 
