@@ -30,6 +30,7 @@ from fashion_keras.places import address_of, anywhere, changes, local, named
 from fashion_keras.progress import Reporter, Terminal, reporter
 from fashion_keras.provenance import changing, check_files, fingerprints, is_current, note
 from fashion_keras.quiet import load_tensorflow
+from fashion_keras.released import model_place
 from fashion_keras.run import (
     BEST_MODEL_FILE,
     CHECKPOINTS,
@@ -114,7 +115,10 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--label", metavar="NAME", help="what to learn (default: subCategory)")
     result.add_argument(
-        "--weights", type=named, metavar="W", help="none, imagenet, a run or a weights file"
+        "--weights",
+        type=named,
+        metavar="W",
+        help="none, imagenet, a run (whose --arch is the default then) or a weights file",
     )
     result.add_argument(
         "--teacher",
@@ -515,6 +519,9 @@ def _asked(recipe, config, settings, data, arch, label, weights, teacher, epochs
     """Return the config to begin with, and the dotted keys that the arguments set in it."""
     if recipe and config is not None:
         raise UserError("a recipe and a config are given: name one of them")
+    settings = settings or {}
+    if weights and not (arch or recipe or config is not None or "model.arch" in settings):
+        arch = _arch_of(weights)
     keys = {
         "model.arch": arch,
         "model.weights": weights and (address_of(weights) or named(weights)),
@@ -525,7 +532,14 @@ def _asked(recipe, config, settings, data, arch, label, weights, teacher, epochs
         "training.epochs": epochs,
     }
     overrides = {key: value for key, value in keys.items() if value is not None}
-    return recipe_path(recipe) if recipe else config, {**(settings or {}), **overrides}
+    return recipe_path(recipe) if recipe else config, {**settings, **overrides}
+
+
+def _arch_of(weights: str | os.PathLike) -> str | None:
+    """Return the architecture of a run; None where the weights are no run's folder."""
+    folder = model_place(weights)
+    config = load_run_config(folder) if folder.is_dir() else None
+    return config.model.arch if config else None
 
 
 def _resolve(file, overrides, workdir, resume) -> tuple[Config, Path]:

@@ -474,6 +474,27 @@ def test_weights_of_another_split_of_the_catalogue_are_warned_of(home, begins, c
     assert "warning: the weights first were trained on another split" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("weights", "more", "arch"),
+    [
+        ("first", (), "resnet18"),
+        ("fashion", (), "efficientnetlite0"),
+        ("first", ("--arch", "efficientnetb0"), "efficientnetb0"),
+        ("first", ("--recipe", "efficientnetlite0"), "efficientnetlite0"),
+        ("first", ("--set", "model.arch=efficientnetb0"), "efficientnetb0"),
+    ],
+)
+def test_a_run_as_weights_brings_its_arch_unless_another_is_asked_for(
+    home, begins, weights, more, arch
+):
+    write_tiny_records(home / "some", train=6, validation=3, test=2)
+    labels = ("--data", "some", "--set", "data.auxiliary_labels={}")
+    begin(*labels, "--workdir", "first", "--arch", "resnet18")
+    Path("first/best.keras").write_bytes(b"not looked at yet")
+    begin(*labels, "--workdir", "second", "--weights", weights, *more)
+    assert load_config("second/config.yaml").model.arch == arch
+
+
 def test_resume_with_a_damaged_config_is_refused(run, capsys):
     (run / "config.yaml").write_text("training: [\n")
     assert "config.yaml is not what the run wrote" in refusal(capsys, "--workdir", run, "--resume")

@@ -126,8 +126,8 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> Loaded:
     """Load what fits of a `.keras`, a `.weights.h5` or a run's folder into `model`, in place.
 
     Variables are matched by name and shape, so a head with another number of classes stays as
-    it is. Raises `UserError` where the file is missing, is no such file, or where not one
-    layer of the backbone fits.
+    it is. Raises `UserError` where the file is missing, is no such file, is of another
+    architecture, or where not one layer of the backbone fits.
     """
     path = model_place(path)
     if path.is_dir():
@@ -141,7 +141,14 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> Loaded:
         if path.name.endswith(".weights.h5"):
             loaded = _load_h5(model, path)
         elif path.suffix == ".keras":
-            loaded = _copy(keras.models.load_model(path, compile=False), model)
+            source = keras.models.load_model(path, compile=False)
+            is_ours = any(layer.name == "backbone" for layer in source.layers)
+            if is_ours and source.name != model.name:  # which is its architecture's
+                raise UserError(
+                    f"{path} is of {source.name}, the model to train is {model.name}: "
+                    f"choose --arch {source.name}"
+                )
+            loaded = _copy(source, model)
         else:
             raise UserError(f"{path}: expected a name that ends in .keras or .weights.h5")
     except UserError:

@@ -51,10 +51,17 @@ def test_loads_a_head_of_the_same_label_and_shape(source, tmp_path):
     )
 
 
-def test_weights_of_another_arch_are_refused(source, tmp_path):
-    source.save(tmp_path / "m.keras")
+def test_weights_of_which_nothing_fits_are_refused(source, tmp_path):
+    source.save_weights(tmp_path / "m.weights.h5")
     other = build_classifier("efficientnetb0", (32, 32), {"subCategory": 3})
     with pytest.raises(UserError, match="another --arch"):
+        load_weights(other, tmp_path / "m.weights.h5")
+
+
+def test_a_model_of_another_arch_is_refused_whatever_layers_it_shares(source, tmp_path):
+    source.save(tmp_path / "m.keras")
+    other = keras.Model(source.input, source.output, name="efficientnetb0")
+    with pytest.raises(UserError, match="of resnet18, the model to train is efficientnetb0"):
         load_weights(other, tmp_path / "m.keras")
 
 
