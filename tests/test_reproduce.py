@@ -35,5 +35,5 @@ def test_every_run_of_the_script_is_trained_and_scored(tmp_path):
 
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     for name in SCORED + SCORED_ON_A_GPU:
-        scored = json.loads((tmp_path / "runs" / name / "evaluation.json").read_text())
-        assert scored["split"] == "test"
+        scored = tmp_path / "runs" / name / "evaluation-test" / "evaluation.json"
+        assert json.loads(scored.read_text())["split"] == "test"

@@ -259,7 +259,7 @@ def _decides(finer: np.ndarray, coarser: np.ndarray) -> bool:
     counts = np.zeros((finer.max() + 1, coarser.max() + 1), np.int64)
     np.add.at(counts, (finer[both], coarser[both]), 1)
     # As many classes are another name for the same, or say nothing.
-    return counts.any(axis=1).sum() > counts.any(axis=0).sum() and _is_finer(counts)
+    return bool(counts.any(axis=1).sum() > counts.any(axis=0).sum()) and _is_finer(counts)
 
 
 def weighed(
