@@ -9,6 +9,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import jinja2
 
 # Control characters; marks that change the direction of what follows; the further ends of a line;
 # halves of a character, as Python holds bytes of a file name.
@@ -74,6 +78,18 @@ def cell(value):
 def from_cell(text: str) -> str:
     """Return the text that `cell` made a cell of."""
     return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def templates(package: str, **options: Any) -> jinja2.Environment:
+    """Return the jinja templates of a package, where HTML is escaped and no name may be unknown.
+
+    They lie in its folder `templates`. `options` are jinja's, and go before these.
+    """
+    import jinja2
+
+    given = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True, **options}
+    loader = jinja2.PackageLoader(package)
+    return jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, **given)
 
 
 def as_markdown(text: str) -> str:

@@ -6,8 +6,6 @@ import base64
 import dataclasses
 from collections.abc import Callable
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from fashion_keras.data.photo import encode
 from fashion_keras.data.title_terms import as_title
 from fashion_keras.errors import UserError
@@ -16,19 +14,13 @@ from fashion_keras.pages.gallery import Gallery
 from fashion_keras.serving.bundle import Bundle, Heads
 from fashion_keras.serving.layout import seen
 from fashion_keras.serving.served_photo import served_photo
-from fashion_keras.text import printable
+from fashion_keras.text import printable, templates
 
 NUM_NEIGHBOURS = 6
 _LONGEST_NAME = 200  # characters of a file's name that are shown
 _LONGEST_TITLE = 300  # likewise
 _SHOWN_SIDE = 320  # pixels; twice what the page shows, for fine screens
-_TEMPLATES = Environment(
-    loader=PackageLoader(__package__),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=StrictUndefined,
-)
+_TEMPLATES = templates(__package__)
 BY = {"photo": "the photo", "both": "photo and title", "title": "the title alone"}
 # A photo's bytes and the class asked about, an index of the headline's, to a heat map's data URI.
 Look = Callable[[bytes, int], str]

@@ -26,7 +26,6 @@ from importlib import resources
 from pathlib import Path
 
 import uvicorn
-from jinja2 import Environment, StrictUndefined
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -37,6 +36,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fashion_keras.data.photo import photo_format
 from fashion_keras.pages import MAX_BYTES
+from fashion_keras.text import templates
 
 MAX_HELD = 4 * MAX_BYTES  # bytes of all the photos that are received or wait at one time
 _MAX_TITLE = 64 * 2**10  # bytes of a title
@@ -198,10 +198,8 @@ class _Answers:
 
 
 def _page(title: str, introduction: str, examples: Sequence[Path], titles: bool) -> str:
-    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(
-        _template("demo.html")
-    )
-    return page.render(
+    pages = templates(__package__, trim_blocks=False, lstrip_blocks=False)
+    return pages.get_template("demo.html").render(
         title=title,
         introduction=introduction,
         examples=[path.name for path in examples],

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from fashion_keras.data.schema import DatasetInfo
@@ -43,7 +42,7 @@ from fashion_keras.report.examples import (
 )
 from fashion_keras.report.insight import insights
 from fashion_keras.run import Run
-from fashion_keras.text import command
+from fashion_keras.text import command, templates
 
 _TEMPLATES = files(__package__) / "templates"
 _TOP_3 = ("top_3_accuracy", "Top-3 accuracy", "the right class is among three")
@@ -72,10 +71,7 @@ def render_page(
             (data URIs, `heat` may be None), `width` and `height` in pixels.
         hits: the same.
     """
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(_read("report.html.j2"))
+    template = templates(__package__).get_template("report.html.j2")
     counted = result["per_class"][0]["train_support"] is not None
     tiles, further = _tiles(result), _further(result["heads"])
     automation = result["automation"]

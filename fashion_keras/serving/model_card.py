@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import fashion_keras
 from fashion_keras.errors import UserError
@@ -27,7 +26,7 @@ from fashion_keras.run import (
 )
 from fashion_keras.serving.served_photo import MAX_PIXELS
 from fashion_keras.stored_scores import is_whole, read_evaluation
-from fashion_keras.text import as_code, as_markdown
+from fashion_keras.text import as_code, as_markdown, templates
 
 CARD_FILE = "README.md"
 _FEW = 20  # training photos; below that a class's scores are luck
@@ -55,13 +54,7 @@ def find_evaluation(folder: Path, label: str, model: str | None) -> dict | None:
 
 def render(template: str, **values: object) -> str:
     """Return a card; the filters make harmless what comes from outside."""
-    environment = Environment(
-        loader=PackageLoader(__package__),
-        keep_trailing_newline=True,
-        lstrip_blocks=True,
-        trim_blocks=True,
-        undefined=StrictUndefined,
-    )
+    environment = templates(__package__, autoescape=False, keep_trailing_newline=True)
     environment.filters |= {
         "md": as_markdown,
         "code": as_code,
