@@ -117,27 +117,35 @@ def indices(rows: pd.DataFrame, label: str) -> tuple[dict[str, np.ndarray], int]
     return found, len(classes)
 
 
+def parts_of(tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, pd.DataFrame, str]]:
+    """Return what each of `PARTS` is called, its kept table, and which of its rows it is."""
+    return [(called, tables[name], part) for name, part, called in PARTS if name in tables]
+
+
+def scored(rows: pd.DataFrame, label: str) -> list[tuple[str, str]]:
+    """Return accuracy and macro-F1, each with its 95% interval, of each way."""
+    found, count = indices(rows, label)
+    result = []
+    for way in WAYS:
+        matrix = confusion_matrix(found["truth"], found[way], count)
+        values, intervals = scores(matrix).values, bootstrap_intervals(matrix)
+        accuracy, macro_f1 = (
+            "{:.{n}f} [{:.{n}f}, {:.{n}f}]".format(values[key], *intervals[key], n=digits)
+            for key, digits in (("accuracy", 4), ("macro_f1", 3))
+        )
+        result.append((accuracy, macro_f1))
+    return result
+
+
 def scores_table(tables: Mapping[str, pd.DataFrame], label: str) -> str:
     """Return accuracy and macro-F1, with 95% intervals, of each part and way."""
     lines = [
         f"| {label} | products | photo | title | both | linear model of the title |",
         "| --- | ---: | --- | --- | --- | --- |",
     ]
-    for name, part, called in PARTS:
-        if name not in tables:
-            continue
-        rows = rows_of(tables[name], label, part)
-        found, count = indices(rows, label)
-        cells = []
-        for way in WAYS:
-            matrix = confusion_matrix(found["truth"], found[way], count)
-            values, intervals = scores(matrix).values, bootstrap_intervals(matrix)
-            cells.append(
-                " / ".join(
-                    "{:.{n}f} [{:.{n}f}, {:.{n}f}]".format(values[key], *intervals[key], n=digits)
-                    for key, digits in (("accuracy", 4), ("macro_f1", 3))
-                )
-            )
+    for called, table, part in parts_of(tables):
+        rows = rows_of(table, label, part)
+        cells = [" / ".join(both) for both in scored(rows, label)]
         lines.append(f"| {called} | {len(rows):,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -148,9 +156,9 @@ def gains_table(tables: Mapping[str, pd.DataFrame]) -> str:
         "| both less … | label | photo | title | linear model of the title |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for name, part, called in PARTS:
-        for label in COMPARED if name in tables else ():
-            found, count = indices(rows_of(tables[name], label, part), label)
+    for called, table, part in parts_of(tables):
+        for label in COMPARED:
+            found, count = indices(rows_of(table, label, part), label)
             ways = ("both", "photo", "title", LINEAR)
             drawn = paired_bootstrap(found["truth"], [found[way] for way in ways], count)
             cells = []
@@ -163,45 +171,43 @@ def gains_table(tables: Mapping[str, pd.DataFrame]) -> str:
     return "\n".join(lines)
 
 
+def accepted(rows: pd.DataFrame, label: str) -> tuple[str, str, str] | None:
+    """Return which share needs no person by both, which of that is wrong, and its 95% interval."""
+    taken = rows[rows[f"{label}.both.accepted"]]
+    if not len(taken):
+        return None
+    truth, said = (taken[f"{label}.{way}"].astype(str) for way in ("truth", "both"))
+    wrong = int((truth != said).sum())
+    low, high = proportion_interval(wrong, len(taken))
+    shares = f"{len(taken) / len(rows):.1%}", f"{wrong / len(taken):.2%}"
+    return *shares, f"[{low:.2%}, {high:.2%}]"
+
+
 def accepted_table(tables: Mapping[str, pd.DataFrame]) -> str:
-    """Return which share needs no person by both, and how much of that is wrong."""
+    """Return what needs no person by both, of each part and label."""
     lines = [
         "| needs no person, by both | " + " | ".join(LABELS) + " |",
         "| --- |" + " --- |" * len(LABELS),
     ]
-    for name, part, called in PARTS:
-        if name not in tables:
-            continue
-        cells = []
-        for label in LABELS:
-            rows = rows_of(tables[name], label, part)
-            accepted = rows[rows[f"{label}.both.accepted"]]
-            if not len(accepted):
-                cells.append("none")
-                continue
-            truth, said = (accepted[f"{label}.{way}"].astype(str) for way in ("truth", "both"))
-            wrong = int((truth != said).sum())
-            low, high = proportion_interval(wrong, len(accepted))
-            cells.append(
-                f"{len(accepted) / len(rows):.1%}, {wrong / len(accepted):.2%} "
-                f"[{low:.2%}, {high:.2%}] wrong"
-            )
+    for called, table, part in parts_of(tables):
+        found = [accepted(rows_of(table, label, part), label) for label in LABELS]
+        cells = ["{}, {} {} wrong".format(*one) if one else "none" for one in found]
         lines.append(f"| {called} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def readme_table(tables: Mapping[str, pd.DataFrame]) -> str:
-    """Return the table of README.md: the accuracy of subCategory, and what is accepted."""
-    full = scores_table(tables, LABELS[0]).splitlines()
-    accepted = [row.split(" | ")[1] for row in accepted_table(tables).splitlines()[2:]]
+    """Return the table of README.md: the accuracy of the first label, and what is accepted."""
     lines = [
         "| Kaggle's test products | photo | title | both | linear, title | accepted |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for row, share in zip(full[2:], accepted, strict=True):
-        called, _, *ways = row.strip("| ").split(" | ")
-        cells = [way.split(" / ")[0] for way in ways]
-        lines.append(f"| {called} | {' | '.join(cells)} | {share.split(' [')[0]} wrong |")
+    for called, table, part in parts_of(tables):
+        rows = rows_of(table, LABELS[0], part)
+        cells = [accuracy for accuracy, _ in scored(rows, LABELS[0])]
+        taken = accepted(rows, LABELS[0])
+        cells.append("{}, {} wrong".format(*taken) if taken else "none")
+        lines.append(f"| {called} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -19,7 +19,7 @@ def assert_shown(table, document):
     for found, expected in zip(interval.findall(shown), interval.findall(table), strict=True):
         for one, other in zip(found, expected, strict=True):
             last_digit = 10.0 ** -len(other.strip("%").partition(".")[2])
-            assert abs(float(one.strip("%")) - float(other.strip("%"))) < 10 * last_digit
+            assert abs(float(one.strip("%")) - float(other.strip("%"))) < 6 * last_digit
 
 
 def test_the_documents_show_the_tables_of_the_kept_predictions():
